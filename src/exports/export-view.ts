@@ -34,6 +34,8 @@ export interface ExportViewOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Called when `synced` or `error` may have changed. */
+  readonly onState?: () => void;
   /** Limits on what the cluster may make us read and keep in memory; default none. */
   readonly limits?: PeerReading & {
     /** Bytes of labels and annotations of one Service. */
@@ -106,6 +108,7 @@ export class ExportView {
       log,
       limits: options.limits,
       onChange: (key) => this.#tell(key),
+      onState: () => options.onState?.(),
     });
     this.#confirmations = new WorkQueue({
       handler: (key, signal) => this.#confirmGone(key, signal),
@@ -119,6 +122,8 @@ export class ExportView {
       part.store.subscribe('exports: Services', (change) => this.#serviceChanged(change));
     for (const part of this.#sliceParts)
       part.store.subscribe('exports: EndpointSlices', (change) => this.#sliceChanged(part, change));
+    if (options.onState !== undefined)
+      for (const reflector of this.#reflectors()) reflector.subscribe(options.onState);
   }
 
   start(): void {

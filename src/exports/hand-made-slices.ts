@@ -20,6 +20,8 @@ export interface HandMadeSlicesOptions {
   readonly limits?: PeerReading | undefined;
   /** Called when a Service's slices have changed, or have become known. */
   onChange(key: string): void;
+  /** `error` may have changed. */
+  onState(): void;
 }
 
 interface Watch {
@@ -84,6 +86,8 @@ export class HandMadeSlices {
     this.#watches.delete(key);
     watch.stop.abort();
     watch.budget?.close();
+    // Its trouble goes with it.
+    this.#options.onState();
     const stopped = watch.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
   }
@@ -149,6 +153,7 @@ export class HandMadeSlices {
       if (!stop.signal.aborted) this.#options.onChange(key);
     };
     store.subscribe('exports: EndpointSlices of one Service', tell);
+    reflector.subscribe(() => this.#options.onState());
     reflector.start();
     // Rejects when it is stopped first, which is no failure.
     reflector.whenSynced(stop.signal).then(tell, () => undefined);

@@ -140,6 +140,7 @@ function start(cluster: string, url: string): TargetCluster {
     link: verdict.link,
     access: loadAccess({ text, source: 'test' }),
     knownUid: undefined,
+    onStatus: { service: () => undefined, changed: () => undefined, idle: () => undefined },
     settings: {
       dataPath: 'gateway',
       writeEndpoints: false,

@@ -103,7 +103,9 @@ export class LocalMembers {
       union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
       concurrency: settings.concurrency,
       gatewayOf: () => undefined,
-      onOutcome: (key, { reason, message }, before) => {
+      onOutcome: (key, outcome, before) => {
+        if (outcome === undefined) return;
+        const { reason, message } = outcome;
         const news = before?.reason !== reason && (UNMIRRORED.has(reason) || REFUSED.has(reason));
         log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
       },

@@ -15,16 +15,17 @@ const THRESHOLD = 2;
  * it says that it does not know us: an open watch outlives the token that it was begun with.
  */
 export class ApiReachability {
-  readonly #options: { client: KubeClient; clock: Clock; onBack: () => void };
+  readonly #options: { client: KubeClient; clock: Clock; onBack: () => void; onAnswer: () => void };
   readonly #stop = new AbortController();
   #timer: Timer | undefined;
   #failures = 0;
   #error: Error | undefined;
 
   /**
-   * @param options.client a client of its own, with a short time-out and one try; `onBack`: it answers again
+   * @param options.client a client of its own, with a short time-out and one try; `onBack`: it answers again;
+   *   `onAnswer`: it was asked, and `error` may be another
    */
-  constructor(options: { client: KubeClient; clock: Clock; onBack: () => void }) {
+  constructor(options: { client: KubeClient; clock: Clock; onBack: () => void; onAnswer: () => void }) {
     this.#options = options;
   }
 
@@ -44,7 +45,7 @@ export class ApiReachability {
   }
 
   async #ask(): Promise<void> {
-    const { client, clock, onBack } = this.#options;
+    const { client, clock, onBack, onAnswer } = this.#options;
     let failed: Error | undefined;
     try {
       await client.raw('GET', '/version', { signal: this.#stop.signal });
@@ -59,6 +60,7 @@ export class ApiReachability {
     this.#timer = clock.after(failed === undefined ? PERIOD_MS : RETRY_MS, () => void this.#ask(), {
       unref: true,
     });
+    notifyAll('the API server was asked', [onAnswer]);
     if (wasAway && failed === undefined) notifyAll('the API server is back', [onBack]);
   }
 }

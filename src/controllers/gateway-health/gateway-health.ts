@@ -22,7 +22,10 @@ export interface GatewayHealthOptions {
     readonly timeoutMs: number;
     readonly failureThreshold: number;
   };
+  /** The state of an address has changed. */
   readonly onChange: () => void;
+  /** An address is as it was, for another reason than before. */
+  readonly onReason?: () => void;
 }
 
 /** Begins to probe a gateway. */

@@ -23,6 +23,8 @@ export interface GatewayPathOptions {
   readonly refusal: AddressRefusal;
   /** The addresses or what is known of them has changed. `worse`: some address is gone or dead. */
   readonly onChange: (worse: boolean) => void;
+  /** Nothing has changed but what is said of an address, for people (`reports`). */
+  readonly onReason?: () => void;
 }
 
 /**
@@ -41,7 +43,13 @@ export class GatewayPath {
     this.#health =
       probe === undefined
         ? undefined
-        : options.health({ cluster, identity, probe, onChange: () => this.#changed() });
+        : options.health({
+            cluster,
+            identity,
+            probe,
+            onChange: () => this.#changed(),
+            onReason: () => options.onReason?.(),
+          });
   }
 
   start(): void {

@@ -59,6 +59,8 @@ export interface GatewayProbesOptions {
   readonly observer?: ProbeObserver;
   /** Called after the state of any address has changed. */
   readonly onChange: () => void;
+  /** Called after an address whose state stays has got another reason or message. */
+  readonly onReason?: () => void;
 }
 
 interface ProbedAddress {
@@ -174,6 +176,7 @@ export class GatewayProbes {
     const { next, delayMs } = nextAddress(facts);
     probed.record = next;
     if (next.state !== current.state) this.#changed(probed);
+    else if (next.reason !== current.reason || next.message !== current.message) this.#options.onReason?.();
     return delayMs;
   }
 

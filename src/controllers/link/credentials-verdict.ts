@@ -84,6 +84,16 @@ export function credentialsVerdict(facts: CredentialsFacts, now: number): Creden
   return { status: 'True', reason: 'Accepted', message: `the ${what} is valid until ${date}` };
 }
 
+/**
+ * When the verdict will be another although nothing happens: milliseconds since the epoch; undefined: never.
+ * Pure. @param now milliseconds since the epoch
+ */
+export function credentialsChangeAt({ expiry, renewed, renewalError }: CredentialsFacts, now: number) {
+  if (expiry === undefined || now >= expiry.expiresAt) return undefined;
+  const isWarned = renewed || renewalError !== undefined || now >= warnAt(expiry);
+  return isWarned ? expiry.expiresAt : warnAt(expiry);
+}
+
 function warnAt({ issuedAt, expiresAt }: Expiry): number {
   const life = issuedAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, expiresAt - issuedAt);
   return expiresAt - Math.min(WARN_AT_MOST_MS, life * WARN_SHARE);

@@ -30,7 +30,8 @@ export interface PeerFacts {
     | undefined;
   readonly mirrors: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
   readonly federated: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
-  readonly depth: number;
+  /** Whether keys have been waiting for longer than it takes in passing. */
+  readonly busy: boolean;
   readonly replacedBy: string | undefined;
 }
 
@@ -164,7 +165,7 @@ function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
     const also = [...counts].filter(([reason]) => UNMIRRORED.has(reason) || REFUSED.has(reason));
     return condition('Synced', 'False', 'SomeNotMirrored', countsText(also));
   }
-  if (peer.depth > 0) return condition('Synced', 'False', 'Mirroring');
+  if (peer.busy) return condition('Synced', 'False', 'Mirroring');
   const refused = countsText([...counts].filter(([reason]) => REFUSED.has(reason)));
   const gaps = [...counts].filter(([reason]) => reason === 'AddressFamilyMismatch');
   return refused === ''
@@ -188,8 +189,10 @@ export function countNotes(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<
 
 /** How many Services, mirrors and memberships together, have each reason. */
 export function countReasons(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<MirrorReason, number> {
-  const { mirrors, federated } = peer;
-  return countOutcomes([...mirrors.reconciler.outcomes.values(), ...federated.reconciler.outcomes.values()]);
+  const counts = countOutcomes(peer.mirrors.reconciler.outcomes.values());
+  for (const [reason, count] of countOutcomes(peer.federated.reconciler.outcomes.values()))
+    counts.set(reason, (counts.get(reason) ?? 0) + count);
+  return counts;
 }
 
 /** How many outcomes have each reason. */

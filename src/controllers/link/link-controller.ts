@@ -1,26 +1,25 @@
-import { credentialsText, tokenTtlText } from '../../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../../api/annotations.ts';
-import { type Timer, untilAborted } from '../../base/clock.ts';
+import { untilAborted } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkLeaseName } from '../../api/lease-names.ts';
-import { CREDENTIALS_SECRET_TYPE } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { BearerAuth } from '../../kube/client/auth.ts';
-import { KubeClient } from '../../kube/client/kube-client.ts';
+import { clientFor } from '../../kube/client/scoped-client.ts';
 import { LeaderElector, type LeaderElectionOptions } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { accessFromSecret, differsInToken } from '../../linking/credentials.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
-import { credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
+import { credentialsChangeAt, credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
 import { gatewayOfLink, noAccess } from './gateway-of-link.ts';
-import { importAnnotations } from '../../api/link/import-policy.ts';
-import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
+import type { Link, LinkObject } from '../../api/link/link-schema.ts';
+import { basisOf, usableLink, type Basis } from './link-basis.ts';
 import { TokenRenewal } from './token-renewal.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { collect, leftoversOf, makers } from '../gc/garbage-collector.ts';
 import { LinkStatusWriter } from './link-status-writer.ts';
+import { StatusSchedule, type StatusTurn } from './status-schedule.ts';
+import type { ServiceKey } from './service-statuses.ts';
 import { TargetCluster } from './target-cluster.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
 
@@ -35,17 +34,6 @@ export interface LinkControllerOptions extends TargetDependencies {
   /** Everything that a deleted Link had made is gone. */
   readonly onCollected: () => void;
   readonly log: Logger;
-}
-
-/** What a run was started from; as long as it is the same, nothing is restarted. */
-interface Basis {
-  readonly spec: unknown;
-  readonly annotations: readonly (string | undefined)[];
-  /** The import policy as it is written. */
-  readonly imports: readonly (readonly [annotation: string, text: string])[];
-  readonly kubeconfig: string | undefined;
-  readonly tokenTtl: string | undefined;
-  readonly rival: string | undefined;
 }
 
 /**
@@ -66,11 +54,15 @@ export class LinkController {
   #renewal: TokenRenewal | undefined;
   #elector: LeaderElector | undefined;
   #collecting = false;
-  #statusTimer: Timer | undefined;
+  readonly #schedule: StatusSchedule;
+  /** Keys waited when the status was worked out last: when none does any more it will be another. */
+  #sawBacklog = false;
 
   constructor(options: LinkControllerOptions) {
     this.#options = options;
     this.#status = new LinkStatusWriter(options);
+    const { clock, random } = options;
+    this.#schedule = new StatusSchedule({ clock, random, work: () => this.#writeStatus() });
   }
 
   /** The peer, while this replica holds the Link's Lease. */
@@ -119,11 +111,13 @@ export class LinkController {
     secrets: IndexedStore<V1Secret>,
     rival: string | undefined,
   ): Promise<void> {
+    const before = this.#object;
     this.#object = object;
     if (object === undefined) {
       await this.#delete();
       return;
     }
+    this.#markIfOther(object, before);
     const secret = secrets.get(
       `${object.metadata?.namespace ?? ''}/${object.spec?.clusterCredentialsSecret ?? ''}`,
     );
@@ -137,10 +131,15 @@ export class LinkController {
     this.#start(object, secret, rival);
   }
 
+  /** The status says which generation of the Link it is about, and heals where somebody else wrote it. */
+  #markIfOther(object: LinkObject, before: LinkObject | undefined): void {
+    const isOther = this.#status.seen(object);
+    if (isOther || object.metadata?.generation !== before?.metadata?.generation) this.#schedule.mark();
+  }
+
   /** Stops the peer and gives the Lease up; when it resolves no write is under way. */
   async stop(): Promise<void> {
-    this.#statusTimer?.cancel();
-    this.#statusTimer = undefined;
+    this.#schedule.stop();
     await this.#halt();
   }
 
@@ -164,6 +163,7 @@ export class LinkController {
     this.#access = access;
     this.#bearer.replace(access.bearer);
     this.#renewal?.follow(secret);
+    this.#schedule.mark();
     return true;
   }
 
@@ -179,7 +179,7 @@ export class LinkController {
 
   #start(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): void {
     try {
-      const { link, access } = check(object, secret, rival);
+      const { link, access } = usableLink(object, secret, rival);
       this.#access = access;
       this.#bearer = access.bearer === undefined ? undefined : new BearerAuth(access.bearer);
       const used = this.#bearer === undefined ? access : { ...access, auth: this.#bearer };
@@ -190,7 +190,7 @@ export class LinkController {
       this.#problem = error;
       this.#followGateway(object, rival, error);
     }
-    this.#scheduleStatus();
+    this.#schedule.resume();
   }
 
   /**
@@ -199,8 +199,8 @@ export class LinkController {
    */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
     const link = rival === undefined ? gatewayOfLink(object) : undefined;
-    if (link === undefined) void this.#writeStatus();
-    else this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
+    if (link !== undefined)
+      this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
   }
 
   #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaderElector {
@@ -233,12 +233,24 @@ export class LinkController {
   async #lead(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     const knownUid = this.#status.latest(this.#object)?.targetClusterUID;
-    const peer = new TargetCluster({ ...this.#options, link, access, knownUid });
+    const onStatus = {
+      service: (service: ServiceKey) => {
+        this.#status.mark(service);
+        this.#schedule.mark();
+      },
+      changed: () => this.#schedule.mark(),
+      idle: () => {
+        if (this.#sawBacklog) this.#schedule.mark();
+      },
+    };
+    const peer = new TargetCluster({ ...this.#options, link, access, knownUid, onStatus });
     this.#peer = peer;
+    this.#schedule.mark();
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
     peer.start();
     await untilAborted(signal);
     this.#peer = undefined;
+    this.#status.release(peer);
     await peer.stop();
     log.info({ cluster: link.targetClusterName }, 'link stopped');
   }
@@ -247,8 +259,15 @@ export class LinkController {
   #startRenewal(access: ClusterAccess): () => Promise<void> {
     const { local, names, clock, random, log } = this.#options;
     const lookup = names.forSockets;
-    const remote = new KubeClient(access, { clock, random, log, lookup, maxConnections: 1 });
-    const renewal = new TokenRenewal({ remote, local, clock, random, log });
+    const remote = (this.#options.clientFor ?? clientFor)(access, {
+      clock,
+      random,
+      log,
+      lookup,
+      maxConnections: 1,
+    });
+    const onState = () => this.#schedule.mark();
+    const renewal = new TokenRenewal({ remote, local, clock, random, log, onState });
     this.#renewal = renewal;
     if (this.#secret !== undefined) renewal.follow(this.#secret);
     return async () => {
@@ -261,8 +280,7 @@ export class LinkController {
   /** The Link is gone: everything that it made goes too, under its Lease, and then the Lease. */
   async #delete(): Promise<void> {
     if (this.#collecting) return;
-    this.#statusTimer?.cancel();
-    this.#statusTimer = undefined;
+    this.#schedule.stop();
     this.#basis = undefined;
     await this.#halt();
     this.#collecting = true;
@@ -302,74 +320,21 @@ export class LinkController {
     }
   }
 
-  #scheduleStatus(): void {
-    this.#statusTimer?.cancel();
-    this.#statusTimer = this.#options.clock.after(STATUS_PERIOD_MS, () => {
-      void this.#writeStatus().finally(() => {
-        if (this.#statusTimer !== undefined) this.#scheduleStatus();
-      });
-    });
-  }
-
-  async #writeStatus(): Promise<void> {
+  async #writeStatus(): Promise<StatusTurn> {
     // Without a peer or a problem another replica holds the Lease: the status is its to write.
     const nobody = this.#peer === undefined && (this.#problem === undefined || this.#elector !== undefined);
-    if (this.#object === undefined || nobody) return;
+    if (this.#object === undefined || nobody) return { failed: false };
+    const { clock } = this.#options;
     const facts = {
       expiry: this.expiry,
       renewed: this.#renewal?.active ?? false,
       renewalError: this.#renewal?.error,
     };
-    const credentials = credentialsVerdict(facts, this.#options.clock.now());
-    await this.#status.write(this.#object, { problem: this.#problem, peer: this.#peer, credentials });
+    const now = clock.now();
+    this.#sawBacklog = (this.#peer?.depth ?? 0) > 0;
+    const credentials = credentialsVerdict(facts, now);
+    const situation = { problem: this.#problem, peer: this.#peer, credentials };
+    const turn = await this.#status.write(this.#object, situation);
+    return { ...turn, changesAt: credentialsChangeAt(facts, now) };
   }
-}
-
-/**
- * How often a Link's status is compared with what was last written; changes in between are written together.
- */
-const STATUS_PERIOD_MS = 1000;
-
-function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
-  const annotations = object.metadata?.annotations;
-  return {
-    spec: object.spec,
-    annotations: LINK_ANNOTATIONS.map((name) => readAnnotation(annotations, name)),
-    imports: importAnnotations(annotations),
-    kubeconfig: secret && credentialsText(secret),
-    tokenTtl: secret && tokenTtlText(secret),
-    rival,
-  };
-}
-
-/**
- * Everything that must hold before a Link can run.
- * @throws LinkspanError with the first thing that does not
- */
-function check(
-  object: LinkObject,
-  secret: V1Secret | undefined,
-  rival: string | undefined,
-): { link: Link; access: ClusterAccess } {
-  const verdict = parseLink(object);
-  const where = `Link ${object.metadata?.namespace ?? ''}/${object.metadata?.name ?? ''}`;
-  if (!verdict.ok) {
-    const problems = verdict.problems.map(({ field, problem }) => `${field} ${problem}`).join('; ');
-    throw new LinkspanError('LINK_INVALID', `${where}: ${problems}`);
-  }
-  if (rival !== undefined) {
-    const cluster = verdict.link.targetClusterName;
-    throw new LinkspanError(
-      'LINK_DUPLICATE',
-      `${where}: the older Link "${rival}" already names the cluster "${cluster}"`,
-    );
-  }
-  if (secret === undefined) {
-    const name = `${verdict.link.namespace}/${verdict.link.credentialsSecret}`;
-    throw new LinkspanError(
-      'CREDENTIALS_MISSING',
-      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE} that the controller may read; one of that name may be of another type, as other tools make them (Opaque)`,
-    );
-  }
-  return { link: verdict.link, access: accessFromSecret(secret) };
 }

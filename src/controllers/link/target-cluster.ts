@@ -3,34 +3,30 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { Timer } from '../../base/clock.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Pace } from '../../kube/budget/pace.ts';
-import { type OverBudget, PeerBudget } from '../../kube/budget/peer-budget.ts';
-import type { PeerReading } from '../../kube/budget/peer-reading.ts';
-import { clientFor } from '../../kube/client/scoped-client.ts';
+import type { OverBudget, PeerBudget } from '../../kube/budget/peer-budget.ts';
 import { unionFor } from '../federated/member-facts.ts';
-import { READ_RATE, writeRate } from '../settings/target-budgets.ts';
-import { annotatedGateway } from '../../api/exports/export-marks.ts';
+import { writeRate } from '../settings/target-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { AnnotatedGateways } from '../gateway-health/annotated-gateways.ts';
-import { ApiReachability } from '../gateway-health/api-reachability.ts';
 import { DropConfirmation } from '../removals/drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from '../removals/drop-guard.ts';
 import type { ClaimScope } from '../egress-ports/egress-table.ts';
-import type { GatewayFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
+import type { LinkFacts } from '../reconcile/mirror-facts.ts';
 import { federatedMembers, type FederatedReconciler } from '../federated/federated-reconciler.ts';
-import { GatewayPath } from '../gateway-health/gateway-path.ts';
+import type { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
 import { Importer } from '../reconcile/importer.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
+import { Backlog } from './backlog.ts';
 import { LinkEvents } from './link-events.ts';
+import type { ServiceKey } from './service-statuses.ts';
+import { TargetGateways } from './target-gateways.ts';
 import { isAnnotated, isExported } from '../mirror/selected-exports.ts';
 import { serviceMirrors } from '../mirror/service-mirrors.ts';
 import { linkFacts, type TargetSettings } from '../settings/target-settings.ts';
-import { openViews, reachabilityClient } from './target-views.ts';
+import { TargetViews } from './target-views.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
-import { gatewayRefusal } from '../imports/remote-addresses.ts';
 
 /** How often everything is looked at again without a reason. */
 const RESYNC_MS = 600_000;
@@ -41,7 +37,18 @@ export interface TargetClusterOptions extends TargetDependencies {
   readonly settings: TargetSettings;
   /** UID of the target's `default/kubernetes` Service when it was last seen. */
   readonly knownUid: string | undefined;
+  readonly onStatus: StatusListener;
   readonly log: Logger;
+}
+
+/** Told of what the status of a Link shows. */
+export interface StatusListener {
+  /** What became of a Service has changed. */
+  service(key: ServiceKey): void;
+  /** Something else that the status shows has changed. */
+  changed(): void;
+  /** No key waits any more. */
+  idle(): void;
 }
 
 /**
@@ -52,70 +59,52 @@ export interface TargetClusterOptions extends TargetDependencies {
 export class TargetCluster {
   readonly #options: TargetClusterOptions;
   readonly #stop = new AbortController();
-  readonly #remote: KubeClient;
-  readonly #api: ApiReachability;
   readonly #guard: DropGuard;
   readonly #drop: DropConfirmation;
-  readonly #gateways: AnnotatedGateways;
+  readonly #gateways: TargetGateways;
+  readonly #backlog: Backlog;
   readonly #imports: Importer;
   readonly #linkEvents: LinkEvents;
-  readonly #reading: PeerReading;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
-  readonly exports: ExportView;
-  readonly members: ExportView;
-  readonly gateway: GatewayPath | undefined;
+  readonly #views: TargetViews;
   readonly mirrors: ReturnType<typeof serviceMirrors>;
   readonly federated: FederatedReconciler;
 
   constructor(options: TargetClusterOptions) {
     this.#options = options;
-    const { link, settings, clock, random, log, access } = options;
-    const common = { clock, random, log };
+    const { link, settings, clock, log, onStatus } = options;
     this.#linkEvents = new LinkEvents({ link, log, events: options.events });
-    const { budgets } = settings;
-    const warn = ({ budget, message }: OverBudget) =>
-      this.#linkEvents.warn('OverBudget', `${budget}: ${message}`);
-    this.#reading = {
-      budget: new PeerBudget(budgets.held, warn, options.total),
-      pace: new Pace(READ_RATE, clock),
-      maxPages: budgets.pages,
-    };
-    // One Link's silent name server must not keep the others from their API servers.
-    const remote = { ...common, lookup: options.names.forSockets };
-    this.#remote = clientFor(access, { ...remote, limits: budgets.answer }, link.readableNamespaces);
-    this.#api = new ApiReachability({
-      client: reachabilityClient(access, remote),
+    const changed = () => onStatus.changed();
+    this.#views = new TargetViews({
+      ...options,
+      onState: changed,
+      onOver: ({ budget, message }) => this.#linkEvents.warn('OverBudget', `${budget}: ${message}`),
+    });
+    this.#backlog = new Backlog({
       clock,
-      onBack: () => {
-        this.exports.refresh();
-        this.members.refresh();
-      },
+      depth: () => this.depth,
+      onLasting: changed,
+      onIdle: () => onStatus.idle(),
     });
-    const views = openViews(link, settings.annotationExports, {
-      ...common,
-      client: this.#remote,
-      limits: { ...this.#reading, serviceMetadata: budgets.serviceMetadata },
-    });
-    this.exports = views.exports;
-    this.members = views.members;
     this.#guard = new DropGuard(settings.dropGuard);
     this.#drop = new DropConfirmation({
-      ...common,
-      remote: this.#remote,
-      reading: this.#reading,
+      clock,
+      log,
+      remote: this.#views.remote,
+      reading: this.#views.reading,
       guard: this.#guard,
-      selectors: views.selectors,
+      selectors: this.#views.selectors,
       claimsOf: (service) => claimsOf(service, link),
-      witness: () => views.exports.services.first ?? views.members.services.first,
+      witness: () => this.#views.witness,
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
       reconsider: (claims) => this.#reconsider(claims),
       tell: (reason, message) => this.#linkEvents.warn(reason, message),
+      onIdentity: changed,
       signal: this.#stop.signal,
     });
-    this.#gateways = this.#annotatedGateways();
-    this.gateway = link.gateway === undefined ? undefined : this.#gatewayPath(link.gateway);
+    this.#gateways = this.#targetGateways();
     const facts = linkFacts(link, settings);
     this.#imports = this.#importer(facts);
     const writing = this.#writing();
@@ -124,9 +113,10 @@ export class TargetCluster {
       link,
       facts,
       exports: this.exports,
-      gatewayOf: (remote) => this.#gatewayOf(remote),
+      gatewayOf: (remote) => this.#gateways.of(remote),
       hostGraceMs: settings.hostGraceMs,
-      onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
+      onKeys: changed,
+      onOutcome: (key, outcome, before) => this.#report({ key, federated: false }, outcome, before),
     });
     this.federated = federatedMembers({
       ...writing,
@@ -136,12 +126,25 @@ export class TargetCluster {
       union: unionFor(settings, facts.dataPath),
       gatewayOf: () => this.gateway?.facts,
       ageOf: options.ageOf,
-      onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
+      onOutcome: (key, outcome, before) => this.#report({ key, federated: true }, outcome, before),
     });
   }
 
   get link(): Link {
     return this.#options.link;
+  }
+
+  get exports(): ExportView {
+    return this.#views.exports;
+  }
+
+  get members(): ExportView {
+    return this.#views.members;
+  }
+
+  /** The Link's own gateway; undefined: it names none. */
+  get gateway(): GatewayPath | undefined {
+    return this.#gateways.own;
   }
 
   /** Mirrors that exist. */
@@ -164,9 +167,9 @@ export class TargetCluster {
     return this.mirrors.reconciler.depth + this.federated.reconciler.depth;
   }
 
-  /** Changes whenever something about some Service does. */
-  get revision(): number {
-    return this.mirrors.reconciler.revision + this.federated.reconciler.revision;
+  /** Whether keys wait for longer than it takes in passing. */
+  get busy(): boolean {
+    return this.#backlog.lasting;
   }
 
   /** How long the longest write has been under way. */
@@ -175,28 +178,27 @@ export class TargetCluster {
   }
 
   get synced(): boolean {
-    return this.exports.synced && this.members.synced;
+    return this.#views.synced;
   }
 
   /** Why the Link is parked; undefined while everything of the target fits. */
   get overBudget(): OverBudget | undefined {
-    return this.#reading.budget.over;
+    return this.#views.overBudget;
   }
 
   /** What the target makes this process hold. */
   get budget(): PeerBudget {
-    return this.#reading.budget;
+    return this.#views.reading.budget;
   }
 
   /** Why the target's API server cannot be used now. */
   get apiError(): Error | undefined {
-    return this.exports.error ?? this.members.error ?? this.#api.error;
+    return this.#views.apiError;
   }
 
   /** When everything that is known was last confirmed, milliseconds since the epoch. */
   get lastHeard(): number | undefined {
-    const words = [this.exports.lastHeard, this.members.lastHeard].filter((word) => word !== undefined);
-    return words.length === 0 ? undefined : Math.min(...words);
+    return this.#views.lastHeard;
   }
 
   /** The target's identity to remember; undefined while unknown. */
@@ -217,12 +219,10 @@ export class TargetCluster {
     this.#unsubscribe.push(this.#options.egress.follow(this.#key, (scope) => this.#claimChanged(scope)));
     this.mirrors.start();
     this.federated.start();
-    this.gateway?.start();
-    this.#api.start();
-    this.exports.start();
-    this.members.start();
+    this.#gateways.start();
+    this.#views.start();
     const { signal } = this.#stop;
-    void Promise.all([this.exports.whenSynced(signal), this.members.whenSynced(signal)]).then(
+    void this.#views.whenSynced(signal).then(
       () => {
         log.info(
           {
@@ -265,7 +265,6 @@ export class TargetCluster {
 
   /** The source cluster's own ranges have changed: every address is judged anew. */
   rangesChanged(): void {
-    this.gateway?.recheck();
     this.#gateways.recheck();
     this.resync();
   }
@@ -275,13 +274,12 @@ export class TargetCluster {
     this.#stop.abort(new Error('peer stopped'));
     this.#resyncTimer?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.gateway?.stop();
+    this.#backlog.stop();
     this.#drop.stop();
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
     await this.#options.egress.abandon(this.#key);
-    await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
-    this.#reading.budget.close();
-    await this.#remote.close();
+    await Promise.all([this.#views.stop(), this.#gateways.stop()]);
+    await this.#views.close();
   }
 
   /** What writers of mirrors and of memberships have in common. */
@@ -301,6 +299,7 @@ export class TargetCluster {
       importer: this.#imports,
       egress,
       egressAddresses,
+      onBacklog: () => this.#backlog.changed(),
     };
   }
 
@@ -311,60 +310,36 @@ export class TargetCluster {
     return new Importer({ ...common, policy: link.imports, own: ranges, guard: this.#guard });
   }
 
-  #annotatedGateways(): AnnotatedGateways {
-    const { link, health, names, clock, random, log } = this.#options;
-    return new AnnotatedGateways({
+  #targetGateways(): TargetGateways {
+    const { onStatus, clock, random, log, link, health, names, ranges } = this.#options;
+    return new TargetGateways({
       clock,
       random,
       log,
-      cluster: link.targetClusterName,
-      remote: this.#remote,
-      limits: this.#reading,
-      names,
-      refusal: this.#refusal,
-      health,
       link,
-      onChange: (gateway, worse) => {
-        for (const key of this.#gateways.users(gateway))
+      health,
+      names,
+      ranges,
+      remote: this.#views.remote,
+      limits: this.#views.reading,
+      onReason: () => onStatus.changed(),
+      onLinkGateway: (worse) => {
+        onStatus.changed();
+        this.resync(worse ? PRIORITY.withdrawal : PRIORITY.change);
+      },
+      onExports: (keys, worse) => {
+        for (const key of keys)
           this.mirrors.reconciler.add(key, worse ? PRIORITY.withdrawal : PRIORITY.change);
       },
     });
   }
 
-  #gatewayPath(gateway: NonNullable<Link['gateway']>): GatewayPath {
-    const { link, health, names } = this.#options;
-    return new GatewayPath({
-      cluster: link.targetClusterName,
-      hosts: gateway.addresses,
-      port: gateway.port,
-      identity: gateway.identity,
-      probe: link.probe,
-      own: false,
-      health,
-      names,
-      refusal: this.#refusal,
-      onChange: (worse) => this.resync(worse ? PRIORITY.withdrawal : PRIORITY.change),
-    });
-  }
-
-  #gatewayOf(remote: V1Service | undefined): GatewayFacts | undefined {
-    const named =
-      remote === undefined || !isAnnotated(remote, this.link) ? undefined : annotatedGateway(remote);
-    if (named === undefined) return this.gateway?.facts;
-    const facts = this.#gateways.facts(named);
-    return facts === 'link' ? this.gateway?.facts : facts;
-  }
-
-  readonly #refusal = (address: string): string | undefined =>
-    gatewayRefusal(address, this.link.imports, this.#options.ranges);
-
   #exportChanged(key: string): void {
     this.#drop.recheck();
     const service = this.exports.services.get(key);
-    const annotated = service !== undefined && isAnnotated(service, this.link);
-    this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
+    this.#gateways.exportChanged(key, service);
     if (service === undefined) this.#linkEvents.forget(key);
-    else this.#linkEvents.exported(key, service, annotated);
+    else this.#linkEvents.exported(key, service, isAnnotated(service, this.link));
   }
 
   /** `namespace/name` of the Link. */
@@ -384,9 +359,11 @@ export class TargetCluster {
     }
   }
 
-  #report(key: string, outcome: Outcome, before: Outcome | undefined): void {
+  #report(service: ServiceKey, outcome: Outcome | undefined, before: Outcome | undefined): void {
+    this.#options.onStatus.service(service);
+    if (outcome === undefined) return;
     if (outcome.reason === 'DropHeld') this.#drop.request();
-    this.#linkEvents.outcome(key, outcome, before);
+    this.#linkEvents.outcome(service.key, outcome, before);
   }
 }
 

@@ -7,7 +7,7 @@ import {
 import type { V1Secret } from '@kubernetes/client-node';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { TOKEN_TTL } from '../../api/names.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keyOf, secrets } from '../../api/kubernetes/resource.ts';
@@ -63,6 +63,8 @@ export interface TokenRenewalOptions {
   /** Client of the target cluster, with the very token that is renewed. */
   readonly remote: KubeClient;
   readonly local: Pick<KubeClient, 'patch'>;
+  /** `active` or `error` has changed. */
+  readonly onState: () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -85,6 +87,8 @@ export class TokenRenewal {
   /** The last token that was got here, and when: its life is counted by our own clock. */
   #own: { readonly token: string; readonly at: number } | undefined;
   #renewed = 0;
+  /** What was told last of `active` and `error`, as text. */
+  #told = '';
   #failed = 0;
 
   constructor(options: TokenRenewalOptions) {
@@ -117,6 +121,7 @@ export class TokenRenewal {
     } catch (error) {
       this.#error = error as Error;
     }
+    this.#tell();
     this.#attempt = 0;
     if (this.#wish === undefined) return;
     this.#later(this.#delay(secret, this.#wish) * (1 - SPREAD * this.#options.random()));
@@ -136,6 +141,13 @@ export class TokenRenewal {
     this.#stop.abort(new Error('renewal stopped'));
     this.#timer?.cancel();
     await this.#running;
+  }
+
+  #tell(): void {
+    const text = `${this.active} ${this.#error === undefined ? '' : describeError(this.#error)}`;
+    if (text === this.#told) return;
+    this.#told = text;
+    this.#options.onState();
   }
 
   #later(ms: number): void {
@@ -173,6 +185,7 @@ export class TokenRenewal {
       if (signal.aborted || this.#secret !== secret) return;
       this.#failed++;
       this.#error = error as Error;
+      this.#tell();
       log.warn({ err: error }, "token of the target's account not renewed, trying again");
       this.#later(backoffDelay(this.#attempt++, BACKOFF, random));
     }

@@ -36,6 +36,8 @@ export interface WritingOptions extends Omit<ReconcilerOptions, 'what' | 'decide
   readonly importer: Importer | undefined;
   readonly egress: EgressAllocator;
   readonly egressAddresses: () => readonly MirrorAddress[];
+  /** Told when something exists here that did not, or the other way round; see `keys`. */
+  readonly onKeys?: () => void;
 }
 
 /** What is known of one export and of what stands for it here. */
@@ -276,7 +278,8 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     const local = view.stores.services.get(`${namespace}/${strategy.localName(name)}`);
     const claimed = local !== undefined && strategy.standsFor(local, key);
     if (strategy.countsRefusals) importer?.note(key, claimed);
-    guard.note(strategy.claimOf(key), claimed, this.#claimState(key, strategy.exported(key)));
+    const state = this.#claimState(key, strategy.exported(key));
+    if (guard.note(strategy.claimOf(key), claimed, state)) this.#options.onKeys?.();
   }
 
   #claimState(key: string, remote: V1Service | undefined): ClaimState {

@@ -67,8 +67,10 @@ export interface ReconcilerOptions {
    * in quotas, the beginning of a grace.
    */
   readonly decide: (key: string) => Decision;
-  /** Told when the outcome of a key has changed. */
-  readonly onOutcome: (key: string, outcome: Outcome, before: Outcome | undefined) => void;
+  /** Told when the outcome of a key has changed; undefined: the key is gone. */
+  readonly onOutcome: (key: string, outcome: Outcome | undefined, before: Outcome | undefined) => void;
+  /** Told when keys begin to wait, and when none does any more; see `depth`. */
+  readonly onBacklog?: () => void;
   readonly client: KubeClient;
   readonly view: LocalView;
   readonly pool: WorkerPool;
@@ -94,17 +96,17 @@ export class Reconciler {
   readonly #modes = new Map<string, string>();
   /** How often in a row a key was found to be other than it was planned for. */
   readonly #stale = new Map<string, number>();
-  #revision = 0;
   #written = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    const { pool, concurrency, clock, random, log, what, pace } = options;
+    const { pool, concurrency, clock, random, log, what, pace, onBacklog } = options;
     this.#queue = new WorkQueue({
       handler: (key) => this.#reconcile(key),
       concurrency,
       pool,
       ...(pace === undefined ? {} : { pace }),
+      ...(onBacklog === undefined ? {} : { onBacklog }),
       backoff: BACKOFF,
       clock,
       random,
@@ -128,11 +130,6 @@ export class Reconciler {
    */
   modeOf(key: string): string | undefined {
     return this.#modes.get(key);
-  }
-
-  /** Changes whenever an outcome does. */
-  get revision(): number {
-    return this.#revision;
   }
 
   /** Writes that were carried out so far. */
@@ -211,7 +208,8 @@ export class Reconciler {
     this.#stale.delete(key);
     if (decision.gone) {
       this.#modes.delete(key);
-      if (this.#outcomes.delete(key)) this.#revision++;
+      const before = this.#outcomes.get(key);
+      if (this.#outcomes.delete(key)) this.#options.onOutcome(key, undefined, before);
       return;
     }
     this.#remember(key, decision);
@@ -222,7 +220,10 @@ export class Reconciler {
   #remember(key: string, decided: Omit<Outcome, 'since' | 'notes'> & Pick<Decision, 'notes'>): void {
     const { reason, message, local, notes, refused } = decided;
     const before = this.#outcomes.get(key);
-    if (before?.reason === reason && before.message === message && before.local === local) return;
+    const same = before?.reason === reason && before.message === message && before.local === local;
+    // What was left out, and that it was refused, may change while the reason stands.
+    if (same && before.refused === (refused === true ? true : undefined) && sameNotes(before.notes, notes))
+      return;
     const since = before?.reason === reason ? before.since : this.#options.clock.now();
     const outcome = {
       reason,
@@ -233,7 +234,13 @@ export class Reconciler {
       ...(refused === true ? { refused } : {}),
     };
     this.#outcomes.set(key, outcome);
-    this.#revision++;
     this.#options.onOutcome(key, outcome, before);
   }
+}
+
+function sameNotes(a: readonly ImportNote[] = [], b: readonly ImportNote[] = []): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ reason, text }, at) => b[at]?.reason === reason && b[at].text === text)
+  );
 }

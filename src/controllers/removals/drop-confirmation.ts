@@ -43,6 +43,8 @@ export interface DropConfirmationOptions {
   /** These may go now, or have to wait on: look at them again. */
   readonly reconsider: (claims: readonly string[]) => void;
   readonly tell: (reason: EventReason, message: string) => void;
+  /** `uid` or `replacedBy` has changed. */
+  readonly onIdentity: () => void;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly log: Logger;
@@ -97,8 +99,7 @@ export class DropConfirmation {
         this.#later(RETRY_MS);
         return;
       }
-      this.#uid = uid;
-      this.#replacedBy = undefined;
+      this.#identified(uid, undefined);
     } catch (error) {
       log.debug({ err: error }, 'identity of the target not read');
     }
@@ -110,7 +111,7 @@ export class DropConfirmation {
   recheck(): void {
     const { guard } = this.#options;
     if (this.#replacedBy === undefined || guard.holding) return;
-    this.#replacedBy = undefined;
+    this.#identified(this.#uid, undefined);
     void this.learn();
   }
 
@@ -162,8 +163,7 @@ export class DropConfirmation {
   #confirmedBy(present: ReadonlySet<string>, uid: string | undefined): void {
     const { guard, log, tell, reconsider } = this.#options;
     const confirmed = guard.confirm(present);
-    this.#uid = uid ?? this.#uid;
-    this.#replacedBy = undefined;
+    this.#identified(uid ?? this.#uid, undefined);
     this.#blindSince = undefined;
     log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
     tell('DropConfirmed', `a second list confirms that ${confirmed.length} Services are no longer exported`);
@@ -179,8 +179,15 @@ export class DropConfirmation {
       log.error({ was: this.#uid, is: uid }, 'target is another cluster than before, removals stay held');
       tell('ClusterReplaced', `the target was ${this.#uid ?? ''} and is now ${uid}; removals are held`);
     }
-    this.#replacedBy = uid;
+    this.#identified(this.#uid, uid);
     this.#later(RETRY_MS);
+  }
+
+  #identified(uid: string | undefined, replacedBy: string | undefined): void {
+    if (uid === this.#uid && replacedBy === this.#replacedBy) return;
+    this.#uid = uid;
+    this.#replacedBy = replacedBy;
+    this.#options.onIdentity();
   }
 
   #blindWaitOver(): boolean {

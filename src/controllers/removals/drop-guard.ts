@@ -65,14 +65,17 @@ export class DropGuard {
 
   /**
    * Takes note of a key: whether something of ours exists for it here, and what has become of it over there.
+   * @returns whether it exists now and did not, or the other way round
    */
-  note(key: string, claimed: boolean, state: ClaimState): void {
+  note(key: string, claimed: boolean, state: ClaimState): boolean {
+    const appeared = claimed !== this.#claims.has(key);
     const lost = claimed && state !== 'there';
     const put = (set: Set<string>, wanted: boolean) => (wanted ? set.add(key) : set.delete(key));
     put(this.#claims, claimed);
     put(this.#absent, lost);
     put(this.#emptied, lost && state === 'emptied');
     if (!lost) this.#confirmed.delete(key);
+    return appeared;
   }
 
   /** Whether the removal of this key must wait. */

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { HostNames } from '../../dns/host-names.ts';
 import type { TotalBudget } from '../../kube/budget/total-budget.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
+import type { clientFor } from '../../kube/client/scoped-client.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
@@ -28,6 +29,8 @@ export interface TargetDependencies {
   readonly health: GatewayHealthFactory;
   /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
   readonly ageOf: (cluster: string) => string | undefined;
+  /** Opens a client of a target's API server; default `clientFor` of `kube/client`. */
+  readonly clientFor?: typeof clientFor;
   readonly clock: Clock;
   readonly random: Random;
 }

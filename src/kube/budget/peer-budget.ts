@@ -1,3 +1,4 @@
+import { notifyAll } from '../../base/isolation.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { AnswerLimit } from '../client/answer-limits.ts';
 import type { TotalBudget, Weighed } from './total-budget.ts';
@@ -50,9 +51,10 @@ export class PeerBudget implements Weighed {
   readonly #shares = new Set<BudgetShare<KubeObject>>();
   readonly #watches = new Map<object, { readonly open: number; readonly wanted: number }>();
   readonly #onRoom = new Set<() => void>();
+  readonly #onChange = new Set<() => void>();
   readonly #onOver: (over: OverBudget) => void;
   /** What was told last. */
-  #told: OverBudget['budget'] | undefined;
+  #told: OverBudget | undefined;
 
   /**
    * @param onOver told when the peer gets over a budget, once for each until it fits again
@@ -117,19 +119,29 @@ export class PeerBudget implements Weighed {
     return () => this.#onRoom.delete(listener);
   }
 
+  /** Calls `listener` whenever `over` says something else. @returns what ends that */
+  whenOverChanges(listener: () => void): () => void {
+    this.#onChange.add(listener);
+    return () => this.#onChange.delete(listener);
+  }
+
   #tellRoom(): void {
     for (const listener of this.#onRoom) if (this.watchFits) listener();
   }
 
   #tell(): void {
     const { over } = this;
-    if (over !== undefined && over.budget !== this.#told) this.#onOver(over);
-    this.#told = over?.budget;
+    const told = this.#told;
+    if (over?.message === told?.message && over?.budget === told?.budget) return;
+    this.#told = over;
+    if (over !== undefined && over.budget !== told?.budget) this.#onOver(over);
+    notifyAll('listeners of a budget', this.#onChange);
   }
 
   /** Forgets a share. */
   drop(share: BudgetShare<never>): void {
     this.#shares.delete(share as unknown as BudgetShare<KubeObject>);
+    this.#tell();
   }
 
   /**

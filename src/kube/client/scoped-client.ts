@@ -162,7 +162,7 @@ export class ScopedKubeClient extends KubeClient {
 export function clientFor(
   access: ClusterAccess,
   options: KubeClientOptions,
-  scope: readonly string[] | undefined,
+  scope?: readonly string[],
 ): KubeClient {
   return scope === undefined || scope.length === 0
     ? new KubeClient(access, options)

@@ -1,4 +1,4 @@
-import { reportContained, notifyAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import { codeOf, describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
@@ -9,7 +9,8 @@ import { listPages } from '../client/list-pages.ts';
 import { slowDown, type Pace } from '../budget/pace.ts';
 import type { BudgetShare } from '../budget/peer-budget.ts';
 import { compareVersions } from '../objects/resource-version.ts';
-import { OverlongAnnotations } from './overlong-annotations.ts';
+import { HasSynced } from './has-synced.ts';
+import { ObjectTransform } from './object-transform.ts';
 import { keyOf, type KubeObject, type Resource } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from './store.ts';
 
@@ -63,7 +64,6 @@ const SILENCE_MS = 100_000;
 /** Why a watch that is to be resumed is ended. */
 const RESUME = new Error('watch resumed');
 const WATCH_SECONDS = { min: 300, max: 600 };
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /**
  * Keeps a store equal to a collection of an API server: lists it in pages, then watches, for ever, whatever
@@ -75,14 +75,13 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
  */
 export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions<T>;
-  readonly #overlong: OverlongAnnotations;
+  readonly #transform: ObjectTransform<T>;
   readonly #stop = new AbortController();
-  readonly #waiters = new Set<{ resolve: () => void; reject: (reason: Error) => void }>();
+  readonly #hasSynced = new HasSynced();
   readonly #listeners = new Set<() => void>();
   #running: Promise<void> | undefined;
   /** Ends the watch, or the wait before the next one, that is under way. */
   #turn = new AbortController();
-  #synced = false;
   #lastHeard: number | undefined;
   /** The same by the monotonic clock. */
   #heardAt = 0;
@@ -94,7 +93,7 @@ export class Reflector<T extends KubeObject> {
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
-    this.#overlong = new OverlongAnnotations(options.resource.plural, options.log);
+    this.#transform = new ObjectTransform(options);
   }
 
   get resource(): Resource<T> {
@@ -103,7 +102,7 @@ export class Reflector<T extends KubeObject> {
 
   /** Whether the first complete list is in the store. Stays true through later failures. */
   get synced(): boolean {
-    return this.#synced;
+    return this.#hasSynced.yes;
   }
 
   /** When the server last said anything (list, event, bookmark), milliseconds since the epoch. */
@@ -130,7 +129,7 @@ export class Reflector<T extends KubeObject> {
     const reason = new Error('reflector stopped');
     this.#stop.abort(reason);
     this.#turn.abort(reason);
-    for (const waiter of this.#waiters) waiter.reject(reason);
+    this.#hasSynced.never(reason);
     await this.#running;
   }
 
@@ -147,31 +146,7 @@ export class Reflector<T extends KubeObject> {
    * Resolves with the first complete list; rejects when the signal aborts or the reflector is stopped before.
    */
   whenSynced(signal?: AbortSignal): Promise<void> {
-    if (this.#synced) return Promise.resolve();
-    if (this.#stop.signal.aborted) return Promise.reject(this.#stop.signal.reason as Error);
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted === true) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const leave = () => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const waiter = {
-        resolve: () => {
-          leave();
-          resolve();
-        },
-        reject: (reason: Error) => {
-          leave();
-          reject(reason);
-        },
-      };
-      const onAbort = () => waiter.reject(signal?.reason as Error);
-      this.#waiters.add(waiter);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#hasSynced.wait(signal);
   }
 
   /** Calls `listener` when `synced` or `error` changes. @returns what ends the subscription */
@@ -282,7 +257,7 @@ export class Reflector<T extends KubeObject> {
       ...(pageSize === undefined ? {} : { pageSize }),
       ...(maxPages === undefined ? {} : { maxPages }),
       keep: (item: T) => {
-        const kept = this.#transform(item);
+        const kept = this.#transform.of(item);
         if (kept === undefined) return undefined;
         // An object that the store has in this very version is taken from there: one copy in memory, counted
         // once.
@@ -350,7 +325,7 @@ export class Reflector<T extends KubeObject> {
     const { store, budget } = this.#options;
     const key = keyOf(event.object);
     const gone = event.type === 'BOOKMARK' || event.type === 'DELETED';
-    const kept = gone ? undefined : this.#transform(event.object);
+    const kept = gone ? undefined : this.#transform.of(event.object);
     if (kept !== undefined && store.unchanged(kept) === undefined) budget?.admit(kept, store.get(key));
     const version = event.object.metadata?.resourceVersion;
     if (version !== undefined) {
@@ -359,33 +334,11 @@ export class Reflector<T extends KubeObject> {
     }
     this.#heard();
     if (event.type === 'BOOKMARK') return;
-    if (event.type === 'DELETED') this.#overlong.forget(event.object);
+    if (event.type === 'DELETED') this.#transform.forget(event.object);
     if (kept === undefined) {
       budget?.release(store.get(key));
       store.delete(key);
     } else store.set(kept);
-  }
-
-  /** One object that cannot be read is as it was; it keeps no other, and no list, from being taken in. */
-  #transform(object: T): T | undefined {
-    try {
-      return this.#read(object);
-    } catch (error) {
-      if (codeOf(error) !== undefined) throw error;
-      const { resource, store } = this.#options;
-      reportContained(error, 'objects of an API server', { resource: resource.plural, key: keyOf(object) });
-      return store.get(keyOf(object));
-    }
-  }
-
-  #read(object: T): T | undefined {
-    const { metadata } = object;
-    if (metadata !== undefined) {
-      if (this.#options.keepManagedFields !== true) delete metadata.managedFields;
-      if (metadata.annotations !== undefined) delete metadata.annotations[LAST_APPLIED];
-    }
-    this.#overlong.look(object);
-    return this.#options.transform === undefined ? object : this.#options.transform(object);
   }
 
   #selection(): { namespace?: string; labelSelector?: string; fieldSelector?: string } {
@@ -406,9 +359,8 @@ export class Reflector<T extends KubeObject> {
   }
 
   #markSynced(): void {
-    if (this.#synced) return;
-    this.#synced = true;
-    for (const waiter of this.#waiters) waiter.resolve();
+    if (this.#hasSynced.yes) return;
+    this.#hasSynced.mark();
     this.#tell();
   }
 

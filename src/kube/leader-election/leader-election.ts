@@ -2,9 +2,9 @@ import type { V1Lease } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../client/kube-client.ts';
+import type { KubeClient } from '../client/kube-client.ts';
+import { type HoldOutcome, LeaseLock } from './lease-lock.ts';
 import { LeaseRecord } from './lease-record.ts';
-import { leases } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore, StoreChange } from '../informer/store.ts';
 
 export interface LeaderElectionOptions {
@@ -49,9 +49,6 @@ export interface LeaderElectionOptions {
   readonly claimDelayMs?: () => number;
 }
 
-/** One try's outcome: `lost` = somebody else holds it. */
-type Outcome = 'held' | 'lost' | 'failed';
-
 /** Giving the Lease back must not hold up the end of the process. */
 const RELEASE_MS = 5000;
 
@@ -65,15 +62,13 @@ const RELEASE_MS = 5000;
 export class LeaderElector {
   readonly #options: LeaderElectionOptions;
   readonly #times: { durationMs: number; deadlineMs: number; renewMs: number; retryMs: number };
-  readonly #record: LeaseRecord;
+  readonly #lock: LeaseLock;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #leader = false;
   /** From the start of a term to the end of its work; longer than `#leader`. */
   #inTerm = false;
   #removing = false;
-  /** Whether the record is what was last heard; false after an answer that left it open. */
-  #known = false;
   #failing = false;
   #woken = false;
   #wakeUp: (() => void) | undefined;
@@ -91,7 +86,7 @@ export class LeaderElector {
       renewMs: options.renewMs ?? durationMs / 6,
       retryMs: options.retryMs ?? Math.min(2000, durationMs / 15),
     };
-    this.#record = new LeaseRecord({ identity, clock, durationMs });
+    this.#lock = new LeaseLock({ ...options, record: new LeaseRecord({ identity, clock, durationMs }) });
   }
 
   /** Whether this replica holds the Lease now. */
@@ -126,11 +121,7 @@ export class LeaderElector {
   async #follow(): Promise<void> {
     const { store, namespace, name } = this.#options;
     const unsubscribe = store?.subscribe('lease: its record', (change) => this.#changed(change));
-    if (store !== undefined) {
-      const lease = store.get(`${namespace}/${name}`);
-      if (lease !== undefined) this.#record.saw(lease);
-      this.#known = true;
-    }
+    if (store !== undefined) this.#lock.listed(store.get(`${namespace}/${name}`));
     await this.#run();
     unsubscribe?.();
   }
@@ -154,10 +145,10 @@ export class LeaderElector {
   /** Milliseconds until it is worth trying to take the Lease. */
   async #waitBeforeClaim(): Promise<number> {
     const { store, clock } = this.#options;
-    if (store === undefined || !this.#known) {
+    if (store === undefined || !this.#lock.known) {
       const limit = this.#limit(clock.monotonic() + this.#times.deadlineMs);
       try {
-        await this.#learn(limit.signal);
+        await this.#lock.learn(limit.signal);
       } catch (error) {
         this.#complain(error);
         return this.#retryDelay();
@@ -165,7 +156,7 @@ export class LeaderElector {
         limit.cancel();
       }
     }
-    const left = this.#record.freeInMs;
+    const left = this.#lock.record.freeInMs;
     if (left <= 0) return 0;
     return store === undefined ? Math.min(left, this.#retryDelay()) : left;
   }
@@ -176,11 +167,11 @@ export class LeaderElector {
     let waited = 0;
     // Asked again after each wait: what this replica has taken meanwhile counts too.
     for (;;) {
-      const delay = this.#record.mine ? 0 : (claimDelayMs?.() ?? 0) - waited;
+      const delay = this.#lock.record.mine ? 0 : (claimDelayMs?.() ?? 0) - waited;
       if (delay <= 0) break;
       waited += delay;
       await sleep(clock, delay, this.#stop.signal).catch(() => undefined);
-      if (this.#stop.signal.aborted || this.#record.freeInMs > 0) return undefined;
+      if (this.#stop.signal.aborted || this.#lock.record.freeInMs > 0) return undefined;
     }
     const since = clock.monotonic();
     const { deadlineMs } = this.#times;
@@ -260,49 +251,20 @@ export class LeaderElector {
    * Writes this replica into the Lease: one request, unless what is known proves stale. Ends at `until`
    * (monotonic) at the latest.
    */
-  async #hold(until: number): Promise<Outcome> {
-    const { client, clock } = this.#options;
+  async #hold(until: number): Promise<HoldOutcome> {
+    const { clock } = this.#options;
     // So that a request that hangs leaves time for another.
     const limit = this.#limit(Math.min(until, clock.monotonic() + this.#times.deadlineMs / 3));
-    const { signal } = limit;
     try {
-      for (let tries = 0; tries < 3; tries++) {
-        try {
-          if (!this.#known) await this.#learn(signal);
-          if (this.#inTerm ? this.#record.heldByOther : this.#record.freeInMs > 0) return 'lost';
-          const { lease } = this.#record;
-          const { namespace, name } = this.#options;
-          const next = this.#record.held({ namespace, name });
-          const written =
-            lease === undefined
-              ? client.create(leases, next, { signal })
-              : client.replace(leases, next, { signal });
-          this.#record.saw(await within(written, signal));
-          this.#failing = false;
-          return 'held';
-        } catch (error) {
-          this.#known = false;
-          if (!isStale(error)) throw error;
-        }
-      }
+      const outcome = await this.#lock.hold(limit.signal, this.#inTerm);
+      if (outcome === 'held') this.#failing = false;
+      return outcome;
     } catch (error) {
       this.#complain(error);
     } finally {
       limit.cancel();
     }
     return 'failed';
-  }
-
-  /** Asks the API server what the Lease says. */
-  async #learn(signal: AbortSignal): Promise<void> {
-    const { client, namespace, name } = this.#options;
-    try {
-      this.#record.saw(await within(client.get(leases, { namespace, name }, { signal }), signal));
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      this.#record.saw(undefined);
-    }
-    this.#known = true;
   }
 
   /**
@@ -313,9 +275,9 @@ export class LeaderElector {
     const { clock, log, name } = this.#options;
     const limit = this.#limit(clock.monotonic() + RELEASE_MS);
     try {
-      const released = await this.#release(limit.signal);
+      const released = await this.#lock.release(limit.signal);
       // Released first, so that whoever sees the deletion knows that no work goes on.
-      if (released !== undefined && this.#removing) await this.#delete(released, limit.signal);
+      if (released !== undefined && this.#removing) await this.#lock.delete(released, limit.signal);
     } catch (error) {
       log.debug({ lease: name, err: error }, 'lease not given back, it runs out by itself');
     } finally {
@@ -323,47 +285,15 @@ export class LeaderElector {
     }
   }
 
-  /** @returns the Lease as it is without a holder; undefined when this replica did not hold it */
-  async #release(signal: AbortSignal): Promise<V1Lease | undefined> {
-    const { client } = this.#options;
-    for (let tries = 0; tries < 2; tries++) {
-      try {
-        if (!this.#known) await this.#learn(signal);
-        const next = this.#record.released();
-        if (next === undefined) return undefined;
-        const written = await within(client.replace(leases, next, { signal }), signal);
-        this.#record.saw(written);
-        return written;
-      } catch (error) {
-        this.#known = false;
-        if (!isStale(error)) throw error;
-      }
-    }
-    return undefined;
-  }
-
-  /** Deletes the Lease unless somebody has changed it since. */
-  async #delete({ metadata }: V1Lease, signal: AbortSignal): Promise<void> {
-    const { client, namespace, name } = this.#options;
-    const { uid, resourceVersion } = metadata ?? {};
-    const conditions = {
-      signal,
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    };
-    await within(client.delete(leases, { namespace, name }, conditions), signal);
-    this.#record.saw(undefined);
-  }
-
   #changed({ key, type, object }: StoreChange<V1Lease>): void {
     const { namespace, name, identity } = this.#options;
-    if (key !== `${namespace}/${name}` || this.#record.isOld(object)) return;
+    if (key !== `${namespace}/${name}` || this.#lock.record.isOld(object)) return;
     const lease = type === 'deleted' ? undefined : object;
     // During a term the watch repeats our own renewals, which are no news. When another has written, the next
     // renewal, which is woken now, asks the API server what the Lease says.
     if (this.#inTerm && lease?.spec?.holderIdentity === identity) return;
-    if (this.#inTerm) this.#known = false;
-    else this.#record.saw(lease);
+    if (this.#inTerm) this.#lock.doubt();
+    else this.#lock.record.saw(lease);
     this.#wake();
   }
 
@@ -412,19 +342,4 @@ export class LeaderElector {
     this.#woken = true;
     this.#wakeUp?.();
   }
-}
-
-/** What is known of the Lease is not what it is. */
-function isStale(error: unknown): boolean {
-  return isConflict(error) || isAlreadyExists(error) || isNotFound(error);
-}
-
-/** The promise's result; the signal's reason when it aborts before. */
-function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

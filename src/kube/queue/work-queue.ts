@@ -26,6 +26,8 @@ export interface WorkQueueOptions {
    * once.
    */
   readonly pace?: Pick<Pace, 'waitMs'>;
+  /** Told when it begins to have keys to work on, and when it has none any more. */
+  readonly onBacklog?: () => void;
 }
 
 /**
@@ -124,11 +126,13 @@ export class WorkQueue {
   }
 
   #enqueue(key: string, priority: number, end: 'newest' | 'oldest' = 'newest'): void {
+    const begins = this.depth === 0;
     this.#priorities.set(key, priority);
     let lane = this.#lanes.get(priority);
     if (lane === undefined) this.#lanes.set(priority, (lane = new PriorityLane()));
     if (end === 'newest') lane.add(key);
     else lane.addFirst(key);
+    if (begins) this.#options.onBacklog?.();
     this.#pool.offer(this.#member);
   }
 
@@ -208,5 +212,6 @@ export class WorkQueue {
   #tellIdle(): void {
     for (const resolve of this.#idle) resolve();
     this.#idle.clear();
+    this.#options.onBacklog?.();
   }
 }

@@ -7,7 +7,7 @@ import { linkConditions, type PeerFacts } from '../../../../src/controllers/link
 import { LinkStatusWriter } from '../../../../src/controllers/link/link-status-writer.ts';
 import type { TargetCluster } from '../../../../src/controllers/link/target-cluster.ts';
 import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.ts';
-import { MAX_LISTED, serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
+import { MAX_LISTED, ServiceStatusList } from '../../../../src/controllers/link/service-statuses.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { aliveGateway } from '../../../support/mirror-facts.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
@@ -23,6 +23,9 @@ const outcome = (change: Partial<Outcome> = {}): Outcome => ({
 const outcomesOf = (...entries: [string, Partial<Outcome>][]) =>
   new Map(entries.map(([key, change]) => [key, outcome(change)]));
 
+const statusesOf = (outcomes: ReadonlyMap<string, Outcome>) =>
+  new ServiceStatusList(outcomes, undefined).of(outcomes);
+
 function peerFacts(change: Partial<PeerFacts> = {}): PeerFacts {
   return {
     link: { name: 'west', namespace: 'links' },
@@ -31,7 +34,7 @@ function peerFacts(change: Partial<PeerFacts> = {}): PeerFacts {
     gateway: { facts: aliveGateway(), probed: true, reports: [] },
     mirrors: { reconciler: { outcomes: outcomesOf(['demo/web', {}]) } },
     federated: { reconciler: { outcomes: new Map() } },
-    depth: 0,
+    busy: false,
     replacedBy: undefined,
     ...change,
   };
@@ -86,7 +89,7 @@ describe('conditions of a Link', () => {
       'False CredentialsRejected',
     ],
     ['before the first list', { synced: false }, 'Synced', 'False Waiting'],
-    ['work to do', { depth: 3 }, 'Synced', 'False Mirroring'],
+    ['work to do', { busy: true }, 'Synced', 'False Mirroring'],
     [
       'some are not mirrored',
       { mirrors: withReasons('Mirrored', 'NameConflict') },
@@ -145,7 +148,7 @@ describe('conditions of a Link', () => {
 
 describe('lists of Services in a Link’s status', () => {
   it('have the shape that Linkerd writes', () => {
-    const [mirrored, failed] = serviceStatuses(
+    const [mirrored, failed] = statusesOf(
       outcomesOf(['demo/web', {}], ['demo/lost', { reason: 'MissingNamespace', local: 'lost-west' }]),
     ).toReversed();
     expect(mirrored).to.deep.equal({
@@ -170,7 +173,7 @@ describe('lists of Services in a Link’s status', () => {
     const outcomes = new Map<string, Outcome>();
     for (let index = 0; index < 5000; index++) outcomes.set(`demo/service-with-a-name-${index}`, outcome());
     outcomes.set('zzz/broken', outcome({ reason: 'NameConflict' }));
-    const list = serviceStatuses(outcomes);
+    const list = statusesOf(outcomes);
     expect(list).to.have.length(MAX_LISTED);
     expect(list[0]?.remoteRef.name).to.equal('broken');
     expect(JSON.stringify(list).length).to.be.below(300_000);
@@ -199,10 +202,10 @@ describe('the writer of a Link’s status', () => {
     return { clock, patches, writer, lines, fail: (on: boolean) => (failing = on) };
   }
 
-  const peerOf = (change: Partial<PeerFacts> & { revision?: number } = {}) =>
+  const peerOf = (change: Partial<PeerFacts> & { depth?: number } = {}) =>
     ({
       ...peerFacts(change),
-      revision: change.revision ?? 1,
+      depth: change.depth ?? 0,
       mirrorCount: 1,
       clusterUid: 'uid-1',
     }) as unknown as TargetCluster;
@@ -284,7 +287,7 @@ describe('the writer of a Link’s status', () => {
 
   it('waits until a peer that has just started knows where it stands, but not for ever', async () => {
     const { writer, patches, clock } = start();
-    const peer = peerOf({ depth: 7 });
+    const peer = peerOf({ depth: 7, busy: true });
     await writer.write(object(), { problem: undefined, peer });
     expect(patches).to.deep.equal([]);
     await clock.advance(5000);

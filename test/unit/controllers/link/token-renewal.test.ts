@@ -72,7 +72,14 @@ class World {
     };
     const { clock } = this;
     const { log } = captureLog();
-    const renewal = { remote: remote as KubeClient, local, clock, random: () => 0, log };
+    const renewal = {
+      remote: remote as KubeClient,
+      local,
+      clock,
+      random: () => 0,
+      log,
+      onState: () => undefined,
+    };
     this.renewal = new TokenRenewal(renewal);
   }
 

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { notMirrored } from '../../../../src/check/linkspan-checks.ts';
 import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
-import { serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
+import { ServiceStatusList } from '../../../../src/controllers/link/service-statuses.ts';
 import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import { decide } from '../../../../src/controllers/mirror/mirror-verdict.ts';
 import { memberFacts } from '../../../support/member-facts.ts';
@@ -65,7 +65,9 @@ describe('a mirror and its endpoints of different address families', () => {
     const text = 'the ClusterIP of web-west is IPv6, its endpoints are IPv4: kube-proxy sends nothing there';
     expect(message).to.equal(text);
     const outcome = { reason, message, local: 'web-west', since: 0 };
-    expect(serviceStatuses(new Map([['demo/web', outcome]]))[0]?.conditions?.[0]).to.include({
+    const outcomes = new Map([['demo/web', outcome]]);
+    const [entry] = new ServiceStatusList(outcomes, undefined).of(outcomes);
+    expect(entry?.conditions?.[0]).to.include({
       status: 'True',
       reason: 'AddressFamilyMismatch',
     });

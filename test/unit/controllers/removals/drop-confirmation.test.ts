@@ -24,6 +24,7 @@ describe('confirmation of held removals', () => {
     const told: string[] = [];
     const stop = new AbortController();
     const confirmation = new DropConfirmation({
+      onIdentity: () => undefined,
       remote: target.client,
       guard,
       selectors: ['exported=true'],

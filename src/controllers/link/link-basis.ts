@@ -1,0 +1,65 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../../api/annotations.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { credentialsText, tokenTtlText } from '../../api/credentials/credentials-secret.ts';
+import { CREDENTIALS_SECRET_TYPE } from '../../api/names.ts';
+import type { ClusterAccess } from '../../kube/client/access.ts';
+import { accessFromSecret } from '../../linking/credentials.ts';
+import { importAnnotations } from '../../api/link/import-policy.ts';
+import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
+
+/** What a run was started from; as long as it is the same, nothing is restarted. */
+export interface Basis {
+  readonly spec: unknown;
+  readonly annotations: readonly (string | undefined)[];
+  /** The import policy as it is written. */
+  readonly imports: readonly (readonly [annotation: string, text: string])[];
+  readonly kubeconfig: string | undefined;
+  readonly tokenTtl: string | undefined;
+  readonly rival: string | undefined;
+}
+
+/** What a run of this Link would be started from. */
+export function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
+  const annotations = object.metadata?.annotations;
+  return {
+    spec: object.spec,
+    annotations: LINK_ANNOTATIONS.map((name) => readAnnotation(annotations, name)),
+    imports: importAnnotations(annotations),
+    kubeconfig: secret && credentialsText(secret),
+    tokenTtl: secret && tokenTtlText(secret),
+    rival,
+  };
+}
+
+/**
+ * Everything that must hold before a Link can run.
+ * @throws LinkspanError with the first thing that does not
+ */
+export function usableLink(
+  object: LinkObject,
+  secret: V1Secret | undefined,
+  rival: string | undefined,
+): { link: Link; access: ClusterAccess } {
+  const verdict = parseLink(object);
+  const where = `Link ${object.metadata?.namespace ?? ''}/${object.metadata?.name ?? ''}`;
+  if (!verdict.ok) {
+    const problems = verdict.problems.map(({ field, problem }) => `${field} ${problem}`).join('; ');
+    throw new LinkspanError('LINK_INVALID', `${where}: ${problems}`);
+  }
+  if (rival !== undefined) {
+    const cluster = verdict.link.targetClusterName;
+    throw new LinkspanError(
+      'LINK_DUPLICATE',
+      `${where}: the older Link "${rival}" already names the cluster "${cluster}"`,
+    );
+  }
+  if (secret === undefined) {
+    const name = `${verdict.link.namespace}/${verdict.link.credentialsSecret}`;
+    throw new LinkspanError(
+      'CREDENTIALS_MISSING',
+      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE} that the controller may read; one of that name may be of another type, as other tools make them (Opaque)`,
+    );
+  }
+  return { link: verdict.link, access: accessFromSecret(secret) };
+}
