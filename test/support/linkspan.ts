@@ -28,11 +28,19 @@ const kept = new Set<ChildProcess>();
 /**
  * The same, in a process that has loaded the CLI for a verb before: most of what a verb costs is to start and
  * to load. For tests of what verbs do, many times; what a process is (its start, its signals, its end) is a
- * matter of `linkspan`. Calls at the same time get a process each.
+ * matter of `linkspan`. Calls at the same time get a process each. Standard input is empty.
  */
-export async function keptLinkspan(...args: string[]): Promise<Outcome> {
+export function keptLinkspan(...args: string[]): Promise<Outcome> {
+  return keptLinkspanWith({}, ...args);
+}
+
+/** The same, with further variables of the environment. */
+export async function keptLinkspanWith(
+  env: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<Outcome> {
   const child = idle.pop() ?? start();
-  const request: KeptRequest = { args, env: { ...process.env }, cwd: process.cwd() };
+  const request: KeptRequest = { args, env: { ...process.env, ...env }, cwd: process.cwd() };
   const outcome = await new Promise<Outcome>((resolve, reject) => {
     child.removeAllListeners('message').once('message', (answer) => resolve(answer as Outcome));
     child.removeAllListeners('exit').once('exit', (code, signal) => {
@@ -46,7 +54,7 @@ export async function keptLinkspan(...args: string[]): Promise<Outcome> {
 }
 
 function start(): ChildProcess {
-  const child = fork(keptProgram);
+  const child = fork(keptProgram, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   kept.add(child);
   return child;
 }
