@@ -3,16 +3,26 @@ import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { deniedRights } from '../../src/kube/client/access-review.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
-import type { KubeObject, Resource } from '../../src/api/kubernetes/resource.ts';
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  type KubeObject,
+  type Resource,
+  roleBindings,
+  roles,
+} from '../../src/api/kubernetes/resource.ts';
 import { clientAs } from '../support/account-client.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, MULTICLUSTER, objectsOf, RENDERS, renderChart } from '../support/chart.ts';
+import { ensureNamespace, remove } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
 /** The columns of the table of who may do what (docs/reference/chart.md). */
 const TRIED = ['default', 'linkerd', 'least', 'scoped'] as const;
+/** What gives the accounts their rights. */
+const RULES: readonly Resource<KubeObject>[] = [clusterRoles, clusterRoleBindings, roles, roleBindings];
 /** A namespace that no value names. */
 const OUTSIDE = 'outside';
 /** Requests at a time. */
@@ -52,7 +62,7 @@ describe('the accounts of the chart', function () {
   before(async () => {
     cluster = closed(await startCluster({ name: 'accounts' }), (one) => one.stop());
     for (const name of [MULTICLUSTER, 'linkerd', 'shop', 'pay', OUTSIDE])
-      await cluster.kubectl('create', 'namespace', name);
+      await ensureNamespace(cluster, name);
     const renders = await Promise.all(Object.values(RENDERS).map((flags) => renderChart(flags)));
     everything = tries(renders.flatMap((text) => rightsOf(objectsOf(text))));
   });
@@ -101,8 +111,10 @@ describe('the accounts of the chart', function () {
     ])) as KubeObject[];
     const rules = installed.filter(({ kind }) => kind !== 'Namespace' && kind !== 'ServiceAccount');
     for (const { kind = '', metadata } of rules) {
-      const where = metadata?.namespace === undefined ? [] : ['-n', metadata.namespace];
-      await cluster.kubectl(...where, 'delete', kind, metadata?.name ?? '');
+      const resource = RULES.find((one) => one.kind === kind);
+      if (resource === undefined) throw new Error(`no rule: ${kind}`);
+      const { namespace, name = '' } = metadata ?? {};
+      await remove(cluster, resource, namespace === undefined ? { name } : { namespace, name });
     }
     installed = objects;
     await cluster.apply(objects);

@@ -9,7 +9,7 @@ import { createRegistry } from '../../src/telemetry/registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
-import { linkspan } from '../support/linkspan.ts';
+import { keptLinkspan } from '../support/linkspan.ts';
 import { binaries } from '../testbed/binaries.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
@@ -30,7 +30,7 @@ describe('linkspan check', () => {
   });
 
   async function check(...flags: string[]) {
-    const { code, stdout, stderr } = await linkspan(
+    const { code, stdout, stderr } = await keptLinkspan(
       'check',
       '--kubeconfig',
       cluster.kubeconfigFile,

@@ -8,7 +8,7 @@ import { ensureNamespace, findAddresses } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
-import { linkspan as run } from '../support/linkspan.ts';
+import { keptLinkspan, linkspan as run } from '../support/linkspan.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -27,19 +27,8 @@ describe('the verbs that read', () => {
   let admin: string;
 
   const linkspan = async (...args: string[]) => {
-    const child = spawn(process.execPath, [
-      BIN,
-      ...args,
-      '--kubeconfig',
-      east.kubeconfigFile,
-      '--controller-namespace',
-      links,
-    ]);
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
-    const [code] = (await once(child, 'close')) as [number];
+    const where = ['--kubeconfig', east.kubeconfigFile, '--controller-namespace', links];
+    const { code, stdout: out, stderr: err } = await keptLinkspan(...args, ...where);
     return { code, out, err };
   };
   const explain = (name: string, namespace = ns) =>
@@ -170,14 +159,21 @@ describe('the verbs that read', () => {
 
   it('links: how each is, who keeps it, when the target was last heard of', async () => {
     const flags = ['links', '--kubeconfig', east.kubeconfigFile, '-n', links, '--controller', admin];
-    const { code, stdout } = await run(...flags, '-o', 'json');
-    expect(code).to.equal(0);
-    const [row] = JSON.parse(stdout) as LinkRow[];
+    const row = await eventually(
+      'its conditions are written',
+      async () => {
+        const { code, stdout } = await run(...flags, '-o', 'json');
+        expect(code).to.equal(0);
+        const [found] = JSON.parse(stdout) as LinkRow[];
+        return found?.conditions?.['APIReachable']?.status === 'True' ? found : undefined;
+      },
+      wait,
+    );
     expect(row).to.include({ name: 'west', cluster: 'west', keptBy: 'not-a-pod' });
     // The testbed's accounts have client certificates.
-    expect(Date.parse(row?.credentialsExpireAt ?? '')).to.be.greaterThan(Date.now());
-    expect(row?.lastWordSeconds).to.be.within(0, 60);
-    expect(row?.conditions)
+    expect(Date.parse(row.credentialsExpireAt ?? '')).to.be.greaterThan(Date.now());
+    expect(row.lastWordSeconds).to.be.within(0, 60);
+    expect(row.conditions)
       .to.have.property('APIReachable')
       .that.includes({ status: 'True', reason: 'Connected' });
     const wide = await run(...flags, '-o', 'wide');

@@ -16,7 +16,7 @@ import { parseManifests, titleOf } from '../../src/manifests/manifests.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';
 import { expectGolden } from '../support/golden.ts';
-import { linkspan, type Outcome } from '../support/linkspan.ts';
+import { keptLinkspan, linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { binaries } from '../testbed/binaries.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
@@ -39,7 +39,7 @@ describe('install, upgrade and uninstall', () => {
   const dir = useTempDir();
 
   const run = (verb: string, ...args: string[]): Promise<Outcome> =>
-    linkspan(verb, '--kubeconfig', cluster.kubeconfigFile, ...args);
+    keptLinkspan(verb, '--kubeconfig', cluster.kubeconfigFile, ...args);
   const install = (...args: string[]) => run('install', '--helm', helm, '--wait', '0s', ...args);
   const upgrade = (...args: string[]) => run('upgrade', '--helm', helm, '--wait', '0s', ...args);
   const uninstall = (...args: string[]) => run('uninstall', ...args);
@@ -280,7 +280,8 @@ describe('install, upgrade and uninstall', () => {
     );
     expect(parseManifests(well(printed), 'uninstall').map(titleOf)).to.not.include(`Namespace ${HOME}`);
     await remove(cluster, configMaps, { namespace: HOME, name: 'theirs' });
-    const out = await uninstall('--apply', '--crds');
+    // As a process of its own, as `install` below and above is once.
+    const out = await linkspan('uninstall', '--kubeconfig', cluster.kubeconfigFile, '--apply', '--crds');
     expect(well(out)).to.include(`Namespace ${HOME} deleted`);
     expect((await everything()).filter((name) => /link(span|erd)/.test(name))).to.deep.equal([]);
     const again = await uninstall('--apply');

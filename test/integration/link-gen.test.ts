@@ -6,14 +6,14 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { services } from '../../src/api/kubernetes/resource.ts';
+import { secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
-import { parseLink, type LinkObject } from '../../src/api/link/link-schema.ts';
+import { type LinkObject, parseLink } from '../../src/api/link/link-schema.ts';
 import { parseSelector } from '../../src/api/kubernetes/label-selector.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, find, findLink } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
-import { gatewayService, installCrd, read } from '../support/linked-clusters.ts';
-import { linkspan, type Outcome } from '../support/linkspan.ts';
+import { gatewayService, installCrd } from '../support/linked-clusters.ts';
+import { keptLinkspan, linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -73,7 +73,7 @@ describe('link-gen on real API servers', () => {
   let ns: string;
   const dir = useTempDir();
   const linkGen = (...flags: string[]) =>
-    linkspan(
+    keptLinkspan(
       'link-gen',
       '--kubeconfig',
       west.kubeconfigFile,
@@ -98,7 +98,7 @@ describe('link-gen on real API servers', () => {
     await west.apply(targetObjects(ns));
     await ingress([{ ip: '10.200.0.40' }, { hostname: 'gw.west.example.com' }]);
     await eventually('the token Secret is filled', async () => {
-      const secret = await read<V1Secret>(west, '-n', ns, 'secret', `${ACCOUNT}-token`);
+      const secret = await find(west, secrets, { namespace: ns, name: `${ACCOUNT}-token` });
       return secret?.data?.['token'] !== undefined;
     });
   });
@@ -108,7 +108,7 @@ describe('link-gen on real API servers', () => {
     expect(printed).to.include({ code: 0, stderr: '' });
     await east.apply(printed.stdout);
 
-    const verdict = parseLink((await read<LinkObject>(east, '-n', ns, 'link', 'west')) ?? {});
+    const verdict = parseLink((await findLink(east, ns, 'west')) ?? {});
     expect(verdict.ok && verdict.link.gateway).to.deep.equal({
       addresses: ['10.200.0.40', 'gw.west.example.com'],
       port: 4143,
@@ -121,7 +121,7 @@ describe('link-gen on real API servers', () => {
       failureThreshold: 3,
     });
 
-    const secret = await read<V1Secret>(east, '-n', ns, 'secret', 'cluster-credentials-west');
+    const secret = await find(east, secrets, { namespace: ns, name: 'cluster-credentials-west' });
     const client = new KubeClient(accessFromSecret(secret ?? {}), {
       clock: systemClock,
       random: Math.random,
@@ -171,7 +171,7 @@ describe('link-gen on real API servers', () => {
     expect(text).to.include(west.caFile);
     writeFileSync(file, text, { mode: 0o600 });
     const flags = ['--kubeconfig', file, '--cluster-name', 'west', '--namespace', ns, '-o', 'json'];
-    const { stdout } = await linkspan('link-gen', ...flags);
+    const { stdout } = await keptLinkspan('link-gen', ...flags);
     const [secret] = (JSON.parse(stdout) as { items: [V1Secret] }).items;
     expect(accessFromSecret(secret).ca).to.equal(readFileSync(west.caFile, 'utf8'));
   });
@@ -186,7 +186,7 @@ describe('link-gen on real API servers', () => {
     const file = path.join(dir(), 'linkerd.yaml');
     writeFileSync(file, moved);
     await east.kubectl('apply', '--warnings-as-errors', '-f', file);
-    const link = await read<LinkObject>(east, '-n', ns, 'link', 'from-linkerd');
+    const link = await findLink(east, ns, 'from-linkerd');
     expect(parseLink(link ?? {})).to.have.property('ok', true);
   });
 
@@ -222,7 +222,7 @@ describe('link-gen on real API servers', () => {
       ],
     };
     await patchStatus(east, ['link', 'status'], status);
-    const stored = await read<LinkObject>(east, '-n', ns, 'link', 'status');
+    const stored = await findLink(east, ns, 'status');
     expect(stored?.status?.mirrorServices?.[0]).to.deep.equal({
       ...entry,
       remoteRef: { group: 'core', kind: 'Service', ...ref },
@@ -248,7 +248,7 @@ describe('link-gen on real API servers', () => {
         stringify({ apiVersion, kind: 'Link', metadata: { name: version, namespace: ns }, spec }),
       );
       await east.kubectl('apply', '--warnings-as-errors', '-f', file);
-      const link = await read<LinkObject>(east, '-n', ns, 'link', version);
+      const link = await findLink(east, ns, version);
       expect(link?.spec?.probeSpec).to.deep.equal({ timeout: '30s', failureThreshold: '3' });
       expect(link?.spec?.selector).to.deep.equal(spec.selector);
     }
@@ -306,10 +306,10 @@ describe('link-gen on real API servers', () => {
       try {
         const flags = ['--kubeconfig', file, '--cluster-name', 'west', '--namespace', ns];
         refused(
-          await linkspan('link-gen', ...flags),
+          await keptLinkspan('link-gen', ...flags),
           /\[API_SERVER_ADDRESS_LOCAL\].*localhost.*--api-server-address/,
         );
-        const printed = await linkspan('link-gen', ...flags, '--api-server-address', west.server);
+        const printed = await keptLinkspan('link-gen', ...flags, '--api-server-address', west.server);
         expect(printed.code).to.equal(0);
         expect(printed.stderr).to.match(
           /^linkspan: \S+ leaves the API server's certificate unchecked, and so will the Link\n$/,

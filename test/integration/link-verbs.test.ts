@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { secrets, serviceAccounts, services } from '../../src/api/kubernetes/resource.ts';
+import { leases, secrets, serviceAccounts, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
@@ -16,8 +16,8 @@ import {
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
-import { gatewayService, installCrd, read, startController } from '../support/linked-clusters.ts';
-import { linkspan, type Outcome } from '../support/linkspan.ts';
+import { gatewayService, installCrd, startController } from '../support/linked-clusters.ts';
+import { keptLinkspan, linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -60,7 +60,7 @@ describe('verbs that join clusters, on real API servers', () => {
   };
   /** West is the target, east the source. */
   const link = (...flags: string[]) =>
-    linkspan(
+    keptLinkspan(
       'link',
       '--kubeconfig',
       west.kubeconfigFile,
@@ -76,7 +76,7 @@ describe('verbs that join clusters, on real API servers', () => {
       ...flags,
     );
   const unlink = (cluster: Cluster, ...flags: string[]) =>
-    linkspan('unlink', '--kubeconfig', cluster.kubeconfigFile, '--namespace', ns, ...flags);
+    keptLinkspan('unlink', '--kubeconfig', cluster.kubeconfigFile, '--namespace', ns, ...flags);
   const refused = (outcome: Outcome, message: RegExp) => {
     // 2 is for wrong flags, 1 for what clusters refuse.
     const code = outcome.stderr.includes('[CONFIG_INVALID]') ? 2 : 1;
@@ -110,7 +110,7 @@ describe('verbs that join clusters, on real API servers', () => {
 
   describe('allow', () => {
     const allow = (cluster: Cluster, ...flags: string[]) =>
-      linkspan('allow', '--kubeconfig', cluster.kubeconfigFile, '--namespace', ns, ...flags);
+      keptLinkspan('allow', '--kubeconfig', cluster.kubeconfigFile, '--namespace', ns, ...flags);
 
     it('prints what kubectl applies without a warning', async () => {
       const printed = await allow(west, '--service-account-name', account, '--linkerd');
@@ -135,7 +135,7 @@ describe('verbs that join clusters, on real API servers', () => {
       }
       const again = await allow(west, '--service-account-name', account, '--apply');
       refused(again, /\[SERVICE_ACCOUNT_EXISTS\].*--ignore-cluster/);
-      const elsewhere = await linkspan(
+      const elsewhere = await keptLinkspan(
         'allow',
         '--kubeconfig',
         west.kubeconfigFile,
@@ -462,7 +462,7 @@ describe('verbs that join clusters, on real API servers', () => {
     it('unlink --apply does it itself where no controller runs', async () => {
       const controller = controllers.pop();
       await controller?.stop();
-      const lease = await read<object>(west, '-n', ns, 'lease', 'service-mirror-write-east');
+      const lease = await find(west, leases, { namespace: ns, name: 'service-mirror-write-east' });
       expect(lease).not.to.equal(undefined);
       const outcome = await unlink(west, '--cluster-name', 'east', '--apply');
       expect(outcome.code).to.equal(0);
@@ -473,7 +473,7 @@ describe('verbs that join clusters, on real API servers', () => {
 
   describe('export and unexport', () => {
     const verb = (name: string, ...args: string[]) =>
-      linkspan(name, ...args, '--kubeconfig', west.kubeconfigFile, '-n', ns);
+      keptLinkspan(name, ...args, '--kubeconfig', west.kubeconfigFile, '-n', ns);
     const labels = async (name: string) => (await findService(west, ns, name))?.metadata?.labels ?? {};
 
     before(async () => {

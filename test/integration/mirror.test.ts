@@ -1,21 +1,29 @@
-import type { V1EndpointSlice, V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { LinkObject } from '../../src/api/link/link-schema.ts';
+import { endpoints, endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import {
+  change,
+  ensureNamespace,
+  find,
+  findLink,
+  findService,
+  findSlices,
+  remove,
+} from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
   exportedObjects,
   installCrd,
   linkObjects,
-  read,
   startController,
 } from '../support/linked-clusters.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 15_000, everyMs: 100 };
+const UNEXPORTED = { 'mirror.linkerd.io/exported': null };
 
 describe('mirroring through the gateway', () => {
   let east: Cluster;
@@ -24,26 +32,17 @@ describe('mirroring through the gateway', () => {
   let ns: string;
   let controller: MirrorController;
 
-  const mirror = (name: string, namespace = ns) => read<V1Service>(east, '-n', namespace, 'service', name);
-  const slices = async (name: string) =>
-    (
-      await read<{ items: V1EndpointSlice[] }>(
-        east,
-        '-n',
-        ns,
-        'endpointslices',
-        '-l',
-        `kubernetes.io/service-name=${name}`,
-      )
-    )?.items ?? [];
+  const mirror = (name: string, namespace = ns) => findService(east, namespace, name);
+  const slices = (name: string) => findSlices(east, ns, name);
   const addresses = async (name: string) =>
     (await slices(name)).flatMap((slice) =>
       (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses),
     );
   const condition = async (link: string, type: string) =>
-    (await read<LinkObject>(east, '-n', links, 'link', link))?.status?.conditions?.find(
-      (candidate) => candidate.type === type,
-    );
+    (await findLink(east, links, link))?.status?.conditions?.find((candidate) => candidate.type === type);
+
+  const label = (cluster: Cluster, name: string, labels: Readonly<Record<string, string | null>>) =>
+    change(cluster, services, { namespace: ns, name }, { metadata: { labels } });
 
   before(async () => {
     ({ east, west } = await sharedClusters());
@@ -93,17 +92,12 @@ describe('mirroring through the gateway', () => {
   });
 
   it('follows ports and labels of the export, and leaves what others put on the mirror', async () => {
-    await east.kubectl('-n', ns, 'label', 'service', 'web-west', 'theirs=kept');
-    await west.kubectl(
-      '-n',
-      ns,
-      'patch',
-      'service',
-      'web',
-      '--type=merge',
-      '-p',
-      '{"metadata":{"labels":{"team":null,"tier":"gold"}},"spec":{"ports":[{"name":"http","port":81,"targetPort":8080}]}}',
-    );
+    await label(east, 'web-west', { theirs: 'kept' });
+    const ref = { namespace: ns, name: 'web' };
+    await change(west, services, ref, {
+      metadata: { labels: { team: null, tier: 'gold' } },
+      spec: { ports: [{ name: 'http', port: 81, targetPort: 8080 }] },
+    });
     await eventually(
       'the port changed',
       async () => (await mirror('web-west'))?.spec?.ports?.[0]?.port === 81,
@@ -115,31 +109,24 @@ describe('mirroring through the gateway', () => {
   });
 
   it('empties the mirror when the export has no ready endpoints, and fills it again', async () => {
-    await west.kubectl('-n', ns, 'patch', 'endpointslice', 'web-1', '--type=merge', '-p', '{"endpoints":[]}');
+    await change(west, endpointSlices, { namespace: ns, name: 'web-1' }, { endpoints: [] });
     await eventually('the mirror is empty', async () => (await addresses('web-west')).length === 0, wait);
     await apply(west, ...exportedObjects(ns, 'web').slice(1));
     await eventually('the mirror is filled', async () => (await addresses('web-west')).length > 0, wait);
   });
 
   it('heals what is edited or deleted by hand', async () => {
-    await east.kubectl(
-      '-n',
-      ns,
-      'patch',
-      'service',
-      'web-west',
-      '--type=merge',
-      '-p',
-      '{"spec":{"ports":[{"name":"http","port":9999}]}}',
-    );
+    const ref = { namespace: ns, name: 'web-west' };
+    await change(east, services, ref, { spec: { ports: [{ name: 'http', port: 9999 }] } });
     await eventually(
       'the port is restored',
       async () => (await mirror('web-west'))?.spec?.ports?.[0]?.port === 81,
       wait,
     );
-    await east.kubectl('-n', ns, 'delete', 'endpointslices', '-l', 'kubernetes.io/service-name=web-west');
+    for (const { metadata } of await slices('web-west'))
+      await remove(east, endpointSlices, { namespace: ns, name: metadata?.name ?? '' });
     await eventually('the slice is restored', async () => (await addresses('web-west')).length > 0, wait);
-    await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+    await remove(east, services, ref);
     await eventually(
       'mirror and slice are restored',
       async () => (await mirror('web-west')) && (await addresses('web-west')).length > 0,
@@ -171,9 +158,8 @@ describe('mirroring through the gateway', () => {
     };
     const before = await spec();
     for (const edit of edits) {
-      const patch = JSON.stringify({ spec: edit });
-      await east.kubectl('-n', ns, 'patch', 'service', 'web-west', '--type=merge', '-p', patch);
-      await eventually(`${patch} is put back`, async () => (await spec()) === before, wait);
+      await change(east, services, { namespace: ns, name: 'web-west' }, { spec: edit });
+      await eventually(`${JSON.stringify(edit)} is put back`, async () => (await spec()) === before, wait);
     }
     // kube makes a slice of local pods while there is a selector, and leaves it when that is gone.
     const makers = async () => (await slices('web-west')).map(({ metadata }) => metadata?.name);
@@ -213,7 +199,7 @@ describe('mirroring through the gateway', () => {
       async () => (await condition('west', 'Synced'))?.message.includes('1 NameConflict'),
       wait,
     );
-    await west.kubectl('-n', ns, 'delete', 'service', 'mine');
+    await remove(west, services, { namespace: ns, name: 'mine' });
     await eventually(
       'the conflict is over',
       async () => (await condition('west', 'Synced'))?.status === 'True',
@@ -245,7 +231,7 @@ describe('mirroring through the gateway', () => {
     await apply(west, ...exportedObjects(ns, 'gone'));
     await eventually('the mirror is there', () => mirror('gone-west'), wait);
     await controller.stop();
-    await west.kubectl('-n', ns, 'label', 'service', 'gone', 'mirror.linkerd.io/exported-');
+    await label(west, 'gone', UNEXPORTED);
     controller = startController(east, { namespace: links });
     await eventually('the mirror is gone', async () => (await mirror('gone-west')) === undefined, wait);
     expect(await slices('gone-west')).to.deep.equal([]);
@@ -260,7 +246,7 @@ describe('mirroring through the gateway', () => {
       wait,
     );
     await controller.stop();
-    await west.kubectl('-n', ns, 'label', 'services', ...names, 'mirror.linkerd.io/exported-');
+    for (const name of names) await label(west, name, UNEXPORTED);
     controller = startController(east, { namespace: links });
     await eventually(
       'confirmed and removed',
@@ -273,19 +259,19 @@ describe('mirroring through the gateway', () => {
   it('writes Endpoints beside its slice for a Linkerd that reads them, and kube makes no second slice', async () => {
     await controller.stop();
     controller = startController(east, { namespace: links, writeEndpoints: true });
-    const endpoints = () => read<V1Endpoints>(east, '-n', ns, 'endpoints', 'web-west');
-    await eventually('the Endpoints are there', endpoints, wait);
-    expect((await endpoints())?.subsets?.[0]?.addresses?.[0]?.ip).to.equal('10.200.0.19');
+    const written = () => find(east, endpoints, { namespace: ns, name: 'web-west' });
+    await eventually('the Endpoints are there', written, wait);
+    expect((await written())?.subsets?.[0]?.addresses?.[0]?.ip).to.equal('10.200.0.19');
     expect((await slices('web-west')).map((slice) => slice.metadata?.name)).to.deep.equal([
       'web-west-linkspan-ipv4',
     ]);
     await controller.stop();
     controller = startController(east, { namespace: links });
-    await eventually('unwanted Endpoints go', async () => (await endpoints()) === undefined, wait);
+    await eventually('unwanted Endpoints go', async () => (await written()) === undefined, wait);
   });
 
   it('removes the mirror when the label goes', async () => {
-    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+    await label(west, 'web', UNEXPORTED);
     await eventually('the mirror is gone', async () => (await mirror('web-west')) === undefined, wait);
     await eventually('its slice too', async () => (await slices('web-west')).length === 0, wait);
   });
@@ -298,16 +284,8 @@ describe('mirroring through the gateway', () => {
       async () => (await condition('broken', 'CredentialsValid'))?.message.includes('gatewayPort "abc"'),
       wait,
     );
-    await east.kubectl(
-      '-n',
-      links,
-      'patch',
-      'link',
-      'broken',
-      '--type=merge',
-      '-p',
-      '{"spec":{"gatewayPort":"4143"}}',
-    );
+    const ref = { namespace: links, name: 'broken' };
+    await change(east, linkResource, ref, { spec: { gatewayPort: '4143' } });
     await eventually(
       'the Secret is missed',
       async () => (await condition('broken', 'CredentialsValid'))?.reason === 'SecretNotFound',
@@ -322,6 +300,6 @@ describe('mirroring through the gateway', () => {
     await apply(east, secret ?? {});
     await eventually('it works', async () => (await condition('broken', 'Synced'))?.status === 'True', wait);
     expect((await condition('west', 'APIReachable'))?.status).to.equal('True');
-    await east.kubectl('-n', links, 'delete', 'link', 'broken');
+    await remove(east, linkResource, ref);
   });
 });

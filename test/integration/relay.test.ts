@@ -1,4 +1,3 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { createServer, request, type Server } from 'node:http';
 import { systemClock } from '../../src/base/clock.ts';
@@ -13,7 +12,7 @@ import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, findService, findSlices } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -23,7 +22,6 @@ import {
   exportedObjects,
   installCrd,
   linkObjects,
-  read,
   startController,
 } from '../support/linked-clusters.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -114,8 +112,12 @@ describe('a plain client reaches an export of another cluster', () => {
     try {
       await apply(west, ...exportedObjects(tenant, 'evil', { addresses: [address(16)] }));
       const annotation = async (namespace: string, name: string) =>
-        (await read<V1Service>(east, '-n', namespace, 'service', name))?.metadata?.annotations?.[PORTS] ?? '';
-      const own = await eventually('the tenant has a mirror', () => annotation(tenant, 'evil-west'), wait);
+        (await findService(east, namespace, name))?.metadata?.annotations?.[PORTS] ?? '';
+      const own = await eventually(
+        'the tenant has a mirror with its port',
+        async () => (await annotation(tenant, 'evil-west')) || undefined,
+        wait,
+      );
       const stolen = await annotation(ns, 'web-west');
       const all = Object.fromEntries(
         Array.from({ length: 8000 }, (_, index) => [index + 1000, index + 10_000]),
@@ -189,19 +191,11 @@ describe('a plain client reaches an export of another cluster', () => {
     expect(bad.message).to.contain('ECONNREFUSED');
   });
 
-  const mirror = () => read<V1Service>(east, '-n', ns, 'service', 'web-west');
+  const mirror = () => findService(east, ns, 'web-west');
 
   /** Where kube-proxy would send a connection to the mirror. */
   async function endpoint(): Promise<string> {
-    const list = await read<{ items: V1EndpointSlice[] }>(
-      east,
-      '-n',
-      ns,
-      'endpointslices',
-      '-l',
-      'kubernetes.io/service-name=web-west',
-    );
-    const [slice] = list?.items ?? [];
+    const [slice] = await findSlices(east, ns, 'web-west');
     const ip = slice?.endpoints?.[0]?.addresses[0];
     if (ip === undefined) throw new Error('the mirror has no endpoints');
     return `http://${ip}:${slice?.ports?.[0]?.port ?? 0}/`;

@@ -1,15 +1,12 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, findLink, findService, findSlices } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
   exportedObjects,
   installCrd,
   linkObjects,
-  read,
   startController,
 } from '../support/linked-clusters.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
@@ -29,22 +26,11 @@ describe('a target whose API server is away', () => {
   let ns: string;
   let controller: MirrorController;
 
-  const mirror = (name: string) => read<V1Service>(east, '-n', ns, 'service', name);
+  const mirror = (name: string) => findService(east, ns, name);
   const api = async () =>
-    (await read<LinkObject>(east, '-n', links, 'link', 'north'))?.status?.conditions?.find(
-      ({ type }) => type === 'APIReachable',
-    );
+    (await findLink(east, links, 'north'))?.status?.conditions?.find(({ type }) => type === 'APIReachable');
   const endpoints = async () =>
-    (
-      await read<{ items: V1EndpointSlice[] }>(
-        east,
-        '-n',
-        ns,
-        'endpointslices',
-        '-l',
-        'kubernetes.io/service-name=web-north',
-      )
-    )?.items.flatMap((slice) => slice.endpoints ?? []) ?? [];
+    (await findSlices(east, ns, 'web-north')).flatMap((slice) => slice.endpoints ?? []);
 
   before(async () => {
     north = await startCluster({ name: 'north' });

@@ -3,8 +3,13 @@ import { stringify } from 'yaml';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { staticAuth } from '../../src/kube/client/auth.ts';
 import { KubeClient, type KubeClientOptions } from '../../src/kube/client/kube-client.ts';
+import { requestToken } from '../../src/linking/token.ts';
 import type { Cluster } from '../testbed/cluster.ts';
+import { clientOf } from './cluster-objects.ts';
 import { MULTICLUSTER } from './chart.ts';
+
+/** As long as kubectl's are. */
+const TOKEN_TTL_MS = 3_600_000;
 
 /** A service account of a cluster. */
 interface Account {
@@ -44,6 +49,6 @@ export async function kubeconfigAs(cluster: Cluster, account: Account, file: str
   writeFileSync(file, stringify(config), { mode: 0o600 });
 }
 
-async function tokenOf(cluster: Cluster, { namespace = MULTICLUSTER, name }: Account): Promise<string> {
-  return (await cluster.kubectl('-n', namespace, 'create', 'token', name)).trim();
+function tokenOf(cluster: Cluster, { namespace = MULTICLUSTER, name }: Account): Promise<string> {
+  return requestToken(clientOf(cluster), { namespace, name }, TOKEN_TTL_MS);
 }

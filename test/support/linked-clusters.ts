@@ -49,12 +49,6 @@ export async function apply(cluster: Cluster, ...objects: object[]): Promise<voi
   await cluster.apply(objects);
 }
 
-/** Reads an object as JSON; undefined when it does not exist. */
-export async function read<T>(cluster: Cluster, ...args: string[]): Promise<T | undefined> {
-  const text = await cluster.kubectl('get', ...args, '--ignore-not-found', '-o', 'json');
-  return text.trim() === '' ? undefined : (JSON.parse(text) as T);
-}
-
 /**
  * The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin
  * account.

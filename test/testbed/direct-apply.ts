@@ -66,16 +66,18 @@ export function withLastApplied(object: Applied): Applied {
 
 /**
  * Creates objects in their order, up to the first that is there already, that is refused, or whose kind is
- * not known here: that one and those behind it are kubectl's.
- * @returns how many were created
+ * not known here: that one and those behind it are kubectl's. A Namespace of which nothing but its name is
+ * said may be there.
+ * @returns how many are there as they should be
  */
 export async function createUpTo(objects: readonly object[], as: Administrator): Promise<number> {
   const agent = new Agent({ keepAlive: true, ca: as.ca, cert: as.cert, key: as.key });
   try {
     for (const [at, object] of objects.entries()) {
       const path = creationPath(object);
-      if (path === undefined || !(await create(`${as.server}${path}`, withLastApplied(object), agent)))
-        return at;
+      if (path === undefined) return at;
+      const status = await create(`${as.server}${path}`, withLastApplied(object), agent);
+      if (status !== 201 && !(status === 409 && isBareNamespace(object))) return at;
     }
     return objects.length;
   } finally {
@@ -83,16 +85,23 @@ export async function createUpTo(objects: readonly object[], as: Administrator):
   }
 }
 
-/** Whether it was created; why it was not, kubectl will say, which is asked next. */
-function create(url: string, object: object, agent: Agent): Promise<boolean> {
+/** Whether nothing but its name is said of a Namespace: what is there already is what is wanted then. */
+function isBareNamespace({ apiVersion: _, kind, metadata, ...rest }: Applied): boolean {
+  return kind === 'Namespace' && Object.keys({ ...rest, ...metadata }).join() === 'name';
+}
+
+/**
+ * The status of the answer; 0 where there was none. Why it was not created, kubectl will say, which is next.
+ */
+function create(url: string, object: object, agent: Agent): Promise<number> {
   return new Promise((resolve) => {
     const headers = { 'content-type': 'application/json' };
     const call = request(url, { method: 'POST', agent, headers, timeout: TIMEOUT_MS }, (response) => {
       response.resume();
-      response.once('close', () => resolve(response.complete && response.statusCode === 201));
+      response.once('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0));
     });
     call.once('timeout', () => call.destroy());
-    call.once('error', () => resolve(false));
+    call.once('error', () => resolve(0));
     call.end(JSON.stringify(object));
   });
 }

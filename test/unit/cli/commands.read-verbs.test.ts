@@ -17,7 +17,7 @@ import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
 import { versionText } from '../../../src/cli/commands/version.ts';
 import type { LinkReport } from '../../../src/api/answers/admin-answers.ts';
 import { expectGolden } from '../../support/golden.ts';
-import { linkspan } from '../../support/linkspan.ts';
+import { keptLinkspan } from '../../support/linkspan.ts';
 import { condition } from '../../support/link-conditions.ts';
 
 const BIN = path.join(import.meta.dirname, '../../../bin/linkspan.js');
@@ -197,12 +197,12 @@ describe('completion', () => {
 
   it('as the scripts ask it: verbs at once, and nothing that is only for machines', async function () {
     this.timeout(30_000);
-    expect((await linkspan('complete', '--', 'mir')).stdout).to.equal('mirrors\n');
-    const all = (await linkspan('complete', '--', '')).stdout.split('\n');
+    expect((await keptLinkspan('complete', '--', 'mir')).stdout).to.equal('mirrors\n');
+    const all = (await keptLinkspan('complete', '--', '')).stdout.split('\n');
     expect(all).to.include.members(['gateways', 'links', 'mirrors']);
     expect(all).not.to.include('label-namespace');
-    expect((await linkspan('complete', '--', 'links', '--kubec')).stdout).to.equal('--kubeconfig\n');
-    const silent = await linkspan('complete', '--', 'explain', '--kubeconfig', '/nowhere', 'link', '');
+    expect((await keptLinkspan('complete', '--', 'links', '--kubec')).stdout).to.equal('--kubeconfig\n');
+    const silent = await keptLinkspan('complete', '--', 'explain', '--kubeconfig', '/nowhere', 'link', '');
     expect(silent).to.deep.equal({ code: 0, stdout: '', stderr: '' });
   });
 

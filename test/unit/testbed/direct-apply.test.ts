@@ -76,6 +76,12 @@ describe('applying without kubectl', () => {
     expect(await createUpTo(['a', 'b', 'there', 'c'].map(service), as)).to.equal(2);
     expect(names).to.deep.equal(['a', 'b', 'there']);
     expect(await createUpTo([service('a'), service('b')], as)).to.equal(2);
+    // Half of the lists that tests apply begin with a namespace that is there.
+    const there = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'there' } };
+    expect(await createUpTo([there, service('a')], as)).to.equal(2);
+    const labels = { a: 'b' };
+    const labelled = { ...there, metadata: { ...there.metadata, labels } };
+    expect(await createUpTo([labelled, service('a')], as)).to.equal(0);
   });
 
   it('leaves everything to kubectl when nobody answers', async () => {

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { keptLinkspanWith } from '../../../support/linkspan.ts';
 import { loadedModules } from '../../../support/loaded-modules.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 import { testdata } from '../../identity/import/testdata.ts';
@@ -11,18 +12,22 @@ const root = path.join(import.meta.dirname, '../../../..');
 const BIN = path.join(root, 'bin/linkspan.js');
 
 interface Run {
-  readonly env?: NodeJS.ProcessEnv;
+  readonly env?: Readonly<Record<string, string>>;
+  /** On standard input, of a process of its own. */
   readonly input?: string;
 }
 
-/** In a process of its own, without a terminal: what it ended with and what it said. */
-function linkspan(
+/** Without a terminal: what it ended with and what it said. */
+async function linkspan(
   args: readonly string[],
-  { env = {}, input = '' }: Run = {},
+  { env = {}, input }: Run = {},
 ): Promise<[number, string, string]> {
+  if (input === undefined) {
+    const { code, stdout, stderr } = await keptLinkspanWith(env, ...args);
+    return [code, stdout, stderr];
+  }
   return new Promise((resolve) => {
-    const options = { env: { ...process.env, ...env } };
-    const child = execFile(process.execPath, [BIN, ...args], options, (error, stdout, stderr) =>
+    const child = execFile(process.execPath, [BIN, ...args], (error, stdout, stderr) =>
       resolve([error === null ? 0 : Number(error.code ?? 1), stdout, stderr]),
     );
     child.stdin?.end(input);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { readVersion } from '../../../../src/base/version.ts';
-import { linkspan } from '../../../support/linkspan.ts';
+import { keptLinkspan } from '../../../support/linkspan.ts';
 import { expectGolden } from '../../../support/golden.ts';
 
 /**
@@ -8,7 +8,7 @@ import { expectGolden } from '../../../support/golden.ts';
  * meant.
  */
 describe('wrong usage', function () {
-  // Each is a process of its own, and unknown verbs load all of them.
+  // The first loads all verbs.
   this.timeout(60_000);
 
   const cases: readonly (readonly [string[], string])[] = [
@@ -33,7 +33,7 @@ describe('wrong usage', function () {
   ];
   for (const [args, text] of cases) {
     it(`${args.join(' ')}: one line, the nearest word, exit code 2`, async () => {
-      const { code, stdout, stderr } = await linkspan(...args);
+      const { code, stdout, stderr } = await keptLinkspan(...args);
       expect(stderr).to.equal(`linkspan: [USAGE] ${text}\n`);
       expect(stdout).to.equal('');
       expect(code).to.equal(2);
@@ -41,20 +41,20 @@ describe('wrong usage', function () {
   }
 
   it('a wrong value is wrong usage, a file that is not there is not', async () => {
-    const value = await linkspan('mirrors', '-o', 'xml');
+    const value = await keptLinkspan('mirrors', '-o', 'xml');
     expect(value.code).to.equal(2);
     expect(value.stderr).to.match(/^linkspan: \[CONFIG_INVALID\] mirrors: --output: must be table/);
-    const file = await linkspan('mirrors', '--kubeconfig', '/nowhere');
+    const file = await keptLinkspan('mirrors', '--kubeconfig', '/nowhere');
     expect(file.code).to.equal(1);
     expect(file.stderr).to.match(/^linkspan: \[KUBECONFIG_UNREADABLE\]/);
   });
 
   it('what was asked for is not an error: help and versions', async () => {
-    const help = await linkspan('--help');
+    const help = await keptLinkspan('--help');
     expect(help.code).to.equal(0);
     expect(help.stderr).to.equal('');
     expectGolden('cli/help.txt', help.stdout);
-    expect(await linkspan('version', '--client', '--short')).to.deep.equal({
+    expect(await keptLinkspan('version', '--client', '--short')).to.deep.equal({
       code: 0,
       stdout: `${readVersion()}\n`,
       stderr: '',
