@@ -23,7 +23,7 @@ import {
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
 import type { LinkReport } from '../controllers/explain.ts';
-import { type Category, type ClusterCheck, type CheckFinding, passed, unless } from './check.ts';
+import { type Category, type ClusterCheck, type CheckFinding, passed, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 import { boundRoots, trustRoots } from './trust-roots.ts';
@@ -93,7 +93,8 @@ function linkChecks(facts: CheckFacts): ClusterCheck[] {
         text: 'remote cluster access credentials are valid',
         severity: 'error',
       },
-      async (links) => unless((await Promise.all(links.map((link) => accessTrouble(facts, link)))).flat()),
+      async (links) =>
+        passedUnless((await Promise.all(links.map((link) => accessTrouble(facts, link)))).flat()),
     ),
     ofLinks(
       facts,
@@ -140,7 +141,7 @@ function controllerChecks(facts: CheckFacts): ClusterCheck[] {
           labelSelector: `${EXTENSION_SELECTOR},component in (controller,linkerd-service-mirror)`,
         });
         const others = items.filter(({ metadata }) => metadata?.name !== CONTROLLER_NAME);
-        return unless(
+        return passedUnless(
           others.map(
             (one) =>
               `* ${one.metadata?.name ?? ''}: a controller of Linkerd's mirrors the same Services; remove it`,
@@ -177,7 +178,7 @@ function mirrorChecks(facts: CheckFacts): ClusterCheck[] {
       id: 'l5d-multicluster-orphaned-services',
       text: 'all mirror services are part of a Link',
       severity: 'warning',
-      run: async () => orphans(await facts.mirrors(), await facts.links()),
+      run: async () => orphanedServices(await facts.mirrors(), await facts.links()),
     },
   ];
 }
@@ -199,7 +200,7 @@ export function validLinks(links: readonly LinkObject[]): CheckFinding {
       ? []
       : verdict.problems.map(({ field, problem }) => `* ${link.metadata?.name ?? ''}: ${field} ${problem}`);
   });
-  if (problems.length > 0) return unless(problems);
+  if (problems.length > 0) return passedUnless(problems);
   return {
     result: 'success',
     text: links.map(({ spec }) => `* ${spec?.targetClusterName ?? ''}`).join('\n'),
@@ -210,7 +211,7 @@ export function validLinks(links: readonly LinkObject[]): CheckFinding {
  * Warns of Links that another version's CLI made, which may lack fields. Hand-written Links have no version.
  */
 export function linkVersions(links: readonly LinkObject[], version: string): CheckFinding {
-  return unless(
+  return passedUnless(
     links.flatMap(({ metadata }) => {
       const by = readAnnotation(metadata?.annotations, CREATED_BY) ?? '';
       const own = by.startsWith('linkspan/') ? by.split(' ').at(-1) : version;
@@ -296,7 +297,7 @@ async function missingRbac(facts: CheckFacts): Promise<CheckFinding> {
     facts.find(roleBindings, { namespace, name }),
   ]);
   const kinds = ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'];
-  return unless(
+  return passedUnless(
     kinds.filter((_, index) => there[index] === undefined).map((kind) => `* ${kind} ${name} does not exist`),
   );
 }
@@ -310,7 +311,7 @@ export function deadGateways(links: readonly LinkObject[]): CheckFinding {
       `* ${spec?.targetClusterName ?? ''}: ${condition?.reason ?? 'Waiting'}: ${condition?.message ?? 'no controller has said anything'}`,
     ];
   });
-  return unless(lines);
+  return passedUnless(lines);
 }
 
 /**
@@ -326,10 +327,10 @@ export function withoutEndpoints(reports: readonly LinkReport[]): CheckFinding {
         return `* ${local}.${namespace} mirrored from cluster [${cluster}]: ${reason}${message === '' ? '' : `: ${message}`}`;
       }),
   );
-  return unless(lines);
+  return passedUnless(lines);
 }
 
-export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): CheckFinding {
+export function orphanedServices(mirrors: readonly V1Service[], links: readonly LinkObject[]): CheckFinding {
   const clusters = new Set(links.map(({ spec }) => spec?.targetClusterName));
   const lines = mirrors.flatMap((mirror) => {
     const cluster = clusterOf(mirror);
@@ -337,5 +338,5 @@ export function orphans(mirrors: readonly V1Service[], links: readonly LinkObjec
     if (readAnnotation(mirror.metadata?.annotations, REMOTE_DISCOVERY) !== undefined) return [];
     return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];
   });
-  return unless(lines, 'warning');
+  return passedUnless(lines, 'warning');
 }
