@@ -23,9 +23,9 @@ const entry = existsSync(source) && !installed ? source : compiled;
 module.enableCompileCache?.();
 
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
-  // What loading leaves behind would make the young generation grow to 16 MB and stay so. Processes that
-  // carry traffic are let go of it once they have started (src/processes/lifecycle.ts); the controller waits
-  // for API servers most of its life, so that a small heap is worth more to it than fast code.
+  // Garbage from loading would make V8's young generation grow to 16 MB for good. Processes that carry
+  // traffic lift this again once they have started (src/processes/lifecycle.ts); the controller mostly waits
+  // for API servers, so that a small heap is worth more to it than fast code.
   if (!process.versions.bun) setFlagsFromString('--optimize-for-size');
   await import(pathToFileURL(entry).href);
 } else {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { before } from './text.ts';
+import { textBefore } from './text.ts';
 
 /**
  * An IP address as its 16 bytes; IPv4 in the form that IPv6 maps it to (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2),
@@ -51,7 +51,7 @@ export function clientKeyOf(address: string): string {
   // Called for every connection, so that the usual forms are not parsed.
   const tail = address.startsWith(MAPPED_PREFIX) ? address.slice(MAPPED_PREFIX.length) : address;
   if (isIP(tail) === 4) return tail;
-  const bytes = addressBytes(before(address, '%'));
+  const bytes = addressBytes(textBefore(address, '%'));
   if (bytes === undefined) return address;
   const mapped =
     bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;

@@ -24,7 +24,7 @@ export function isDnsLabel(text: string): boolean {
 }
 
 /** A text up to the first `mark`; all of it where there is none. */
-export function before(text: string, mark: string): string {
+export function textBefore(text: string, mark: string): string {
   const at = text.indexOf(mark);
   return at < 0 ? text : text.slice(0, at);
 }

@@ -25,7 +25,7 @@ import {
 import type { GatewayTry, LinkReport } from '../api/answers/admin-answers.ts';
 
 /** The controllers' answers about probes that they have just sent. */
-export interface GatewayTries {
+export interface GatewayProbeAnswers {
   readonly tries: readonly GatewayTry[];
   /** Replicas that did not answer, and why. */
   readonly failures: readonly string[];
@@ -44,7 +44,7 @@ export class CheckFacts {
   /** Timeout for one target, milliseconds. */
   readonly targetMs: number;
   /** Lets every controller probe every gateway address now. */
-  readonly tryGateways: () => Promise<GatewayTries>;
+  readonly tryGateways: () => Promise<GatewayProbeAnswers>;
   readonly #ask: () => Promise<readonly LinkReport[]>;
   #links: Promise<readonly LinkObject[]> | undefined;
   #reports: Promise<readonly LinkReport[]> | undefined;
@@ -56,7 +56,7 @@ export class CheckFacts {
     readonly version: string;
     /** Asks the controllers for the reports of their Links. */
     readonly ask: () => Promise<readonly LinkReport[]>;
-    readonly tryGateways: () => Promise<GatewayTries>;
+    readonly tryGateways: () => Promise<GatewayProbeAnswers>;
     readonly targetMs: number;
   }) {
     this.client = options.client;

@@ -67,11 +67,11 @@ export const MAX_LINES = 20;
 /** A warning with the first lines and the number of the others. @param where the others are shown */
 export function shortened(lines: readonly string[], where: string): CheckFinding {
   const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
-  return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
+  return passedUnless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
 }
 
 /** Passed where there are no lines, else a failure with them. */
-export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): CheckFinding {
+export function passedUnless(lines: readonly string[], result: 'warning' | 'error' = 'error'): CheckFinding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };
 }
 

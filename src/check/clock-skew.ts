@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { type CheckFinding, skipped, unless } from './check.ts';
+import { type CheckFinding, skipped, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
@@ -51,7 +51,7 @@ export async function clockSkew(
  */
 export function skewFinding(readings: readonly ClockReading[]): CheckFinding {
   if (readings.every(({ server }) => server === undefined)) return skipped('no API server says its time');
-  return unless(
+  return passedUnless(
     readings.flatMap(({ whose, before, server, after }) => {
       if (server === undefined) return [];
       const off = server + 1000 < before ? server + 1000 - before : Math.max(0, server - after);

@@ -11,7 +11,7 @@ import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
-import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
@@ -92,7 +92,7 @@ export function unknownRanges(reports: readonly LinkReport[]): CheckFinding {
   const lines = unknown.map((line) => `* ${line}`);
   const why =
     'addresses in them that a target names are not refused: set source.podCIDRs, source.serviceCIDRs and source.nodeCIDRs of the chart';
-  return unless([...lines, why], 'warning');
+  return passedUnless([...lines, why], 'warning');
 }
 
 /** Exports of each target whose annotations name gateways that its Link does not allow. */

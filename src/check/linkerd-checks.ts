@@ -18,7 +18,7 @@ import {
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
 import type { LinkReport } from '../api/answers/admin-answers.ts';
-import { type Category, type ClusterCheck, type CheckFinding, passed, unless } from './check.ts';
+import { type Category, type ClusterCheck, type CheckFinding, passed, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 import { boundRoots, trustRoots } from './trust-roots.ts';
@@ -89,7 +89,8 @@ function linkChecks(facts: CheckFacts): ClusterCheck[] {
         text: 'remote cluster access credentials are valid',
         severity: 'error',
       },
-      async (links) => unless((await Promise.all(links.map((link) => accessTrouble(facts, link)))).flat()),
+      async (links) =>
+        passedUnless((await Promise.all(links.map((link) => accessTrouble(facts, link)))).flat()),
     ),
     ofLinks(
       facts,
@@ -136,7 +137,7 @@ function controllerChecks(facts: CheckFacts): ClusterCheck[] {
           labelSelector: `${EXTENSION_SELECTOR},component in (controller,linkerd-service-mirror)`,
         });
         const others = items.filter(({ metadata }) => metadata?.name !== CONTROLLER_NAME);
-        return unless(
+        return passedUnless(
           others.map(
             (one) =>
               `* ${one.metadata?.name ?? ''}: a controller of Linkerd's mirrors the same Services; remove it`,
@@ -173,7 +174,7 @@ function mirrorChecks(facts: CheckFacts): ClusterCheck[] {
       id: 'l5d-multicluster-orphaned-services',
       text: 'all mirror services are part of a Link',
       severity: 'warning',
-      run: async () => orphans(await facts.mirrors(), await facts.links()),
+      run: async () => orphanedServices(await facts.mirrors(), await facts.links()),
     },
   ];
 }
@@ -195,7 +196,7 @@ export function validLinks(links: readonly LinkObject[]): CheckFinding {
       ? []
       : verdict.problems.map(({ field, problem }) => `* ${link.metadata?.name ?? ''}: ${field} ${problem}`);
   });
-  if (problems.length > 0) return unless(problems);
+  if (problems.length > 0) return passedUnless(problems);
   return {
     result: 'success',
     text: links.map(({ spec }) => `* ${spec?.targetClusterName ?? ''}`).join('\n'),
@@ -206,7 +207,7 @@ export function validLinks(links: readonly LinkObject[]): CheckFinding {
  * Warns of Links that another version's CLI made, which may lack fields. Hand-written Links have no version.
  */
 export function linkVersions(links: readonly LinkObject[], version: string): CheckFinding {
-  return unless(
+  return passedUnless(
     links.flatMap(({ metadata }) => {
       const by = readAnnotation(metadata?.annotations, CREATED_BY) ?? '';
       const own = by.startsWith('linkspan/') ? by.split(' ').at(-1) : version;
@@ -292,7 +293,7 @@ async function missingRbac(facts: CheckFacts): Promise<CheckFinding> {
     facts.find(roleBindings, { namespace, name }),
   ]);
   const kinds = ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'];
-  return unless(
+  return passedUnless(
     kinds.filter((_, index) => there[index] === undefined).map((kind) => `* ${kind} ${name} does not exist`),
   );
 }
@@ -306,7 +307,7 @@ export function deadGateways(links: readonly LinkObject[]): CheckFinding {
       `* ${spec?.targetClusterName ?? ''}: ${condition?.reason ?? 'Waiting'}: ${condition?.message ?? 'no controller has said anything'}`,
     ];
   });
-  return unless(lines);
+  return passedUnless(lines);
 }
 
 /**
@@ -322,10 +323,10 @@ export function withoutEndpoints(reports: readonly LinkReport[]): CheckFinding {
         return `* ${local}.${namespace} mirrored from cluster [${cluster}]: ${reason}${message === '' ? '' : `: ${message}`}`;
       }),
   );
-  return unless(lines);
+  return passedUnless(lines);
 }
 
-export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): CheckFinding {
+export function orphanedServices(mirrors: readonly V1Service[], links: readonly LinkObject[]): CheckFinding {
   const clusters = new Set(links.map(({ spec }) => spec?.targetClusterName));
   const lines = mirrors.flatMap((mirror) => {
     const cluster = clusterOf(mirror);
@@ -333,5 +334,5 @@ export function orphans(mirrors: readonly V1Service[], links: readonly LinkObjec
     if (hasMemberList(mirror)) return [];
     return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];
   });
-  return unless(lines, 'warning');
+  return passedUnless(lines, 'warning');
 }

@@ -22,7 +22,7 @@ import {
   passed,
   shortened,
   skipped,
-  unless,
+  passedUnless,
 } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 import { adminPortOf, type CheckFacts, isRunning } from './check-facts.ts';
@@ -63,7 +63,7 @@ function partChecks(facts: CheckFacts, clock: Clock): ClusterCheck[] {
       id: 'linkspan-credentials-expiry',
       text: "Links' credentials do not expire soon",
       severity: 'warning',
-      run: async () => expiring(await facts.links()),
+      run: async () => expiringCredentials(await facts.links()),
     },
     {
       id: 'linkspan-certificates',
@@ -83,7 +83,7 @@ function partChecks(facts: CheckFacts, clock: Clock): ClusterCheck[] {
       text: 'CLI, controller, signer, gateway and egress are of one version',
       severity: 'warning',
       run: async () =>
-        unless(
+        passedUnless(
           (await facts.deployments()).flatMap((deployment) => {
             const version = installedVersion(deployment) ?? 'unknown';
             return version === facts.version
@@ -112,7 +112,9 @@ function linkChecks(facts: CheckFacts): ClusterCheck[] {
       text: 'what controllers know of Links stands on the Links and in Events',
       severity: 'warning',
       run: async () =>
-        (await facts.links()).length === 0 ? skipped('no links detected') : unwritten(await facts.reports()),
+        (await facts.links()).length === 0
+          ? skipped('no links detected')
+          : unwrittenStatus(await facts.reports()),
     },
     {
       id: 'linkspan-mirrors',
@@ -148,9 +150,9 @@ function rolledOut(facts: CheckFacts, id: string, text: string, which: string): 
 }
 
 /** Links whose credentials expire soon, by the condition that the controller keeps. */
-export function expiring(links: readonly LinkObject[]): CheckFinding {
+export function expiringCredentials(links: readonly LinkObject[]): CheckFinding {
   const bad = new Set(['CredentialsExpiring', 'CredentialsExpired', 'RenewalFailed']);
-  return unless(
+  return passedUnless(
     links.flatMap(({ metadata, status }) => {
       const one = status?.conditions?.find(({ type }) => type === 'CredentialsValid');
       return one !== undefined && bad.has(one.reason)
@@ -225,7 +227,7 @@ const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
 
 export function badConditions(links: readonly LinkObject[]): CheckFinding {
   if (links.length === 0) return skipped('no links detected');
-  return unless(
+  return passedUnless(
     links.flatMap(({ metadata, status }) => {
       const name = metadata?.name ?? '';
       const conditions = status?.conditions ?? [];
@@ -238,8 +240,8 @@ export function badConditions(links: readonly LinkObject[]): CheckFinding {
 }
 
 /** What controllers know of Links and could not write to status or Leases. */
-export function unwritten(reports: readonly LinkReport[]): CheckFinding {
-  return unless(
+export function unwrittenStatus(reports: readonly LinkReport[]): CheckFinding {
+  return passedUnless(
     reports.flatMap(({ link, unwritten: what = [] }) => what.map((text) => `* ${link}: ${text}`)),
     'warning',
   );

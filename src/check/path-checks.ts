@@ -5,8 +5,8 @@ import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
-import { type ClusterCheck, type CheckFinding, skipped, unless } from './check.ts';
-import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
+import { type ClusterCheck, type CheckFinding, skipped, passedUnless } from './check.ts';
+import { adminPortOf, type CheckFacts, type GatewayProbeAnswers, isRunning } from './check-facts.ts';
 
 /**
  * Checks that send requests now, on the paths that traffic takes, because a condition may be some probes old.
@@ -39,27 +39,27 @@ export function pathChecks(facts: CheckFacts): ClusterCheck[] {
 
 async function gatewayProbes(facts: CheckFacts): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
-  return links.length === 0 ? skipped('no links with a gateway') : triesFinding(await facts.tryGateways());
+  return links.length === 0 ? skipped('no links with a gateway') : probesFinding(await facts.tryGateways());
 }
 
 /**
  * The result of the probes that controllers have just sent. Equal failures of several replicas for one
  * address are one line.
  */
-export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
+export function probesFinding({ tries, failures }: GatewayProbeAnswers): CheckFinding {
   const lines = tries.flatMap(({ cluster, address, ok, message }) =>
     ok ? [] : [`* ${cluster} (${address}): ${message}`],
   );
   const silent = failures.map((failure) => `* no answer from ${failure}`);
   if (lines.length + silent.length === 0 && tries.length === 0)
     return skipped('the controllers know no address of a gateway that they are to probe');
-  return unless([...new Set([...lines, ...silent])]);
+  return passedUnless([...new Set([...lines, ...silent])]);
 }
 
 async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const pods = (await facts.pods('egress')).filter(isRunning);
   if (pods.length === 0) return skipped('there is no egress: clients go to the gateway by their own proxies');
-  return unless((await Promise.all(pods.map((pod) => egressTrouble(facts, pod, signal)))).flat());
+  return passedUnless((await Promise.all(pods.map((pod) => egressTrouble(facts, pod, signal)))).flat());
 }
 
 async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal): Promise<string[]> {
@@ -94,7 +94,7 @@ async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Che
   const tried = clusters.flatMap((cluster) => mirrors.find((mirror) => leadsTo(mirror, cluster)) ?? []);
   if (tried.length === 0) return skipped('no mirror goes through a gateway');
   const troubles = await Promise.all(tried.map((mirror) => pathTrouble(facts, pod, mirror, signal)));
-  return unless(troubles.flat());
+  return passedUnless(troubles.flat());
 }
 
 /** Whether the egress has a port for this mirror of that cluster. */

@@ -4,7 +4,14 @@ import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { namespaces } from '../api/kubernetes/resource.ts';
-import { type Category, type ClusterCheck, type CheckFinding, passed, skipped, unless } from './check.ts';
+import {
+  type Category,
+  type ClusterCheck,
+  type CheckFinding,
+  passed,
+  skipped,
+  passedUnless,
+} from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
@@ -154,7 +161,7 @@ function trialChecks(tried: () => Promise<InstallDryRun>): ClusterCheck[] {
         if (code !== undefined && Object.values(SAID_BY).some((codes) => codes.includes(code)))
           return skipped('it was not asked: see what failed');
         if (error !== undefined) return { result: 'error', text: describeError(error) };
-        return unless(warnings, 'warning');
+        return passedUnless(warnings, 'warning');
       },
     },
     {
@@ -163,7 +170,7 @@ function trialChecks(tried: () => Promise<InstallDryRun>): ClusterCheck[] {
       severity: 'error',
       run: async () => {
         const { error, refusedPods } = await tried();
-        return error === undefined ? unless(refusedPods) : skipped('it was not asked: see what failed');
+        return error === undefined ? passedUnless(refusedPods) : skipped('it was not asked: see what failed');
       },
     },
   ];

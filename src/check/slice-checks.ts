@@ -11,7 +11,7 @@ import {
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
 } from '../exports/slice-makers.ts';
-import { type ClusterCheck, type CheckFinding, MAX_LINES, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, MAX_LINES, skipped, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 
 const FLAG = '--hand-made-slices';
@@ -59,7 +59,7 @@ async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): P
     ...DEFAULT_EXPORT_SELECTORS.map((selector) => facts.client.list(services, { labelSelector: selector })),
   ]);
   const exports = exported.flatMap(({ items }) => items);
-  return unless(unservedLines(slices, exports, isServed).slice(0, MAX_LINES), 'warning');
+  return passedUnless(unservedLines(slices, exports, isServed).slice(0, MAX_LINES), 'warning');
 }
 
 /** A line for each slice of an export that the gateway does not serve. Pure. */

@@ -8,7 +8,7 @@ import {
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { ANCHORS_CONFIG_MAP, ISSUER_SECRET, OURS, TRUST_CONFIG_MAP } from '../api/names.ts';
-import { type Certificate, oneLine, parseCertificates } from '../identity/x509/certificate.ts';
+import { type Certificate, nameOnOneLine, parseCertificates } from '../identity/x509/certificate.ts';
 import { nameConstraintsOf, permits } from '../identity/x509/name-constraints.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
@@ -117,13 +117,13 @@ function loose({ issuer, own }: TrustDomainFacts, unbound: readonly Certificate[
   if (unbound.length > 1)
     for (const { x509 } of free)
       lines.push({
-        line: `* trust anchor "${oneLine(x509.subject)}" is bound to no domain and has no name constraints: it can name anybody of ${own}. If it is another cluster's: linkspan upgrade --anchors <domain>=<file>`,
+        line: `* trust anchor "${nameOnOneLine(x509.subject)}" is bound to no domain and has no name constraints: it can name anybody of ${own}. If it is another cluster's: linkspan upgrade --anchors <domain>=<file>`,
         bad: false,
       });
   const [signer] = issuer === undefined ? [] : parseCertificates(issuer, 'issuer');
   if (signer !== undefined && nameConstraintsOf(signer.x509.raw) === undefined)
     lines.push({
-      line: `* the issuer "${oneLine(signer.x509.subject)}" has no name constraints: with its key one can be anybody in every cluster that trusts its anchor. Make a new one: linkspan identity issuer`,
+      line: `* the issuer "${nameOnOneLine(signer.x509.subject)}" has no name constraints: with its key one can be anybody in every cluster that trusts its anchor. Make a new one: linkspan identity issuer`,
       bad: false,
     });
   return lines;

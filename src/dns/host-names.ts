@@ -6,10 +6,10 @@ import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { failedAnswer, failureOf, hasAddresses, type LookUp, type NameAnswer } from './answer.ts';
 import {
-  allOf,
-  goodFor,
+  allAddresses,
+  answerTtlMs,
   type KnownAddresses,
-  learned,
+  afterAnswer,
   MIN_TTL_MS,
   NOTHING_KNOWN,
 } from './known-addresses.ts';
@@ -105,7 +105,7 @@ export class HostNames {
     entry.users.add(user);
     return {
       get addresses() {
-        return allOf(entry.known);
+        return allAddresses(entry.known);
       },
       get asked() {
         return entry.asked;
@@ -158,7 +158,7 @@ export class HostNames {
     for (const entry of this.#entries.values()) {
       if (!isFollowed(entry) || !entry.asked) continue;
       if (entry.error === undefined) states.resolved++;
-      else if (allOf(entry.known).length > 0) states.stale++;
+      else if (allAddresses(entry.known).length > 0) states.stale++;
       else states.unresolved++;
     }
     return states;
@@ -203,14 +203,14 @@ export class HostNames {
     if (entry.running !== running) return;
     entry.running = undefined;
     const { clock, random } = this.#options;
-    const before = allOf(entry.known).join();
+    const before = allAddresses(entry.known).join();
     const first = !entry.asked;
-    entry.known = learned(entry.known, answer);
+    entry.known = afterAnswer(entry.known, answer);
     entry.asked = true;
-    const ms = hasAddresses(answer) ? goodFor(answer) * (1 + SPREAD * random()) : this.#retryMs(entry);
+    const ms = hasAddresses(answer) ? answerTtlMs(answer) * (1 + SPREAD * random()) : this.#retryMs(entry);
     entry.timer = clock.after(ms, () => this.#due(entry), { unref: true });
     this.#judge(entry, answer);
-    if (first || before !== allOf(entry.known).join())
+    if (first || before !== allAddresses(entry.known).join())
       forEachIsolated('users of a host name', entry.users, (user) => user.onChange());
   }
 
@@ -233,7 +233,7 @@ export class HostNames {
 
   #retryMs(entry: Entry): number {
     const ms = backoffDelay(entry.failures++, RETRY, this.#options.random);
-    return allOf(entry.known).length === 0 ? ms : Math.max(MIN_TTL_MS, ms);
+    return allAddresses(entry.known).length === 0 ? ms : Math.max(MIN_TTL_MS, ms);
   }
 
   /** Counts the answer, and logs a failure that differs from the last one. */
@@ -243,7 +243,7 @@ export class HostNames {
     if (hasAddresses(answer)) {
       this.ended.found++;
       if (isFollowed(entry) && entry.error !== undefined)
-        log.info({ host, addresses: allOf(entry.known) }, 'host name resolved again');
+        log.info({ host, addresses: allAddresses(entry.known) }, 'host name resolved again');
       entry.error = undefined;
       entry.failures = 0;
       return;
@@ -253,7 +253,7 @@ export class HostNames {
     const error = failure === undefined ? notFound(host) : noAnswer(host, failure);
     // For names that are followed only: a one-time caller gets the error itself.
     if (isFollowed(entry) && error.message !== entry.error?.message)
-      log.warn({ host, cause: error.message, kept: allOf(entry.known) }, 'host name not resolved');
+      log.warn({ host, cause: error.message, kept: allAddresses(entry.known) }, 'host name not resolved');
     entry.error = error;
   }
 }

@@ -26,19 +26,19 @@ export const NOTHING_KNOWN: KnownAddresses = { ipv4: [], ipv6: [] };
  * replaced is gone for a moment, and trouble with DNS must not remove addresses that work, which probes and
  * connections decide.
  */
-export function learned(known: KnownAddresses, answer: NameAnswer): KnownAddresses {
+export function afterAnswer(known: KnownAddresses, answer: NameAnswer): KnownAddresses {
   if (!hasAddresses(answer)) return known;
   return bounded(familyOf(answer.ipv4, known.ipv4), familyOf(answer.ipv6, known.ipv6));
 }
 
 /** How long an answer with addresses may be used, milliseconds: its lowest TTL, within the bounds. */
-export function goodFor({ ipv4, ipv6 }: NameAnswer): number {
+export function answerTtlMs({ ipv4, ipv6 }: NameAnswer): number {
   const ttls = [ipv4, ipv6].map((family) => (family.kind === 'addresses' ? family.ttlMs : MAX_TTL_MS));
   return Math.max(MIN_TTL_MS, Math.min(MAX_TTL_MS, ...ttls));
 }
 
 /** All of them, those of IPv4 first. */
-export function allOf({ ipv4, ipv6 }: KnownAddresses): readonly string[] {
+export function allAddresses({ ipv4, ipv6 }: KnownAddresses): readonly string[] {
   return [...ipv4, ...ipv6];
 }
 

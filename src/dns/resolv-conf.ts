@@ -35,7 +35,7 @@ export function parseSearchRules(text: string): SearchRules {
 }
 
 /** The names to ask for, in glibc's order: an absolute name (`gw.example.`) is asked for alone. */
-export function candidates(name: string, { search, ndots }: SearchRules): readonly string[] {
+export function searchCandidates(name: string, { search, ndots }: SearchRules): readonly string[] {
   if (name.endsWith('.')) return [name];
   const searched = search.map((domain) => `${name}.${domain}`);
   const dots = name.split('.').length - 1;

@@ -11,7 +11,7 @@ import {
   type NameAnswer,
 } from './answer.ts';
 import { addressesInHosts } from './hosts-file.ts';
-import { candidates, parseSearchRules } from './resolv-conf.ts';
+import { searchCandidates, parseSearchRules } from './resolv-conf.ts';
 
 /** TTL of addresses from `/etc/hosts`, milliseconds. */
 const HOSTS_TTL_MS = 30_000;
@@ -61,7 +61,7 @@ export function systemLookUp(options: SystemLookUpOptions): LookUp {
     signal.addEventListener('abort', cancel, { once: true });
     try {
       let failed: NameAnswer | undefined;
-      for (const candidate of candidates(name, parseSearchRules(files.text('/etc/resolv.conf')))) {
+      for (const candidate of searchCandidates(name, parseSearchRules(files.text('/etc/resolv.conf')))) {
         const answer = await ask(resolver, candidate, options.clock);
         signal.throwIfAborted();
         if (hasAddresses(answer)) return answer;

@@ -5,7 +5,7 @@ import { applyAll } from '../manifests/apply.ts';
 import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from '../manifests/manifests.ts';
 import { type KubeObject, pods } from '../api/kubernetes/resource.ts';
-import { type InstallRequest, prepare } from './prepare-install.ts';
+import { type InstallRequest, prepareInstall } from './prepare-install.ts';
 
 /**
  * Does what `install --apply` does without writing: everything is rendered and validated by the API server in
@@ -20,7 +20,7 @@ export async function dryRunInstall(
   const warnings: string[] = [];
   const refusedPods: string[] = [];
   try {
-    const { objects } = await prepare(client, request);
+    const { objects } = await prepareInstall(client, request);
     const onWarning = (text: string) => void warnings.push(text);
     await applyAll(client, objects, { fieldManager: CLI_MANAGER, dryRun: true, onWarning });
     const answers = await Promise.all(objects.map((object) => refusedPod(client, object)));

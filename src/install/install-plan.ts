@@ -3,7 +3,7 @@ import type { InstallFacts } from './install-facts.ts';
 import { differences, joinValues, type Values } from './values.ts';
 
 /** Which verb is run, and whether with `--force`. */
-export interface StandingOptions {
+export interface InstallPlanOptions {
   readonly verb: 'install' | 'upgrade';
   readonly namespace: string;
   /** Go on although an existing installation with unknown values would be changed. */
@@ -14,7 +14,7 @@ export interface StandingOptions {
  * Checks that the verb fits the cluster: nothing of Helm's own, and for `upgrade` an installation.
  * @throws LinkspanError HELM_RELEASE, NOT_INSTALLED
  */
-export function assertFits(facts: InstallFacts, options: StandingOptions): void {
+export function assertFits(facts: InstallFacts, options: InstallPlanOptions): void {
   const { verb, namespace, force } = options;
   if (facts.helmRelease !== undefined && !force)
     throw new LinkspanError(
@@ -33,7 +33,7 @@ export function assertFits(facts: InstallFacts, options: StandingOptions): void 
  * reset values to their defaults.
  * @throws LinkspanError INSTALLED_OTHERWISE with the keys that differ
  */
-export function assertSameValues(facts: InstallFacts, wanted: Values, options: StandingOptions): void {
+export function assertSameValues(facts: InstallFacts, wanted: Values, options: InstallPlanOptions): void {
   if (options.verb === 'upgrade' || options.force || facts.stored === undefined) return;
   const differ = differences(facts.stored, wanted);
   if (differ.length === 0) return;

@@ -25,7 +25,7 @@ export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
 const RIGHTS: ReadonlySet<string> = new Set(['Role', 'RoleBinding']);
 
 /** The existing objects of an installation. */
-export interface Installed {
+export interface InstalledObjects {
   readonly objects: readonly KubeObject[];
   /** Kinds that the user may not list, so that their objects are not known. */
   readonly unseen: readonly string[];
@@ -35,7 +35,7 @@ export interface Installed {
  * Everything in the cluster that carries Linkspan's label, of the kinds that are installed. Objects with an
  * owner (a pod of a Deployment) are deleted with that, and are left out.
  */
-export async function findInstalled(client: KubeClient): Promise<Installed> {
+export async function findInstalled(client: KubeClient): Promise<InstalledObjects> {
   const unseen: string[] = [];
   const lists = await Promise.all(
     Object.entries(INSTALLED_KINDS).map(async ([apiVersion, kinds]) => {

@@ -31,7 +31,7 @@ export interface InstallRequest {
 }
 
 /** Everything that is to be installed, with notes for the user. */
-export interface Prepared {
+export interface PreparedInstall {
   readonly objects: readonly KubeObject[];
   readonly values: Values;
   /** Lines for the user. */
@@ -56,7 +56,10 @@ const UNSEEN: InstallFacts = {
  * @throws LinkspanError HELM_…, VALUES_INVALID, INSTALLED_OTHERWISE, NOT_INSTALLED, RIGHTS_MISSING,
  * IDENTITY_…, KUBERNETES_TOO_OLD, or what the client throws
  */
-export async function prepare(client: KubeClient | undefined, request: InstallRequest): Promise<Prepared> {
+export async function prepareInstall(
+  client: KubeClient | undefined,
+  request: InstallRequest,
+): Promise<PreparedInstall> {
   const { namespace, helm, version } = request;
   const facts =
     client === undefined ? UNSEEN : await readInstallation(client, namespace, request.linkerdNamespace);

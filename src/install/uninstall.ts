@@ -6,12 +6,12 @@ import { inOrder, isMulticlusterObject, refOf, titleOf } from '../manifests/mani
 import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
-import { findInstalled, type Installed } from './installed-objects.ts';
+import { findInstalled, type InstalledObjects } from './installed-objects.ts';
 
 /** What was read from a cluster before an uninstall. */
 export interface UninstallFacts {
   readonly links: readonly LinkObject[];
-  readonly installed: Installed;
+  readonly installed: InstalledObjects;
   /** Objects of others in the extension's namespace, which would be deleted with the Namespace. */
   readonly others: readonly KubeObject[];
   readonly crd: KubeObject | undefined;

@@ -70,7 +70,7 @@ export function gatewayText({
 }
 
 /** Most different gateways that are considered; a target with more has them by mistake or malice. */
-export const MAX_NAMED = 32;
+export const MAX_NAMED_GATEWAYS = 32;
 const MAX_PAGES = 200;
 
 /**
@@ -85,7 +85,7 @@ export async function readNamedGateways(client: KubeClient): Promise<NamedGatewa
     for (const service of page.items) {
       if (isMirrored(service)) continue;
       const gateway = annotatedGateway(service);
-      if (gateway !== undefined && (counts.has(gateway) || counts.size < MAX_NAMED))
+      if (gateway !== undefined && (counts.has(gateway) || counts.size < MAX_NAMED_GATEWAYS))
         counts.set(gateway, (counts.get(gateway) ?? 0) + 1);
     }
     if (++pages === MAX_PAGES) break;

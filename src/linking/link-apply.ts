@@ -11,7 +11,7 @@ import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 
 /** One Link to be made: from a target into a source. */
-export interface Direction {
+export interface LinkDirection {
   readonly target: Cluster;
   readonly source: Cluster;
   /**
@@ -25,7 +25,7 @@ export interface Direction {
 
 /** A Link that has passed all checks and can be applied. */
 export interface PreparedLink {
-  readonly direction: Direction;
+  readonly direction: LinkDirection;
   readonly clusterName: string;
   readonly ref: { readonly namespace: string; readonly name: string };
   readonly manifests: readonly KubeObject[];
@@ -43,7 +43,7 @@ export interface PreparedLink {
  * @throws LinkspanError everything that `readTarget`, `manifestsFor` and `linkRefusal` find wrong
  */
 export async function prepareLink(
-  direction: Direction,
+  direction: LinkDirection,
   deps: Pick<KubeClientOptions, 'clock' | 'random'>,
 ): Promise<PreparedLink> {
   const { target, source, rebuilt, force } = direction;

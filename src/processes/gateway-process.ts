@@ -14,7 +14,7 @@ import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
 import { readinessQuery } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/workers/worker.ts';
-import { Workers } from '../gateway/workers/gateway-workers.ts';
+import { GatewayWorkers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ConnectionAge } from '../identity/trust/open-peers.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
@@ -131,7 +131,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   const { log, lastResort } = run;
   const identity = await run.openIdentity();
   lastResort.goOn();
-  const workers = new Workers({
+  const workers = new GatewayWorkers({
     count: run.workers,
     spawn: forkWorker,
     clock: systemClock,

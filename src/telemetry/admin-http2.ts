@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import { lengthOf, writePieces } from './pieces.ts';
-import { type AdminPages, type AdminRequest, text } from './admin-pages.ts';
+import { type AdminPages, type AdminRequest, textAnswer } from './admin-pages.ts';
 
 /** Longest request body that is read, in bytes: a log level. */
 export const MAX_BODY_BYTES = 1024;
@@ -45,7 +45,7 @@ async function respond(
     local,
     body: body ?? '',
   };
-  const answer = body === undefined ? text(413, 'that is too much\n') : await pages.answer(request);
+  const answer = body === undefined ? textAnswer(413, 'that is too much\n') : await pages.answer(request);
   if (stream.closed || stream.destroyed) return;
   const upgraded = headers[ORIG_PROTO] === undefined ? {} : { [ORIG_PROTO]: 'HTTP/1.1' };
   const head = { ':status': answer.status, ...answer.headers, ...upgraded };

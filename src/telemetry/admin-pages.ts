@@ -1,6 +1,6 @@
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './registry.ts';
-import { packed, type Pieces, turn } from './pieces.ts';
+import { gzipped, type BodyPieces, nextTurn } from './pieces.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
@@ -57,7 +57,7 @@ export interface AdminRequest {
 export interface AdminAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Pieces;
+  readonly body: BodyPieces;
 }
 
 interface Page {
@@ -84,7 +84,9 @@ export class AdminPages {
       read('/metrics', (request) => metrics.answer(request));
     }
     for (const [path, page] of content.pages ?? [])
-      read(path, async (_, query) => text(200, `${JSON.stringify(await page(query))}\n`, 'application/json'));
+      read(path, async (_, query) =>
+        textAnswer(200, `${JSON.stringify(await page(query))}\n`, 'application/json'),
+      );
     const { logLevel } = content;
     if (logLevel !== undefined) {
       const answer: Page['answer'] = (request) => levelAnswer(logLevel, request);
@@ -99,15 +101,15 @@ export class AdminPages {
     const query = new URLSearchParams(mark < 0 ? '' : request.path.slice(mark + 1));
     const page = this.#find(path);
     if (page === undefined)
-      return text(404, `not found; this port has ${[...this.#pages.keys()].join(', ')}\n`);
+      return textAnswer(404, `not found; this port has ${[...this.#pages.keys()].join(', ')}\n`);
     if (!page.methods.includes(request.method))
-      return withHeader(text(405, `${path} takes ${page.methods.join(', ')}\n`), {
+      return withHeader(textAnswer(405, `${path} takes ${page.methods.join(', ')}\n`), {
         allow: page.methods.join(', '),
       });
     try {
       return await page.answer(request, query);
     } catch (error) {
-      return text(500, this.#content.reasons === false ? 'internal error\n' : `${messageOf(error)}\n`);
+      return textAnswer(500, this.#content.reasons === false ? 'internal error\n' : `${messageOf(error)}\n`);
     }
   }
 
@@ -120,7 +122,7 @@ export class AdminPages {
       methods: READ,
       answer: async (_, query) => {
         const { status, reason } = (await content.readyPart?.(parts, query)) ?? NO_PART;
-        return text(status, status === 200 ? 'ready\n' : `not ready\n${reason}\n`);
+        return textAnswer(status, status === 200 ? 'ready\n' : `not ready\n${reason}\n`);
       },
     };
   }
@@ -142,7 +144,7 @@ class MetricsPage {
     const scrape = await (this.#scrape ??= this.#write());
     const headers = { 'content-type': this.#registry.contentType, vary: 'accept-encoding' };
     if (!acceptsGzip(acceptEncoding)) return { status: 200, headers, body: scrape.plain };
-    const body = await scrape.packed();
+    const body = await scrape.gzipped();
     return { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body };
   }
 
@@ -151,10 +153,10 @@ class MetricsPage {
       const plain: Buffer[] = [];
       for await (const piece of this.#registry.pieces()) {
         if (piece !== '') plain.push(Buffer.from(piece));
-        await turn();
+        await nextTurn();
       }
-      let pack: Promise<Pieces> | undefined;
-      return { plain, packed: () => (pack ??= packed(plain)) };
+      let pack: Promise<BodyPieces> | undefined;
+      return { plain, gzipped: () => (pack ??= gzipped(plain)) };
     } finally {
       this.#scrape = undefined;
     }
@@ -163,27 +165,27 @@ class MetricsPage {
 
 /** The metrics of one moment. */
 interface Scrape {
-  readonly plain: Pieces;
-  packed(): Promise<Pieces>;
+  readonly plain: BodyPieces;
+  gzipped(): Promise<BodyPieces>;
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
 
 function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): AdminAnswer {
-  if (method !== 'PUT') return text(200, `${level.get()}\n`);
+  if (method !== 'PUT') return textAnswer(200, `${level.get()}\n`);
   // Otherwise anybody who can reach the port could fill the disk with debug lines.
-  if (!local) return text(403, 'the log level can only be set from inside the pod\n');
+  if (!local) return textAnswer(403, 'the log level can only be set from inside the pod\n');
   const problem = level.set(body.trim());
-  return problem === undefined ? text(204, '') : text(400, `${problem}\n`);
+  return problem === undefined ? textAnswer(204, '') : textAnswer(400, `${problem}\n`);
 }
 
 function health({ ok, reason }: Health, word: string, reasons: boolean): AdminAnswer {
-  if (ok) return text(200, `${word}\n`);
-  return text(503, reasons ? `not ${word}\n${reason}\n` : `not ${word}\n`);
+  if (ok) return textAnswer(200, `${word}\n`);
+  return textAnswer(503, reasons ? `not ${word}\n${reason}\n` : `not ${word}\n`);
 }
 
 /** A plain answer. */
-export function text(status: number, body: string, type = TEXT): AdminAnswer {
+export function textAnswer(status: number, body: string, type = TEXT): AdminAnswer {
   return { status, headers: status === 204 ? {} : { 'content-type': type }, body: [Buffer.from(body)] };
 }
 

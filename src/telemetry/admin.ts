@@ -7,7 +7,7 @@ import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
-import { type AdminContent, AdminPages, text } from './admin-pages.ts';
+import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
 
 export type { Health, LogLevel, PartHealth } from './admin-pages.ts';
 
@@ -188,7 +188,7 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
   const local = locals.get(socket) === true;
   const answer =
     body === undefined
-      ? text(413, 'that is too much\n')
+      ? textAnswer(413, 'that is too much\n')
       : await pages.answer({ method, path: url, acceptEncoding, local, body });
   const length = answer.status === 204 ? {} : { 'content-length': String(lengthOf(answer.body)) };
   // The connection closes, so that an unread request body is not parsed as the next request.

@@ -5,7 +5,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { MIRRORS_PAGE, explainPage } from '../../api/answers/admin-answers.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { explainText, relevant } from '../output/explanation-text.ts';
+import { explainText, relevantExplanations } from '../output/explanation-text.ts';
 import { linkText } from '../output/link-text.ts';
 import {
   askControllers,
@@ -123,7 +123,7 @@ async function explainService(client: KubeClient, flags: ServiceFlags, name: str
     askControllers(client, flags, MIRRORS_PAGE),
   ]);
   tellFailures(asked.failures);
-  const told = relevant(
+  const told = relevantExplanations(
     asked.answers.filter(({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`)),
   );
   return render(flags.output, told, () =>

@@ -6,7 +6,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { CLI_MANAGER } from '../../api/names.ts';
 import { OLDEST_KUBERNETES } from '../../install/charts.ts';
 import { findInstalled, prunable } from '../../install/installed-objects.ts';
-import { type InstallRequest, prepare, type Prepared } from '../../install/prepare-install.ts';
+import { type InstallRequest, prepareInstall, type PreparedInstall } from '../../install/prepare-install.ts';
 import { awaitReady } from '../../install/ready.ts';
 import { renderCrds } from '../../install/render-chart.ts';
 import { type Applied, applyAll, deleteAll } from '../../manifests/apply.ts';
@@ -69,7 +69,7 @@ async function run(client: KubeClient, request: InstallRequest, flags: Settings)
     await write(client, objects, flags);
     return;
   }
-  const prepared = await prepare(client, request);
+  const prepared = await prepareInstall(client, request);
   for (const note of prepared.notes) say(note);
   const applied = await write(client, prepared.objects, flags);
   if (request.verb === 'upgrade') await removeLeftovers(client, prepared, request.namespace);
@@ -86,7 +86,7 @@ async function print(
     process.stdout.write(manifestText(await crdsOf(request), flags.output));
     return;
   }
-  const prepared = await prepare(client, request);
+  const prepared = await prepareInstall(client, request);
   for (const note of prepared.notes) say(note);
   if (client !== undefined && request.verb === 'upgrade') {
     const old = await findLeftovers(client, prepared, request.namespace);
@@ -116,14 +116,18 @@ async function write(
 
 async function findLeftovers(
   client: KubeClient,
-  { objects }: Prepared,
+  { objects }: PreparedInstall,
   namespace: string,
 ): Promise<KubeObject[]> {
   const { objects: installed } = await findInstalled(client);
   return prunable(installed, objects, namespace);
 }
 
-async function removeLeftovers(client: KubeClient, prepared: Prepared, namespace: string): Promise<void> {
+async function removeLeftovers(
+  client: KubeClient,
+  prepared: PreparedInstall,
+  namespace: string,
+): Promise<void> {
   const old = await findLeftovers(client, prepared, namespace);
   await deleteAll(client, old, {
     dryRun: false,
@@ -146,7 +150,7 @@ async function ready(client: KubeClient, { namespace }: InstallRequest, flags: S
 }
 
 /** One line about what was done. */
-function summary(applied: readonly Applied[], prepared: Prepared, request: InstallRequest): string {
+function summary(applied: readonly Applied[], prepared: PreparedInstall, request: InstallRequest): string {
   const where = `Linkspan ${request.version} in ${request.namespace}`;
   if (request.verb === 'upgrade') return `${where}: upgraded`;
   const created = applied.filter(({ what }) => what === 'created').length;

@@ -5,7 +5,7 @@ import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { titleOf } from '../../manifests/manifests.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/link-apply.ts';
+import { applyLink, prepareLink, type LinkDirection, type PreparedLink } from '../../linking/link-apply.ts';
 import type { Cluster } from '../../linking/link-request.ts';
 import { waitUntilSynced } from '../../linking/wait-synced.ts';
 import {
@@ -169,14 +169,14 @@ function checkFlags(settings: Settings): void {
 }
 
 /** The requested directions: from target into source, and with --mutual the reverse too. */
-function directions(settings: Settings, target: Cluster, source: Cluster): Direction[] {
+function directions(settings: Settings, target: Cluster, source: Cluster): LinkDirection[] {
   const { rebuilt, force, mutual, destinationCredentials } = settings;
   const requestFor = (flags: LinkSettings) => (linkerdInSource: boolean) => {
     const destination = destinationCredentials ?? linkerdInSource;
     refuseRenewedDestination(flags.tokenTtl, destination);
     return linkRequest(flags, destination);
   };
-  const there: Direction = { target, source, request: requestFor(settings), rebuilt, force };
+  const there: LinkDirection = { target, source, request: requestFor(settings), rebuilt, force };
   if (!mutual) return [there];
   const back: LinkSettings = {
     ...settings,

@@ -5,7 +5,7 @@ import { SCRIPTS } from './completion-scripts.ts';
 const CONTEXT_FLAGS = new Set(['--context', '--source-context']);
 
 /** Sources of names for suggestions outside the program. */
-export interface Known {
+export interface SuggestionSources {
   /** Contexts of the kubeconfig. */
   readonly contexts: () => readonly string[];
   /**
@@ -22,7 +22,7 @@ export interface Known {
 export async function suggestions(
   program: Command,
   words: readonly string[],
-  known: Known,
+  known: SuggestionSources,
 ): Promise<string[]> {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
@@ -33,7 +33,11 @@ export async function suggestions(
   return choices.filter((word) => word.startsWith(typed)).sort();
 }
 
-async function wordsOf(command: Command, words: readonly string[], known: Known): Promise<readonly string[]> {
+async function wordsOf(
+  command: Command,
+  words: readonly string[],
+  known: SuggestionSources,
+): Promise<readonly string[]> {
   if (words.at(-1)?.startsWith('-') === true)
     return [
       ...command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? ''),
@@ -45,7 +49,7 @@ async function wordsOf(command: Command, words: readonly string[], known: Known)
 }
 
 /** The kinds of `explain`, or after a kind its known names. */
-async function explainable(words: readonly string[], known: Known): Promise<readonly string[]> {
+async function explainable(words: readonly string[], known: SuggestionSources): Promise<readonly string[]> {
   const before = words.slice(0, -1);
   switch (before.at(-1)) {
     case 'explain':
@@ -63,7 +67,11 @@ async function explainable(words: readonly string[], known: Known): Promise<read
 
 const FORMATS = new Set(['table', 'wide', 'short', 'json', 'yaml']);
 
-async function valuesOf(option: Option, before: readonly string[], known: Known): Promise<readonly string[]> {
+async function valuesOf(
+  option: Option,
+  before: readonly string[],
+  known: SuggestionSources,
+): Promise<readonly string[]> {
   if (CONTEXT_FLAGS.has(option.long ?? '')) return known.contexts();
   if (option.long === '--link') return known.links(before);
   // "table, json or yaml": the help text is the list.

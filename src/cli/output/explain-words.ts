@@ -58,7 +58,7 @@ function found(word: string, known: readonly string[], what: string): string {
 
 /** For people. */
 export function reasonLines({ reason, meanings, fix }: ReasonText): string {
-  return labelled([
+  return alignedLabels([
     ['Reason', reason],
     ...meanings.map(({ of, meaning }): [string, string] => [`Of ${of}`, meaning]),
     ['What to do', fix],
@@ -67,7 +67,7 @@ export function reasonLines({ reason, meanings, fix }: ReasonText): string {
 
 /** For people. */
 export function codeLines({ code, meaning, fix }: CodeText): string {
-  return labelled([
+  return alignedLabels([
     ['Code', code],
     ['Meaning', meaning],
     ['What to do', fix],
@@ -75,7 +75,7 @@ export function codeLines({ code, meaning, fix }: CodeText): string {
 }
 
 /** Labels in one column, texts in another. */
-export function labelled(lines: readonly (readonly [string, string])[]): string {
+export function alignedLabels(lines: readonly (readonly [string, string])[]): string {
   const width = Math.max(...lines.map(([label]) => label.length)) + 2;
   return lines.map(([label, text]) => `${label.padEnd(width)}${text}`.trimEnd() + '\n').join('');
 }

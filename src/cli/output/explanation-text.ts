@@ -2,7 +2,7 @@ import { type Explanation, type LinkReport, LOCAL } from '../../api/answers/admi
 import { age } from './output.ts';
 
 /** The explanations of clusters that export the name, or all where none does. */
-export function relevant(found: readonly Explanation[]): Explanation[] {
+export function relevantExplanations(found: readonly Explanation[]): Explanation[] {
   const exported = found.filter((one) => one.exported || one.clusterIP !== null);
   return (exported.length > 0 ? exported : [...found]).sort((a, b) => (a.link < b.link ? -1 : 1));
 }

@@ -1,5 +1,5 @@
 import type { LinkRow } from '../queries/link-rows.ts';
-import { labelled, reasonText } from './explain-words.ts';
+import { alignedLabels, reasonText } from './explain-words.ts';
 import { age } from './output.ts';
 import { reasonAdvice } from './reason-advice.ts';
 
@@ -16,7 +16,7 @@ export function linkText(row: LinkRow): string {
     if (status !== 'True') lines.push(['', `What to do: ${fix}`]);
     return lines;
   });
-  return labelled([
+  return alignedLabels([
     ['Link', row.name],
     ['Cluster', row.cluster],
     ['Gateway', row.gateway === '' ? 'none' : row.gateway],

@@ -9,7 +9,7 @@ import { type PeerReading, reflectorLimits } from '../../kube/budget/peer-readin
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { services } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
-import { decideGateway, MAX_NAMED } from '../../linking/export-gateways.ts';
+import { decideGateway, MAX_NAMED_GATEWAYS } from '../../linking/export-gateways.ts';
 import { gatewayFacts } from '../../linking/link-gen.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -92,7 +92,7 @@ export class AnnotatedGateways {
     if (followed === undefined)
       return nowhere(
         'refused',
-        `exports name more gateways than may be watched (${MAX_NAMED} at most), ${gateway} is one too many`,
+        `exports name more gateways than may be watched (${MAX_NAMED_GATEWAYS} at most), ${gateway} is one too many`,
       );
     if (followed.way?.kind === 'link') return 'link';
     if (followed.way?.kind === 'refused') return nowhere('refused', followed.way.message);
@@ -181,7 +181,7 @@ export class AnnotatedGateways {
 
   /** Each is a watch of its own: a target may not open as many as it likes. */
   get #hasRoom(): boolean {
-    return this.#followed.size < MAX_NAMED && this.#options.limits.budget.watchFits;
+    return this.#followed.size < MAX_NAMED_GATEWAYS && this.#options.limits.budget.watchFits;
   }
 
   #changed(gateway: string, service: V1Service | undefined): void {

@@ -5,7 +5,7 @@ import type { Health } from '../../telemetry/admin.ts';
  * Why the client at an address is not known: pods are not watched, no pod has the address, it is a node's
  * (shared by all pods in the node's network), or several pods have it.
  */
-export type Unknown = 'unwatched' | 'no pod' | 'node' | 'several pods';
+export type UnknownReason = 'unwatched' | 'no pod' | 'node' | 'several pods';
 
 /** The client at an address, by the pod that has it. */
 export type Client =
@@ -21,7 +21,7 @@ export type Client =
        */
       readonly leaving: boolean;
     }
-  | { readonly kind: 'unknown'; readonly reason: Unknown };
+  | { readonly kind: 'unknown'; readonly reason: UnknownReason };
 
 /** The facts of a pod that identify the client at its address. */
 export interface PodFacts {

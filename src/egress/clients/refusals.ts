@@ -8,7 +8,7 @@ const MAX_COUNTS = 10_000;
 const SEPARATOR = '\t';
 
 /** One refused request or raw connection. */
-export interface Refused {
+export interface RefusedRequest {
   /** Label of its route. */
   readonly mirror: string;
   readonly refusal: RelayRefusal;
@@ -32,7 +32,7 @@ export class RefusedClients {
     this.#log = log;
   }
 
-  add({ mirror, refusal, address, text }: Refused): void {
+  add({ mirror, refusal, address, text }: RefusedRequest): void {
     const key = `${mirror}${SEPARATOR}${refusal}`;
     const full = this.#counts.size >= MAX_COUNTS && !this.#counts.has(key);
     const bounded = full ? `${OTHER}${SEPARATOR}${refusal}` : key;

@@ -1,6 +1,6 @@
 import { ALL_NAMESPACES } from '../../api/mirror/allowed-namespaces.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
-import type { Client, Unknown } from './client.ts';
+import type { Client, UnknownReason } from './client.ts';
 
 /**
  * Who may use mirrors without an annotation about it: all clients of the cluster, or those of the mirror's
@@ -23,7 +23,7 @@ export function allowedNamespaces(
 }
 
 /** Why a client may not use a route: it is of another namespace, or its namespace is not known. */
-export type RelayRefusal = 'namespace' | Unknown;
+export type RelayRefusal = 'namespace' | UnknownReason;
 
 /**
  * Why a client may not use a route; undefined = it may. An unknown client may use only routes that are open

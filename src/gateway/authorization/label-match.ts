@@ -4,7 +4,7 @@ import type { V1LabelSelector } from '@kubernetes/client-node';
  * Whether a Kubernetes label selector matches these labels; an empty one matches everything. Pure.
  * @param unclear result for an unknown operator: the one that restricts more
  */
-export function selects(
+export function matchesSelector(
   selector: V1LabelSelector,
   labels: Readonly<Record<string, string>> | undefined,
   unclear: boolean,

@@ -1,5 +1,5 @@
 import { addressBytes } from '../../base/ip-ranges.ts';
-import { before } from '../../base/text.ts';
+import { textBefore } from '../../base/text.ts';
 import type { Network } from '../../api/linkerd/policy-kinds.ts';
 
 /** Linkerd's default for the networks of a cluster (`clusterNetworks` of its chart). */
@@ -56,7 +56,7 @@ function parseNetwork(text: string): { readonly address: Address; readonly prefi
  * Parses an address; an IPv4-mapped one, as a dual-stack socket shows it (`::ffff:1.2.3.4`), counts as IPv4.
  */
 function parseIp(text: string): Address | undefined {
-  const bytes = addressBytes(before(text, '%'));
+  const bytes = addressBytes(textBefore(text, '%'));
   if (bytes === undefined) return undefined;
   const view = new DataView(bytes.buffer);
   const value = (view.getBigUint64(0) << 64n) | view.getBigUint64(8);

@@ -1,6 +1,6 @@
 import { GATEWAY_PORT_NAME } from '../../api/names.ts';
 import type { KubeObject } from '../../api/kubernetes/resource.ts';
-import { selects } from './label-match.ts';
+import { matchesSelector } from './label-match.ts';
 import type {
   AuthorizationPolicy,
   MeshTlsAuthentication,
@@ -129,7 +129,7 @@ function judge(
 
 function selectsPort({ spec = {} }: Server, { kind, labels, ports }: Workload, port: number): boolean {
   const selector = kind === 'Pod' ? spec.podSelector : spec.externalWorkloadSelector;
-  if (selector === undefined || !selects(selector, labels, true)) return false;
+  if (selector === undefined || !matchesSelector(selector, labels, true)) return false;
   if (typeof spec.port === 'number') return spec.port === port;
   return ports.get(spec.port ?? '')?.includes(port) ?? false;
 }

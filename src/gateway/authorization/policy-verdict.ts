@@ -1,6 +1,6 @@
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { inNetworks } from './networks.ts';
-import { selects } from './label-match.ts';
+import { matchesSelector } from './label-match.ts';
 import {
   type AuthorizationPolicy,
   isReferenceTo,
@@ -206,7 +206,7 @@ function patternsOf(
 function authorizes({ spec }: ServerAuthorization, server: Server): boolean {
   const { name, selector } = spec?.server ?? {};
   if (name !== undefined) return name === server.metadata?.name;
-  return selector !== undefined && selects(selector, server.metadata?.labels, false);
+  return selector !== undefined && matchesSelector(selector, server.metadata?.labels, false);
 }
 
 function authorizationAllows(

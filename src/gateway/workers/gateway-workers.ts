@@ -61,7 +61,7 @@ interface Slot {
  * and a worker listens only when it is ready. If all had to be ready, the crash of one would withdraw all of
  * the cluster's exports.
  */
-export class Workers implements GatewayAdminView {
+export class GatewayWorkers implements GatewayAdminView {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
   #retired = EMPTY_REPORT;

@@ -17,7 +17,7 @@ import {
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
-import { checkKeyBelongs, checkValidity, oneLine, parseCertificates } from '../x509/certificate.ts';
+import { checkKeyBelongs, checkValidity, nameOnOneLine, parseCertificates } from '../x509/certificate.ts';
 import type { Identity } from '../sources/identity.ts';
 import { identityKind, requireDomain } from '../names/identity-name.ts';
 import {
@@ -276,7 +276,7 @@ function requirePermitted(issuer: Authority, identity: string): void {
     const domains = limits.permitted.dns.join(', ') || 'no domain at all';
     throw new LinkspanError(
       'CONFIG_INVALID',
-      `identity: "${identity}": authority "${oneLine(x509.subject)}" may only name identities of ${domains}`,
+      `identity: "${identity}": authority "${nameOnOneLine(x509.subject)}" may only name identities of ${domains}`,
     );
   }
 }

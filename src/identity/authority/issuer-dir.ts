@@ -9,7 +9,7 @@ import {
   type Certificate,
   checkChain,
   checkValidity,
-  iso,
+  isoTime,
   parseCertificates,
 } from '../x509/certificate.ts';
 import { CA_FILE, CERT_FILE, KEY_FILE, presentFile } from '../sources/identity-dir.ts';
@@ -124,7 +124,7 @@ class IssuerDir implements IssuerSource {
     const { log, dir } = this.#options;
     if (!renewed && !otherProblem) return;
     if (renewed && this.#good !== undefined) {
-      log.info({ dir, notAfter: iso(this.#good.notAfter) }, 'issuer loaded');
+      log.info({ dir, notAfter: isoTime(this.#good.notAfter) }, 'issuer loaded');
     }
     if (otherProblem && this.problem !== undefined) {
       log.error({ err: this.problem, usable: this.current() !== undefined }, 'issuer refused');

@@ -1,6 +1,12 @@
 import type { KeyObject } from 'node:crypto';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { type Certificate, checkValidity, oneLine, parseCertificates, signed } from '../x509/certificate.ts';
+import {
+  type Certificate,
+  checkValidity,
+  nameOnOneLine,
+  parseCertificates,
+  hasSigned,
+} from '../x509/certificate.ts';
 import { type Authority, parseAuthority } from '../authority/issue.ts';
 import { verifiedIssuer } from '../authority/issuer-dir.ts';
 import { signingKey } from '../x509/keys.ts';
@@ -93,7 +99,7 @@ function pairsOf({ keys, certificates }: KeyMaterial, where: string): Pair[] {
   for (const { key, id } of keys) {
     const named = certificates.find((one) => id !== undefined && one.id === id);
     if (named === undefined || named.x509.checkPrivateKey(key)) continue;
-    const subject = oneLine(named.x509.subject);
+    const subject = nameOnOneLine(named.x509.subject);
     throw new LinkspanError(
       'IDENTITY_KEY_MISMATCH',
       `${where}: the private key is not that of "${subject}", beside which it is kept`,
@@ -125,7 +131,8 @@ function distinct(certificates: KeyMaterial['certificates']): KeyMaterial['certi
 /** The one that is an authority of the kind that is wanted. */
 function ownPair(pairs: readonly Pair[], { where, as }: ImportOptions): Pair {
   const authorities = pairs.filter(({ own }) => own.x509.ca);
-  const subjects = (of: readonly Pair[]) => of.map(({ own }) => `"${oneLine(own.x509.subject)}"`).join(', ');
+  const subjects = (of: readonly Pair[]) =>
+    of.map(({ own }) => `"${nameOnOneLine(own.x509.subject)}"`).join(', ');
   if (authorities.length === 0) {
     throw new LinkspanError(
       'IDENTITY_INVALID',
@@ -156,9 +163,9 @@ function chainOf(
 ): { readonly between: readonly Certificate[]; readonly root: Certificate | undefined } {
   const between: Certificate[] = [];
   for (let at = own; between.length < MAX_CHAIN; ) {
-    if (anchors.some((anchor) => same(anchor, at) || signed(anchor, at))) break;
+    if (anchors.some((anchor) => same(anchor, at) || hasSigned(anchor, at))) break;
     if (selfSigned(at)) return { between: between.slice(0, -1), root: at };
-    const next = all.find((one) => signed(one, at) && !same(one, at) && !between.includes(one));
+    const next = all.find((one) => hasSigned(one, at) && !same(one, at) && !between.includes(one));
     if (next === undefined) break;
     between.push(next);
     at = next;
@@ -170,7 +177,7 @@ function chainMissing(own: Certificate, between: readonly Certificate[], where: 
   const end = between.at(-1) ?? own;
   return new LinkspanError(
     'IDENTITY_UNTRUSTED',
-    `${where}: its chain ends at issuer "${oneLine(end.x509.issuer)}", whose certificate is not in it`,
+    `${where}: its chain ends at issuer "${nameOnOneLine(end.x509.issuer)}", whose certificate is not in it`,
     { hint: 'Export it with its whole chain, or give the trust anchors with --ca.' },
   );
 }
@@ -182,7 +189,7 @@ function requireSoundSignature(one: Certificate, anchors: readonly Certificate[]
   if (!broken || selfSigned(one) || anchors.some((anchor) => same(anchor, one))) return;
   throw new LinkspanError(
     'IDENTITY_INVALID',
-    `${one.where}: "${oneLine(one.x509.subject)}" is signed with ${algorithm}, which peers refuse`,
+    `${one.where}: "${nameOnOneLine(one.x509.subject)}" is signed with ${algorithm}, which peers refuse`,
     { hint: 'Have it issued anew with SHA-256 or better.' },
   );
 }
@@ -192,7 +199,7 @@ function certificate(x509: Certificate['x509'], where: string): Certificate {
 }
 
 function selfSigned(one: Certificate): boolean {
-  return signed(one, one);
+  return hasSigned(one, one);
 }
 
 function same(a: Certificate, b: Certificate): boolean {
@@ -206,5 +213,5 @@ function pemOf(certificates: readonly Certificate[]): string {
 function subjectsBut(all: readonly Certificate[], used: readonly Certificate[]): string[] {
   return all
     .filter((one) => !used.some((other) => same(one, other)))
-    .map(({ x509 }) => oneLine(x509.subject));
+    .map(({ x509 }) => nameOnOneLine(x509.subject));
 }

@@ -9,7 +9,7 @@ import { IndexedStore } from '../../kube/informer/store.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { iso } from '../x509/certificate.ts';
+import { isoTime } from '../x509/certificate.ts';
 import { readCsr, type ReadCsr } from './csr-facts.ts';
 import { issueLeaf } from '../authority/issue.ts';
 import type { IssuerSource } from '../authority/issuer-dir.ts';
@@ -148,7 +148,7 @@ export class Signer {
     const patch = { type: 'merge', subresource: 'status', signal } as const;
     await client.patch(certificateSigningRequests, { name }, body, patch);
     this.#count('Issued');
-    log.info({ request: name, identity, notAfter: iso(leaf.notAfter) }, 'certificate issued');
+    log.info({ request: name, identity, notAfter: isoTime(leaf.notAfter) }, 'certificate issued');
   }
 
   async #refuse(csr: Csr, { reason, message }: Denied, signal: AbortSignal): Promise<void> {

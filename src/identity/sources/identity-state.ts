@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { iso } from '../x509/certificate.ts';
+import { isoTime } from '../x509/certificate.ts';
 import type { Identity } from './identity.ts';
 import { identityHealth, type LoadedIdentity, type IdentityRefusal } from './loaded-identity.ts';
 
@@ -78,7 +78,7 @@ export class IdentityState {
     this.#told = state;
     const identity = this.current;
     if (renewed && identity !== undefined) {
-      log.info({ identity: identity.name, notAfter: iso(identity.notAfter) }, 'identity loaded');
+      log.info({ identity: identity.name, notAfter: isoTime(identity.notAfter) }, 'identity loaded');
     }
     if (this.#refusal !== undefined) {
       log.error(

@@ -5,7 +5,7 @@ import {
   checkKey,
   checkValidity,
   identityOf,
-  iso,
+  isoTime,
   parseCertificates,
 } from '../x509/certificate.ts';
 import type { Identity } from './identity.ts';
@@ -77,9 +77,13 @@ export function identityHealth(
   if (refusal?.inUse === true) return { ok: false, reason: why };
   const { notAfter } = loaded.identity;
   const also = why === '' ? '' : `; ${failed}: ${why}`;
-  if (now > notAfter) return { ok: false, reason: `the identity in use expired at ${iso(notAfter)}${also}` };
+  if (now > notAfter)
+    return { ok: false, reason: `the identity in use expired at ${isoTime(notAfter)}${also}` };
   if (expiresSoon(loaded, now)) {
-    return { ok: true, reason: `the identity expires at ${iso(notAfter)} and has not been renewed${also}` };
+    return {
+      ok: true,
+      reason: `the identity expires at ${isoTime(notAfter)} and has not been renewed${also}`,
+    };
   }
   return { ok: true, reason: why === '' ? '' : `the last good identity is in use${also}` };
 }

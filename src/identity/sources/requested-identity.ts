@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { iso } from '../x509/certificate.ts';
+import { isoTime } from '../x509/certificate.ts';
 import { makeCertificateRequest } from '../x509/certificate-request.ts';
 import type { Identity, IdentitySource } from './identity.ts';
 import { IdentityState } from './identity-state.ts';
@@ -175,7 +175,7 @@ class RequestedIdentity implements IdentitySource {
     const delayMs = renewalDelayMs(now, loaded.identity.notAfter);
     this.#renewAt = now + delayMs;
     this.#state.take(loaded);
-    log.debug({ identity: name, renewAt: iso(this.#renewAt) }, 'next renewal');
+    log.debug({ identity: name, renewAt: isoTime(this.#renewAt) }, 'next renewal');
   }
 
   /**
@@ -234,7 +234,7 @@ function limited(
   if (validUntil <= now) {
     throw new LinkspanError(
       'IDENTITY_EXPIRED',
-      `${where}: by its own word the certificate was good until ${iso(validUntil)}`,
+      `${where}: by its own word the certificate was good until ${isoTime(validUntil)}`,
     );
   }
   return { ...loaded, identity: { ...loaded.identity, notAfter: validUntil } };

@@ -53,12 +53,12 @@ export function identityOf(leaf: Certificate): string {
 export function checkValidity(certificate: Certificate, now: number, what: string): void {
   const { where, notBefore, notAfter } = certificate;
   if (now > notAfter) {
-    const text = `${where}: ${what} expired at ${iso(notAfter)}`;
-    throw new LinkspanError('IDENTITY_EXPIRED', text, { fields: { notAfter: iso(notAfter) } });
+    const text = `${where}: ${what} expired at ${isoTime(notAfter)}`;
+    throw new LinkspanError('IDENTITY_EXPIRED', text, { fields: { notAfter: isoTime(notAfter) } });
   }
   if (now < notBefore) {
-    const text = `${where}: ${what} is valid from ${iso(notBefore)}, and it is ${iso(now)} here`;
-    throw new LinkspanError('IDENTITY_NOT_YET_VALID', text, { fields: { notBefore: iso(notBefore) } });
+    const text = `${where}: ${what} is valid from ${isoTime(notBefore)}, and it is ${isoTime(now)} here`;
+    throw new LinkspanError('IDENTITY_NOT_YET_VALID', text, { fields: { notBefore: isoTime(notBefore) } });
   }
 }
 
@@ -115,9 +115,9 @@ export function anchorPaths(
   for (const walk of walks) {
     const at = walk.at(-1) ?? leaf;
     for (const anchor of anchors)
-      if (signed(anchor, at) || equal(anchor, at)) paths.push({ anchor, between: walk.slice(1) });
+      if (hasSigned(anchor, at) || equal(anchor, at)) paths.push({ anchor, between: walk.slice(1) });
     for (const next of left) {
-      if (!signed(next, at)) continue;
+      if (!hasSigned(next, at)) continue;
       left.delete(next);
       walks.push([...walk, next]);
     }
@@ -132,7 +132,7 @@ export function anchorPaths(
  * @throws LinkspanError IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID, IDENTITY_UNTRUSTED
  */
 export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, now: number): void {
-  for (const one of between) checkValidity(one, now, `the intermediate "${oneLine(one.x509.subject)}"`);
+  for (const one of between) checkValidity(one, now, `the intermediate "${nameOnOneLine(one.x509.subject)}"`);
   checkValidity(anchor, now, 'the trust anchor');
   const names = peerIdentities(leaf.x509.raw);
   for (const { x509 } of [...between, anchor]) {
@@ -141,7 +141,7 @@ export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, no
     if (foreign === undefined) continue;
     throw new LinkspanError(
       'IDENTITY_UNTRUSTED',
-      `${leaf.where}: authority "${oneLine(x509.subject)}" may not name ${foreign} (name constraints)`,
+      `${leaf.where}: authority "${nameOnOneLine(x509.subject)}" may not name ${foreign} (name constraints)`,
     );
   }
 }
@@ -162,12 +162,12 @@ export function checkChain(
   const failures = paths.map((path) => failureOf(() => checkPath(leaf, path, now)));
   if (failures.includes(undefined)) return;
   if (failures.length > 0) throw failures[0];
-  const text = `${leaf.where}: its chain ends at issuer "${oneLine(end.x509.issuer)}", which is not in ${anchors[0]?.where ?? 'the trust bundle'}`;
+  const text = `${leaf.where}: its chain ends at issuer "${nameOnOneLine(end.x509.issuer)}", which is not in ${anchors[0]?.where ?? 'the trust bundle'}`;
   throw new LinkspanError('IDENTITY_UNTRUSTED', text);
 }
 
 /** Whether `child` is signed by `issuer`, and that is an authority. */
-export function signed(issuer: Certificate, child: Certificate): boolean {
+export function hasSigned(issuer: Certificate, child: Certificate): boolean {
   return issuer.x509.ca && child.x509.checkIssued(issuer.x509) && child.x509.verify(issuer.x509.publicKey);
 }
 
@@ -185,11 +185,11 @@ function failureOf(check: () => void): unknown {
 }
 
 /** A distinguished name as node:crypto gives it (a line per part), on one line. */
-export function oneLine(name: string | undefined): string {
+export function nameOnOneLine(name: string | undefined): string {
   return (name ?? '').split('\n').join(', ');
 }
 
 /** An instant as people and logs read it, without milliseconds. */
-export function iso(ms: number): string {
+export function isoTime(ms: number): string {
   return new Date(ms).toISOString().replace('.000Z', 'Z');
 }

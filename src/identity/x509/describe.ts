@@ -1,4 +1,4 @@
-import { type Certificate, iso, oneLine, parseCertificates } from './certificate.ts';
+import { type Certificate, isoTime, nameOnOneLine, parseCertificates } from './certificate.ts';
 import { nameConstraintsOf, type Subtrees } from './name-constraints.ts';
 import { peerIdentities } from './peer-certificate.ts';
 
@@ -24,15 +24,15 @@ function facts(certificate: Certificate, now: number): [string, string][] {
   const { x509, notBefore, notAfter } = certificate;
   const names = peerIdentities(x509.raw);
   return [
-    ['subject', x509.subject === undefined || x509.subject === '' ? '-' : oneLine(x509.subject)],
+    ['subject', x509.subject === undefined || x509.subject === '' ? '-' : nameOnOneLine(x509.subject)],
     ['identity', names[0] ?? '-'],
     ...names.slice(1).map((name): [string, string] => ['also', name]),
-    ['issuer', x509.checkIssued(x509) ? 'itself' : oneLine(x509.issuer)],
+    ['issuer', x509.checkIssued(x509) ? 'itself' : nameOnOneLine(x509.issuer)],
     ['use', x509.ca ? 'certificate authority' : 'leaf'],
     ...constraintLines(certificate),
     ['key', keyName(certificate)],
-    ['valid from', iso(notBefore)],
-    ['valid to', `${iso(notAfter)} (${remaining(notBefore, notAfter, now)})`],
+    ['valid from', isoTime(notBefore)],
+    ['valid to', `${isoTime(notAfter)} (${remaining(notBefore, notAfter, now)})`],
   ];
 }
 

@@ -1,4 +1,4 @@
-import { before } from '../../base/text.ts';
+import { textBefore } from '../../base/text.ts';
 import { About, type Field, stays, takesTrailers } from '../http/fields.ts';
 import type { HeadRules } from '../http/forwarding.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
@@ -98,7 +98,7 @@ const PATH_OR_QUERY = /[/?]/;
 export function splitTarget(target: string, method: string): { path: string; authority: string | undefined } {
   const scheme = SCHEME.exec(target)?.[0];
   if (scheme === undefined) return { path: target, authority: undefined };
-  const whole = before(target.slice(scheme.length), '#');
+  const whole = textBefore(target.slice(scheme.length), '#');
   const found = whole.search(PATH_OR_QUERY);
   const end = found < 0 ? whole.length : found;
   const said = whole.slice(0, end);

@@ -16,7 +16,7 @@ import {
   deadGateways,
   linkerdChecks,
   linkVersions,
-  orphans,
+  orphanedServices,
   validLinks,
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
@@ -24,12 +24,12 @@ import { slicePreChecks, unservedLines } from '../../../src/check/slice-checks.t
 import { handMadeSlicesIn } from '../../../src/exports/slice-makers.ts';
 import {
   badConditions,
-  expiring,
+  expiringCredentials,
   linkspanChecks,
   notMirrored,
-  unwritten,
+  unwrittenStatus,
 } from '../../../src/check/linkspan-checks.ts';
-import { triesFinding } from '../../../src/check/path-checks.ts';
+import { probesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
 import { endpointSlices, services } from '../../../src/api/kubernetes/resource.ts';
@@ -199,8 +199,8 @@ describe('what checks say', () => {
 
   it('of exports without a mirror', () => {
     expect(notMirrored([report([mirror('Mirrored', 1)])])).to.deep.equal(passed);
-    expect(unwritten([report([])])).to.deep.equal(passed);
-    expect(unwritten([{ ...report([]), unwritten: ['status: denied'] }])).to.deep.include({
+    expect(unwrittenStatus([report([])])).to.deep.equal(passed);
+    expect(unwrittenStatus([{ ...report([]), unwritten: ['status: denied'] }])).to.deep.include({
       result: 'warning',
     });
     expect(notMirrored([report([mirror('NameConflict', 0)])])).to.deep.equal({
@@ -211,9 +211,12 @@ describe('what checks say', () => {
 
   it('of mirrors whose Link is gone', () => {
     const labels = { 'mirror.linkerd.io/cluster-name': 'north' };
-    const left = orphans([{ metadata: { name: 'web-north', namespace: 'shop', labels } }], [link('west')]);
+    const left = orphanedServices(
+      [{ metadata: { name: 'web-north', namespace: 'shop', labels } }],
+      [link('west')],
+    );
     expect(left.text).to.equal('* mirror service shop/web-north is not part of any Link (cluster north)');
-    expect(orphans([], []).result).to.equal('success');
+    expect(orphanedServices([], []).result).to.equal('success');
   });
 
   it('of conditions and credentials', () => {
@@ -234,7 +237,7 @@ describe('what checks say', () => {
     );
     expect(badConditions([link('new')]).text).to.contain('no controller has looked at it yet');
     expect(badConditions([]).result).to.equal('skipped');
-    expect(expiring([bad]).text).to.equal('* west: CredentialsExpiring: on 2026-12-01');
+    expect(expiringCredentials([bad]).text).to.equal('* west: CredentialsExpiring: on 2026-12-01');
   });
 
   it('of clocks: the stamp may be from any moment between question and answer, and has whole seconds', () => {
@@ -270,13 +273,13 @@ describe('what checks say', () => {
     });
     const good = one('10.0.0.1', true);
     const bad = one('10.0.0.2', false);
-    expect(triesFinding({ tries: [good], failures: [] })).to.deep.equal(passed);
-    expect(triesFinding({ tries: [], failures: [] }).result).to.equal('skipped');
-    expect(triesFinding({ tries: [good, bad, bad], failures: ['pod-2: gone'] })).to.deep.equal({
+    expect(probesFinding({ tries: [good], failures: [] })).to.deep.equal(passed);
+    expect(probesFinding({ tries: [], failures: [] }).result).to.equal('skipped');
+    expect(probesFinding({ tries: [good, bad, bad], failures: ['pod-2: gone'] })).to.deep.equal({
       result: 'error',
       text: '* west (10.0.0.2): ProbeRefused: it refuses\n* no answer from pod-2: gone',
     });
-    expect(triesFinding({ tries: [], failures: ['pod-2: gone'] }).result).to.equal('error');
+    expect(probesFinding({ tries: [], failures: ['pod-2: gone'] }).result).to.equal('error');
   });
 });
 

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
 import { services } from '../../../../src/api/kubernetes/resource.ts';
-import { MAX_NAMED } from '../../../../src/linking/export-gateways.ts';
+import { MAX_NAMED_GATEWAYS } from '../../../../src/linking/export-gateways.ts';
 import { TARGET_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { AnnotatedGateways } from '../../../../src/controllers/gateway-health/annotated-gateways.ts';
@@ -133,15 +133,15 @@ describe('gateways that exports name by annotation', () => {
 
   it('are followed up to a number: a target cannot make the source watch as many as it likes', async () => {
     const { annotated, clock, target } = await start();
-    for (let i = 0; i <= MAX_NAMED; i++) annotated.use(`evil/web-${i}`, `evil/door-${i}`);
+    for (let i = 0; i <= MAX_NAMED_GATEWAYS; i++) annotated.use(`evil/web-${i}`, `evil/door-${i}`);
     await clock.advance(1000);
-    expect(target.lists).to.have.lengthOf(MAX_NAMED);
-    const last = `evil/door-${MAX_NAMED}`;
+    expect(target.lists).to.have.lengthOf(MAX_NAMED_GATEWAYS);
+    const last = `evil/door-${MAX_NAMED_GATEWAYS}`;
     expect(annotated.facts(last)).to.have.nested.property('refusal.reason', 'GatewayNotAllowed');
     annotated.use('evil/web-0', undefined);
     await clock.advance(1000);
     expect(annotated.facts(last)).to.include({ path: 'unresolved' });
-    expect(annotated.users(last)).to.deep.equal([`evil/web-${MAX_NAMED}`]);
+    expect(annotated.users(last)).to.deep.equal([`evil/web-${MAX_NAMED_GATEWAYS}`]);
     await annotated.stop();
   });
 

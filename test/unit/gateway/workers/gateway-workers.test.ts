@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
 import type { WorkerRequest, WorkerMessage, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
-import { Workers } from '../../../../src/gateway/workers/gateway-workers.ts';
+import { GatewayWorkers } from '../../../../src/gateway/workers/gateway-workers.ts';
 import type { Health } from '../../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
@@ -55,12 +55,12 @@ class FakeWorker {
 describe('Workers of a gateway', () => {
   let clock: VirtualClock;
   let spawned: FakeWorker[];
-  let workers: Workers;
+  let workers: GatewayWorkers;
 
   beforeEach(async () => {
     clock = new VirtualClock();
     spawned = [];
-    workers = new Workers({
+    workers = new GatewayWorkers({
       count: 3,
       spawn: (number, events) => {
         const worker = new FakeWorker(number, events);
