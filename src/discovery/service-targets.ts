@@ -1,6 +1,6 @@
+import type { EffectivePolicy } from '../policy/effective-policy.ts';
 import { allowedClients } from '../api/exports/export-marks.ts';
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { readAccrual } from '../policy/accrual/accrual.ts';
 import {
   type EndpointView,
   isExternalName,
@@ -9,19 +9,14 @@ import {
   slicesByHost,
 } from '../exports/endpoint-slices.ts';
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
-import type { FaultRule } from '../policy/faults/fault-rules.ts';
-import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
-import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { TargetSpec } from './target-spec.ts';
 
 /** What beside a Service and its slices decides its targets. */
 export interface TargetView extends EndpointView {
   /** Host names that stay targets though no slice has them. */
   readonly lastingHosts?: readonly string[] | undefined;
-  /** What its annotation says of faults, as `FaultAnnotations` reads it. */
-  readonly faults?: readonly FaultRule[] | undefined;
-  /** What the ServiceProfile of the Service says; it replaces the annotations where it has routes. */
-  readonly profile?: ReadRequests | undefined;
+  /** What holds for the Service's traffic; default nothing. */
+  readonly policy?: EffectivePolicy | undefined;
 }
 
 /**
@@ -73,15 +68,9 @@ function hostSlices(
 /** The ports that clients can reach, and what is true of each under whatever name. */
 function tcpPorts(
   service: V1Service,
-  { faults = [], profile }: Pick<TargetView, 'faults' | 'profile'>,
-): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'limits' | 'faults' | 'requests'> & {
-  port: V1ServicePort;
-})[] {
+  { policy = {} }: Pick<TargetView, 'policy'>,
+): (Pick<TargetSpec, 'protocol' | 'allow'> & EffectivePolicy & { readonly port: V1ServicePort })[] {
   const allow = allowedClients(service);
-  const { name = '', namespace = '', annotations } = service.metadata ?? {};
-  const { accrual } = readAccrual(annotations);
-  const { limits } = readRateLimits(annotations, `${namespace}/${name}`);
-  const requests = profile?.requests ?? readRequestAnnotations(annotations).requests;
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -90,10 +79,7 @@ function tcpPorts(
         port,
         ...(protocol === undefined ? {} : { protocol }),
         ...(allow === undefined ? {} : { allow }),
-        ...(accrual === undefined ? {} : { accrual }),
-        ...(limits === undefined ? {} : { limits }),
-        ...(faults.length === 0 ? {} : { faults }),
-        ...(requests === undefined ? {} : { requests }),
+        ...policy,
       };
     });
 }

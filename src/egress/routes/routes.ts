@@ -1,3 +1,5 @@
+import { keyOf } from '../../api/kubernetes/resource.ts';
+import { effectivePolicy, type ResolvedPolicy } from '../../policy/effective-policy.ts';
 import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
@@ -11,7 +13,6 @@ import {
 } from '../../api/egress/egress-record.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
-import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 
 /** One port of the egress: what arrives on it goes to one port of one Service of one cluster. */
 export interface Route {
@@ -94,12 +95,20 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
   // known: nobody else is let in.
   if (mirror === undefined) return { allowedNamespaces: [] };
   const annotations = mirror.metadata?.annotations;
-  const { requests } = readRequestAnnotations(annotations);
+  const { requests } = mirrorPolicy(mirror).policy;
   const { namespaces } = readAllowedNamespaces(allowedNamespacesText(annotations));
   return {
     ...(requests === undefined ? {} : { requests }),
     ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),
   };
+}
+
+/**
+ * What a mirror says of the traffic to it, as far as it means something here: where endpoints are ejected,
+ * limits kept and faults injected is the gateway.
+ */
+export function mirrorPolicy(mirror: V1Service): ResolvedPolicy {
+  return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, ['requests']);
 }
 
 /** The Link's gateway cannot stand in for another one that has no address: it may not serve this export. */
