@@ -1,3 +1,4 @@
+import { meshSuffix } from '../../api/linkerd/identity-form.ts';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { inNetworks } from './networks.ts';
 import { selects } from './label-match.ts';
@@ -229,5 +230,5 @@ function authorizationAllows(
  * domain.
  */
 export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
-  return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;
+  return `${name}.${namespace}${meshSuffix(setting)}`;
 }

@@ -5,7 +5,7 @@ import {
   readRetry,
   RETRY_ANNOTATIONS,
 } from '../retries/retry-annotations.ts';
-import { readTimeouts, TIMEOUT_ANNOTATIONS } from '../timeouts/timeout-annotations.ts';
+import { readTimeouts, TIMEOUT_ANNOTATIONS } from '../timeouts/timeout-rules.ts';
 import type { RequestRules } from './request-rules.ts';
 
 export interface ReadRequests {
