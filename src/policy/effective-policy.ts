@@ -37,8 +37,6 @@ export interface PolicySources {
   readonly faults?: ReadFaults | undefined;
   /** What its ServiceProfile says; with routes it replaces the annotations about requests. */
   readonly profile?: ReadRequests | undefined;
-  /** Limits of Linkerd's HTTPLocalRateLimitPolicies for the Servers before its endpoints. */
-  readonly serverLimits?: readonly RateLimits[] | undefined;
 }
 
 /** A policy, and how it came about. */
@@ -63,10 +61,7 @@ const PARTS: {
   accrual: (sources) => annotated(sources, readAccrual),
   limits: (sources) => {
     const own = annotated(sources, (reader) => readRateLimits(reader, sources.key));
-    const ofServers = sources.serverLimits ?? [];
-    const value = own.value === undefined ? ofServers : [own.value, ...ofServers];
-    const from = [...own.from, ...ofServers.map(({ policy }) => policy)];
-    return { value: value.length === 0 ? undefined : value, from, problems: own.problems };
+    return { ...own, value: own.value && [own.value] };
   },
   faults: ({ faults }) => ({
     value: faults === undefined || faults.rules.length === 0 ? undefined : faults.rules,
@@ -111,7 +106,11 @@ export function effectivePolicy(
   };
 }
 
-/** A policy with the limits of Servers behind its own. */
+/**
+ * A policy with the limits of Linkerd's HTTPLocalRateLimitPolicies behind its own. They come later than the
+ * rest, since which Servers stand before a Service is known of its endpoints; each says itself where it is
+ * from (`RateLimits.policy`).
+ */
 export function withServerLimits(policy: EffectivePolicy, ofServers: readonly RateLimits[]): EffectivePolicy {
   return ofServers.length === 0 ? policy : { ...policy, limits: [...(policy.limits ?? []), ...ofServers] };
 }

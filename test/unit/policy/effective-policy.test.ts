@@ -33,7 +33,7 @@ describe('the policy of a Service', () => {
     const nothing = { policy: {}, origins: {}, refused: [] };
     expect(effectivePolicy({ key: KEY, annotations: undefined })).to.deep.equal(nothing);
     expect(of({ team: 'blue' })).to.deep.equal(nothing);
-    expect(of({}, { faults: { rules: [], problems: [] }, serverLimits: [] })).to.deep.equal(nothing);
+    expect(of({}, { faults: { rules: [], problems: [] } })).to.deep.equal(nothing);
   });
 
   it('has each subject, and where it was said', () => {
@@ -46,10 +46,10 @@ describe('the policy of a Service', () => {
         'linkspan.dev/retry-budget-ratio': '0.5',
         'timeout.linkerd.io/request': '2s',
       },
-      { faults: readFaults(FAULT, NOW), serverLimits: [SERVER_LIMIT] },
+      { faults: readFaults(FAULT, NOW) },
     );
     expect(policy.accrual?.maxFailures).to.equal(3);
-    expect(policy.limits?.map(({ key }) => key)).to.deep.equal(['Service demo/web', SERVER_LIMIT.key]);
+    expect(policy.limits?.map(({ key }) => key)).to.deep.equal(['Service demo/web']);
     expect(policy.faults).to.have.length(1);
     expect(policy.requests?.retry?.statuses).to.deep.equal([{ min: 500, max: 599 }]);
     expect(policy.requests?.timeouts).to.deep.equal({ requestMs: 2000 });
@@ -59,7 +59,7 @@ describe('the policy of a Service', () => {
         'balancer.linkerd.io/failure-accrual',
         'balancer.linkerd.io/failure-accrual-consecutive-max-failures',
       ],
-      limits: ['linkspan.dev/rate-limit', SERVER_LIMIT.policy],
+      limits: ['linkspan.dev/rate-limit'],
       faults: ['linkspan.dev/faults'],
       requests: ['retry.linkerd.io/http', 'timeout.linkerd.io/request', 'linkspan.dev/retry-budget-ratio'],
     });
