@@ -1,10 +1,11 @@
 /**
  * Which text of `src/` names something of the contract that only `src/api` may spell: labels, annotations,
  * API groups and other names under `linkerd.io`, `l5d.io` and `linkspan.dev`, those of the Multi-Cluster
- * Services API, Linkerd's header fields `l5d-…`, and texts that are nothing but the name of an object or port
- * that others look for. Addresses of web pages are none.
+ * Services API, Linkerd's header fields `l5d-…`, the form of its identities, and texts that are nothing but
+ * the name of an object or port that others look for. Addresses of web pages are none.
  */
 
+import { IDENTITY_MARK } from '../../src/api/linkerd/identity-form.ts';
 import {
   ADMIN_PORT_NAME,
   ANCHORS_CONFIG_MAP,
@@ -49,6 +50,7 @@ const BETWEEN_WORDS = /[^\w./:-]/;
  */
 export function contractName(text: string): string | undefined {
   if (OBJECT_NAMES.has(text)) return text;
+  if (text.includes(IDENTITY_MARK)) return IDENTITY_MARK;
   for (const word of text.split(BETWEEN_WORDS)) {
     if (word.includes('://')) continue;
     if (isProxyField(word)) return word.split(':')[0];

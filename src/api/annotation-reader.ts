@@ -1,22 +1,48 @@
 import { type AnnotationName, type Annotations, readAnnotation } from './annotations.ts';
 
-/** Reads annotations one by one, and gathers what is wrong with them, one line each. */
+/** Reads annotations one by one, and gathers which of them hold, and what is wrong with the others. */
 export class AnnotationReader {
+  /** What is wrong, one line each. */
   readonly problems: string[] = [];
   readonly #annotations: Annotations;
+  readonly #used = new Set<AnnotationName>();
 
-  constructor(annotations: Annotations) {
-    this.#annotations = annotations;
+  constructor(annotations: Annotations | undefined) {
+    this.#annotations = annotations ?? {};
   }
 
-  /** The value under the first of these names that is there. */
-  read<T>(names: readonly AnnotationName[], parse: (text: string) => T | undefined): T | undefined {
+  /** Names of the annotations whose values hold, in the order in which they were read. */
+  get used(): readonly AnnotationName[] {
+    return [...this.#used];
+  }
+
+  /** All names, read or not. */
+  get names(): readonly string[] {
+    return Object.keys(this.#annotations);
+  }
+
+  /**
+   * The value under the first of these names that is there.
+   * @param parse undefined for what is not valid
+   * @param refusal what is said behind the text of such a value
+   */
+  read<T>(
+    names: readonly AnnotationName[],
+    parse: (text: string) => T | undefined,
+    refusal = 'is not valid, it is left out',
+  ): T | undefined {
     const name = names.find((one) => one in this.#annotations);
     const text = name === undefined ? undefined : readAnnotation(this.#annotations, name);
     if (name === undefined || text === undefined) return undefined;
     const value = parse(text.trim());
-    if (value === undefined) this.problems.push(`${name}: "${text}" is not valid, it is left out`);
+    if (value === undefined) this.problems.push(`${name}: "${text}" ${refusal}`);
+    else this.#used.add(name);
     return value;
+  }
+
+  /** Values that were read and do not hold after all. */
+  drop(...names: readonly AnnotationName[]): void {
+    for (const name of names) this.#used.delete(name);
   }
 }
 

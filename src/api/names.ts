@@ -306,3 +306,8 @@ export const MCS_GROUP = 'multicluster.x-k8s.io';
 export const IDENTITY_AUDIENCE = 'identity.l5d.io';
 /** What the ids of Linkerd's checks begin with, by which its documentation knows them. */
 export const LINKERD_CHECK_PREFIX = 'l5d-';
+/** Port on which the controller answers the CLI (`--admin`), unless its flag says another. */
+export const CONTROLLER_ADMIN_PORT = 9999;
+/** Metrics by which `check` learns of a process' certificate: when it was taken, and when it ends. */
+export const LEAF_REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
+export const LEAF_EXPIRY_METRIC = 'control_identity_cert_expiration_timestamp_seconds';

@@ -6,6 +6,8 @@ import {
   CONTROLLER_NAME,
   DEFAULT_EGRESS_NAME,
   ISSUER_SECRET,
+  LEAF_EXPIRY_METRIC,
+  LEAF_REFRESH_METRIC,
   SIGNER_DEPLOYMENT,
   TRUST_CONFIG_MAP,
 } from '../api/names.ts';
@@ -36,8 +38,6 @@ const DAY_MS = 86_400_000;
 const SOON_MS = 30 * DAY_MS;
 /** A leaf with less time left is warned of, because it should have been renewed, milliseconds. */
 const LEAF_SOON_MS = 3_600_000;
-const REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
-const LEAF_METRIC = 'control_identity_cert_expiration_timestamp_seconds';
 /** Components with a certificate. */
 const CERTIFIED = ['gateway', 'egress'] as const;
 
@@ -198,9 +198,9 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
 async function leafOf(facts: CheckFacts, pod: V1Pod, port: number, now: number, signal: AbortSignal) {
   const name = pod.metadata?.name ?? '';
   const { status, body } = await facts.askPod(name, port, '/metrics', signal);
-  const end = status === 200 ? seriesValue(body, LEAF_METRIC) * 1000 : Number.NaN;
+  const end = status === 200 ? seriesValue(body, LEAF_EXPIRY_METRIC) * 1000 : Number.NaN;
   if (Number.isNaN(end)) return [{ line: `* ${name}: its certificate is not known (${status})`, bad: false }];
-  const start = seriesValue(body, REFRESH_METRIC) * 1000;
+  const start = seriesValue(body, LEAF_REFRESH_METRIC) * 1000;
   // It is renewed when 30 % is left; with less than a fifth, renewal has failed.
   const soon = Number.isNaN(start) ? LEAF_SOON_MS : Math.min(LEAF_SOON_MS, (end - start) / 5);
   return lifeLeft(`certificate of ${name}`, end - now, soon);

@@ -167,7 +167,7 @@ function toTarget(service: TargetsFile['services'][number], clusterDomain: strin
     endpoints: service.endpoints,
     ...(protocol === undefined ? {} : { protocol }),
     ...(allow === undefined ? {} : { allow }),
-    ...(rateLimit === undefined ? {} : { limits: toLimits(targetKey(name, service.port), rateLimit) }),
+    ...(rateLimit === undefined ? {} : { limits: [toLimits(targetKey(name, service.port), rateLimit)] }),
     ...(faults === undefined || faults.length === 0 ? {} : { faults }),
   };
 }

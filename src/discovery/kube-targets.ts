@@ -1,3 +1,4 @@
+import { type EffectivePolicy, effectivePolicy } from '../policy/effective-policy.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { exportSelector } from '../api/exports/export-marks.ts';
 import { forEachIsolated } from '../base/isolation.ts';
@@ -8,14 +9,11 @@ import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { readAccrual } from '../policy/accrual/accrual.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
 import { FaultAnnotations } from '../policy/faults/fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from '../exports/endpoint-slices.ts';
 import { ExportView } from '../exports/export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
-import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
-import { readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import { ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from '../exports/slice-makers.ts';
@@ -153,8 +151,9 @@ class KubeTargets implements TargetSource {
 
   #targets(key: string): TargetSpec[] {
     const service = this.#view.services.get(key);
-    this.#tellProblems(key, service);
     if (service === undefined) {
+      this.#faults.of(key, undefined);
+      this.#problems.tell(key, []);
       this.#hosts.delete(key);
       this.#forgetFamily(key);
       return [];
@@ -163,8 +162,7 @@ class KubeTargets implements TargetSource {
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
     const family = this.#family(key, service, slices);
-    const faults = this.#faults.of(key, service.metadata?.annotations).rules;
-    const view = { zone, meshEndpoint, family, faults, profile: this.#profiles.of(key) };
+    const view = { zone, meshEndpoint, family, policy: this.#policy(key, service) };
     if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
@@ -226,18 +224,18 @@ class KubeTargets implements TargetSource {
     this.#second.delete(key);
   }
 
-  /** Logs problems in a Service's annotations and profile, each once. */
-  #tellProblems(key: string, service: V1Service | undefined): void {
-    const annotations = service?.metadata?.annotations;
-    const problems = [
-      ...(service === undefined ? [] : this.#handMadeProblem(key)),
-      ...readAccrual(annotations).problems,
-      ...readRateLimits(annotations, key).problems,
-      ...this.#faults.of(key, annotations).problems,
-      ...readRequestAnnotations(annotations).problems,
-      ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
-    ];
-    this.#problems.tell(key, problems);
+  /** A Service's traffic policy; problems in its annotations and profile are logged, each once. */
+  #policy(key: string, { metadata }: V1Service): EffectivePolicy {
+    const annotations = metadata?.annotations;
+    const { policy, refused } = effectivePolicy({
+      key,
+      annotations,
+      faults: this.#faults.of(key, annotations),
+      profile: this.#profiles.of(key),
+    });
+    const problems = refused.map(({ problem }) => problem);
+    this.#problems.tell(key, [...this.#handMadeProblem(key), ...problems]);
+    return policy;
   }
 }
 

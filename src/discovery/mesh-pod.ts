@@ -1,3 +1,4 @@
+import { accountIdentity, meshSuffix } from '../api/linkerd/identity-form.ts';
 import type { V1Pod } from '@kubernetes/client-node';
 import { CONTROL_PLANE_LABEL, INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
 import { readAnnotation } from '../api/annotations.ts';
@@ -71,10 +72,10 @@ export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): Mes
     isListed(readAnnotation(annotations, SKIPPED_INBOUND_PORTS) ?? '', port, names)
   )
     return undefined;
-  const account = pod.spec?.serviceAccountName ?? 'default';
+  const serviceAccount = pod.spec?.serviceAccountName ?? 'default';
   const domain = trustDomainOf(pod, controlNamespace) ?? trustDomain;
   return {
-    identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
+    identity: accountIdentity({ serviceAccount, namespace, controlNamespace, trustDomain: domain }),
     port: inboundPort(pod),
     opaque:
       portProtocol({ port, names, opaquePorts: readAnnotation(annotations, OPAQUE_PORTS) }) === 'opaque',
@@ -108,7 +109,7 @@ function inboundPort(pod: V1Pod): number {
  */
 function trustDomainOf(pod: V1Pod, controlNamespace: string): string | undefined {
   const said = variable(pod, TRUST_DOMAIN_VARIABLE);
-  const marker = `.serviceaccount.identity.${controlNamespace}.`;
+  const marker = meshSuffix({ controlNamespace, trustDomain: '' });
   const name = variable(pod, NAME_VARIABLE);
   const domain = said === '' ? (name.split(marker)[1] ?? '') : said;
   return /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(domain) ? domain : undefined;

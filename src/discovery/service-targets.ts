@@ -1,6 +1,6 @@
+import type { EffectivePolicy } from '../policy/effective-policy.ts';
 import { allowedClients } from '../api/exports/export-marks.ts';
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { readAccrual } from '../policy/accrual/accrual.ts';
 import {
   type EndpointView,
   isExternalName,
@@ -9,19 +9,14 @@ import {
   slicesByHost,
 } from '../exports/endpoint-slices.ts';
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
-import type { FaultRule } from '../policy/faults/fault-rules.ts';
-import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
-import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { TargetSpec } from './target-spec.ts';
 
 /** What the targets of a Service depend on beside the Service and its slices. */
 export interface TargetView extends EndpointView {
   /** Host names that remain targets although no slice has them any more. */
   readonly lastingHosts?: readonly string[] | undefined;
-  /** Faults to inject, as `FaultAnnotations` has read them. */
-  readonly faults?: readonly FaultRule[] | undefined;
-  /** The Service's ServiceProfile as read; where it has routes it replaces the annotations. */
-  readonly profile?: ReadRequests | undefined;
+  /** The Service's traffic policy; default none. */
+  readonly policy?: EffectivePolicy | undefined;
 }
 
 /**
@@ -76,15 +71,9 @@ function hostSlices(
  */
 function tcpPorts(
   service: V1Service,
-  { faults = [], profile }: Pick<TargetView, 'faults' | 'profile'>,
-): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'limits' | 'faults' | 'requests'> & {
-  port: V1ServicePort;
-})[] {
+  { policy = {} }: Pick<TargetView, 'policy'>,
+): (Pick<TargetSpec, 'protocol' | 'allow'> & EffectivePolicy & { readonly port: V1ServicePort })[] {
   const allow = allowedClients(service);
-  const { name = '', namespace = '', annotations } = service.metadata ?? {};
-  const { accrual } = readAccrual(annotations);
-  const { limits } = readRateLimits(annotations, `${namespace}/${name}`);
-  const requests = profile?.requests ?? readRequestAnnotations(annotations).requests;
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -93,10 +82,7 @@ function tcpPorts(
         port,
         ...(protocol === undefined ? {} : { protocol }),
         ...(allow === undefined ? {} : { allow }),
-        ...(accrual === undefined ? {} : { accrual }),
-        ...(limits === undefined ? {} : { limits }),
-        ...(faults.length === 0 ? {} : { faults }),
-        ...(requests === undefined ? {} : { requests }),
+        ...policy,
       };
     });
 }

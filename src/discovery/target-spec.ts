@@ -1,13 +1,13 @@
+import type { EffectivePolicy } from '../policy/effective-policy.ts';
 import type { PortProtocol } from '../api/ports/port-protocol.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
-import type { FaultRule } from '../policy/faults/fault-rules.ts';
-import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
-import type { RequestRules } from '../policy/requests/request-rules.ts';
 import type { Health } from '../telemetry/admin.ts';
-import type { AccrualRules } from '../policy/accrual/accrual.ts';
 
-/** One port of one exported Service: what the transport header names and where to send it. */
-export interface TargetSpec {
+/**
+ * One port of one exported Service: what the transport header names, where to send it, and what holds for its
+ * traffic.
+ */
+export interface TargetSpec extends EffectivePolicy {
   /** Fully qualified, no trailing dot: `web.demo.svc.cluster.local`. */
   readonly name: string;
   /** The Service's port, not the pods'. */
@@ -19,18 +19,10 @@ export interface TargetSpec {
    * declared: detected for each connection.
    */
   readonly protocol?: PortProtocol;
-  /** Which failures eject an endpoint; absent = the gateway's own rules. */
-  readonly accrual?: AccrualRules;
-  /** Retries and timeouts; absent = none. */
-  readonly requests?: RequestRules;
   /**
    * Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody.
    */
   readonly allow?: readonly string[];
-  /** Rate limits; absent = none. */
-  readonly limits?: RateLimits;
-  /** Faults to inject; absent = none. */
-  readonly faults?: readonly FaultRule[];
 }
 
 /**

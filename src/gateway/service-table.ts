@@ -1,3 +1,4 @@
+import { withServerLimits } from '../policy/effective-policy.ts';
 import { serviceOf, splitTargetKey } from '../api/ports/target-key.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
@@ -116,8 +117,7 @@ export class ServiceTable {
     const { namespace, spec, target } = entry;
     entry.filterVersion = policies.version(namespace);
     if (spec === undefined) return filters.drop(target);
-    const own = spec.limits === undefined ? [] : [spec.limits];
-    filters.set(target, [...own, ...policies.limits(spec, namespace)], spec.faults);
+    filters.set(target, withServerLimits(spec, policies.limits(spec, namespace)));
   }
 
   /** Updates the entry of a target that was added, changed or removed. */

@@ -1,3 +1,4 @@
+import { LEAF_EXPIRY_METRIC, LEAF_REFRESH_METRIC } from '../api/names.ts';
 import type { Clock } from '../base/clock.ts';
 import { Counter, Gauge, type Registry } from '../telemetry/registry.ts';
 import type { IdentitySource } from './sources/identity.ts';
@@ -36,13 +37,9 @@ export function publishIdentity(registry: Registry, source: IdentitySource, cloc
       },
     });
   };
+  seconds(LEAF_REFRESH_METRIC, 'When the leaf certificate in use was taken; 0 without one.', () => refreshed);
   seconds(
-    'control_identity_cert_refresh_timestamp_seconds',
-    'When the leaf certificate in use was taken; 0 without one.',
-    () => refreshed,
-  );
-  seconds(
-    'control_identity_cert_expiration_timestamp_seconds',
+    LEAF_EXPIRY_METRIC,
     'When the leaf certificate in use expires; 0 without one.',
     () => source.current()?.notAfter,
   );

@@ -209,7 +209,7 @@ for (const [way, rows] of [
         name,
         port: 80,
         endpoints: [{ host: '127.0.0.1', port: origins[index]?.port ?? 0, ready: true }],
-        limits: { key: name, policy: 'own', total: { perSecond: 1e6, burst: 1e6 }, overrides: [] },
+        limits: [{ key: name, policy: 'own', total: { perSecond: 1e6, burst: 1e6 }, overrides: [] }],
         ...said,
       });
       const requests = {

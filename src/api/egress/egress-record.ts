@@ -1,3 +1,5 @@
+import { PART_OF, PART_OF_LABEL } from '../names.ts';
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { DEFAULT_EGRESS_RANGE, isPort } from './egress-ports.ts';
 
 /**
@@ -89,6 +91,31 @@ export function shardOfName(name: string): number | undefined {
   const text = name.startsWith(SHARD_PREFIX) ? name.slice(SHARD_PREFIX.length) : '';
   const shard = Number(text);
   return String(shard) === text && shard < EGRESS_SHARDS ? shard : undefined;
+}
+
+/** The labels of a shard: by the one it is found, by the other it goes when Linkspan is uninstalled. */
+const SHARD_LABELS = { [PART_OF_LABEL]: PART_OF, [RECORD_LABEL]: RECORD_VALUE };
+
+/** Texts of ports, by number; null in a patch: the port is free. */
+export type ShardData = Readonly<Record<string, string | null>>;
+
+/** A shard that is not there yet. @param data what is free is left out */
+export function newShard(namespace: string, shard: number, data: ShardData): V1ConfigMap {
+  const taken = Object.entries(data).filter((entry): entry is [string, string] => entry[1] !== null);
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: shardName(shard), namespace, labels: SHARD_LABELS },
+    data: Object.fromEntries(taken),
+  };
+}
+
+/**
+ * The merge patch that changes ports of a shard, bound to the version that was seen; its mark is put back.
+ */
+export function shardPatch({ metadata }: V1ConfigMap, data: ShardData): object {
+  const { uid, resourceVersion } = metadata ?? {};
+  return { metadata: { uid, resourceVersion, labels: { [RECORD_LABEL]: RECORD_VALUE } }, data };
 }
 
 /** An entry's text; equal entries are equal text. Undefined where it would be longer than an entry may be. */

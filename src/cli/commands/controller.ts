@@ -6,7 +6,7 @@ import { keyTest } from '../../api/link/import-policy.ts';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
-import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
+import { CONTROLLER_ADMIN_PORT, DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
@@ -134,7 +134,7 @@ export function controllerCommand(): Command {
       '--identity-dir <dir>',
       'tls.crt, tls.key and ca.crt, for gateways that let only mTLS clients probe them',
     )
-    .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:9999')
+    .option('--admin <address>', 'address of /ready, /live and /metrics', `0.0.0.0:${CONTROLLER_ADMIN_PORT}`)
     .option('--replica <name>', 'name of this replica in its Leases (default: the host name)')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));

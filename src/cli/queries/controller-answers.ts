@@ -1,3 +1,4 @@
+import { CONTROLLER_ADMIN_PORT } from '../../api/names.ts';
 import { isMirrorLease } from '../../api/lease-names.ts';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
@@ -8,8 +9,6 @@ import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../api/kubernetes/resource.ts';
 
-/** Where the controller's admin port listens in its pods (the default of `--admin`). */
-const ADMIN_PORT = 9999;
 /** Timeout for one replica, milliseconds; it answers from memory. */
 const ANSWER_MS = 30_000;
 /** Share of the verb's timeout that replicas have to answer; the rest is for printing the answers. */
@@ -88,7 +87,7 @@ async function askPods<T>(
   return Promise.all(
     [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
       try {
-        const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
+        const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${CONTROLLER_ADMIN_PORT}/proxy`;
         return { value: page.read(await client.raw('GET', where + page.path, { signal })) };
       } catch (error) {
         return { failure: `${pod}: ${silence(error)}` };

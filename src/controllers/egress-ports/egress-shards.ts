@@ -6,17 +6,16 @@ import {
   FREED_HOLD_MS,
   holderOf,
   isFreed,
+  newShard,
   readEntry,
   readShard,
-  RECORD_LABEL,
-  RECORD_VALUE,
   type RecordEntry,
   shardName,
   shardOf,
   shardOfName,
+  shardPatch,
   writeEntry,
 } from '../../api/egress/egress-record.ts';
-import { PART_OF, PART_OF_LABEL } from '../../api/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import { configMaps } from '../../api/kubernetes/resource.ts';
@@ -233,27 +232,14 @@ export class EgressShards {
   }
 
   #create(shard: number, data: Record<string, string | null>, signal: AbortSignal): Promise<V1ConfigMap> {
-    const values = Object.entries(data).filter((entry): entry is [string, string] => entry[1] !== null);
-    const object: V1ConfigMap = {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: {
-        name: shardName(shard),
-        namespace: this.#options.namespace,
-        labels: { [PART_OF_LABEL]: PART_OF, [RECORD_LABEL]: RECORD_VALUE },
-      },
-      data: Object.fromEntries(values),
-    };
-    return this.#options.client.create(configMaps, object, { signal });
+    return this.#options.client.create(configMaps, newShard(this.#options.namespace, shard, data), {
+      signal,
+    });
   }
 
-  #patch(
-    { metadata }: V1ConfigMap,
-    data: Record<string, string | null>,
-    signal: AbortSignal,
-  ): Promise<V1ConfigMap> {
-    const { name = '', namespace = '', uid, resourceVersion } = metadata ?? {};
-    const patch = { metadata: { uid, resourceVersion, labels: { [RECORD_LABEL]: RECORD_VALUE } }, data };
+  #patch(seen: V1ConfigMap, data: Record<string, string | null>, signal: AbortSignal): Promise<V1ConfigMap> {
+    const { name = '', namespace = '' } = seen.metadata ?? {};
+    const patch = shardPatch(seen, data);
     return this.#options.client.patch(configMaps, { namespace, name }, patch, { type: 'merge', signal });
   }
 

@@ -13,14 +13,13 @@ import {
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
-import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { configMaps, keyOf, services } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { type Route, routesOf } from './routes.ts';
+import { mirrorPolicy, type Route, routesOf } from './routes.ts';
 
 /**
  * How long the settings of a deleted mirror still hold, milliseconds: until then the controller has made the
@@ -162,7 +161,7 @@ export class RouteSource {
     forEachIsolated('problems of mirrors', mirrors, (mirror) => {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
-        ...readRequestAnnotations(annotations).problems,
+        ...mirrorPolicy(mirror).refused.map(({ problem }) => problem),
         ...readAllowedNamespaces(allowedNamespacesText(annotations)).problems,
       ]);
     });

@@ -1,3 +1,5 @@
+import { keyOf } from '../../api/kubernetes/resource.ts';
+import { effectivePolicy, type ResolvedPolicy } from '../../policy/effective-policy.ts';
 import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
@@ -11,7 +13,6 @@ import {
 } from '../../api/egress/egress-record.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
-import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 
 /** One port of the egress, which leads to one port of one Service in one cluster. */
 export interface Route {
@@ -95,12 +96,20 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
   // Without the mirror its rules about clients are not known, so only its own namespace is admitted.
   if (mirror === undefined) return { allowedNamespaces: [] };
   const annotations = mirror.metadata?.annotations;
-  const { requests } = readRequestAnnotations(annotations);
+  const { requests } = mirrorPolicy(mirror).policy;
   const { namespaces } = readAllowedNamespaces(allowedNamespacesText(annotations));
   return {
     ...(requests === undefined ? {} : { requests }),
     ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),
   };
+}
+
+/**
+ * A mirror's traffic policy, as far as it means something at the egress: endpoints are ejected, limits kept and
+ * faults injected at the gateway.
+ */
+export function mirrorPolicy(mirror: V1Service): ResolvedPolicy {
+  return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, ['requests']);
 }
 
 /**

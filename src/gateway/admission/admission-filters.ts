@@ -1,6 +1,6 @@
+import type { EffectivePolicy } from '../../policy/effective-policy.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
@@ -36,7 +36,7 @@ export class AdmissionFilters {
   }
 
   /** Sets the limits and faults of a target, from its next request on. */
-  set(target: Target, limits: readonly RateLimits[], faults: readonly FaultRule[] = []): void {
+  set(target: Target, { limits = [], faults = [] }: Pick<EffectivePolicy, 'limits' | 'faults'>): void {
     if (limits.length === 0 && faults.length === 0) {
       this.drop(target);
       return;

@@ -1,3 +1,4 @@
+import { meshSuffix } from '../../api/linkerd/identity-form.ts';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { inNetworks } from './networks.ts';
 import { matchesSelector } from './label-match.ts';
@@ -231,5 +232,5 @@ function authorizationAllows(
  * same identity only where both share a trust domain.
  */
 export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
-  return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;
+  return `${name}.${namespace}${meshSuffix(setting)}`;
 }

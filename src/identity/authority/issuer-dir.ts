@@ -1,3 +1,4 @@
+import { meshSuffix } from '../../api/linkerd/identity-form.ts';
 import path from 'node:path';
 import { notifyAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -180,7 +181,9 @@ export async function verifiedIssuer(
 function mayNameAll(authorities: readonly Certificate[], trustDomain: string): boolean {
   return authorities.every(({ x509 }) => {
     const limits = nameConstraintsOf(x509.raw);
-    return limits === undefined || permits(limits, `a.b.serviceaccount.identity.c.${trustDomain}`);
+    return (
+      limits === undefined || permits(limits, `a.b${meshSuffix({ controlNamespace: 'c', trustDomain })}`)
+    );
   });
 }
 

@@ -1,3 +1,4 @@
+import { accountIdentity } from '../../api/linkerd/identity-form.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../../api/names.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
@@ -30,7 +31,7 @@ export function identityName(workload: WorkloadName): string {
   requireForm('namespace', workload.namespace, LABEL);
   requireForm('control plane namespace', control, LABEL);
   requireForm('trust domain', domain, SUBDOMAIN);
-  const name = `${workload.serviceAccount}.${workload.namespace}.serviceaccount.identity.${control}.${domain}`;
+  const name = accountIdentity({ ...workload, controlNamespace: control, trustDomain: domain });
   requireForm('identity', name, SUBDOMAIN);
   return name;
 }

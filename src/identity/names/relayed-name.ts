@@ -1,8 +1,7 @@
+import { IDENTITY_MARK, meshSuffix } from '../../api/linkerd/identity-form.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { identityName } from './identity-name.ts';
 
-/** The part of every identity of Linkerd's form that follows account and namespace. */
-const MARK = '.serviceaccount.identity.';
 /** Longest identity, in characters: it is a DNS name. */
 const MAX_NAME = 253;
 
@@ -23,8 +22,8 @@ export interface RelayDomain {
 export function relayDomain(relay: string): RelayDomain | undefined {
   if (relay.length > MAX_NAME || relay.includes('/')) return undefined;
   const lower = relay.toLowerCase();
-  const at = lower.lastIndexOf(MARK);
-  const rest = lower.slice(at + MARK.length);
+  const at = lower.lastIndexOf(IDENTITY_MARK);
+  const rest = lower.slice(at + IDENTITY_MARK.length);
   const dot = rest.indexOf('.');
   if (at <= 0 || dot <= 0 || dot === rest.length - 1) return undefined;
   return { controlNamespace: rest.slice(0, dot), trustDomain: rest.slice(dot + 1) };
@@ -54,7 +53,7 @@ export function relayedName(
 export function mayRelay(relay: string, name: string): boolean {
   const domain = relayDomain(relay);
   if (domain === undefined || name.length > MAX_NAME) return false;
-  const suffix = `${MARK}${domain.controlNamespace}.${domain.trustDomain}`;
+  const suffix = meshSuffix(domain);
   if (!name.endsWith(suffix)) return false;
   const workload = name.slice(0, -suffix.length);
   const dot = workload.lastIndexOf('.');

@@ -1,10 +1,10 @@
+import { IDENTITY_MARK } from '../../api/linkerd/identity-form.ts';
+
 /** The part of an identity that follows account and namespace. */
 export interface MeshName {
   readonly controlNamespace: string;
   readonly trustDomain: string;
 }
-
-const MARKER = '.serviceaccount.identity.';
 
 /**
  * Reads an identity of Linkerd's form, `<account>.<namespace>.serviceaccount.identity.<control
@@ -13,8 +13,8 @@ const MARKER = '.serviceaccount.identity.';
 export function meshNameOf(identity: string): MeshName | undefined {
   const end = identity.length;
   // The last marker that has both behind it.
-  for (let at = end; (at = identity.lastIndexOf(MARKER, at - 1)) > 0; ) {
-    const from = at + MARKER.length;
+  for (let at = end; (at = identity.lastIndexOf(IDENTITY_MARK, at - 1)) > 0; ) {
+    const from = at + IDENTITY_MARK.length;
     const dot = identity.indexOf('.', from);
     if (identity.includes('/', from)) return undefined;
     if (dot > from && dot + 1 < end)

@@ -1,4 +1,4 @@
-import { type Annotations, readAnnotation } from '../../api/annotations.ts';
+import type { AnnotationReader } from '../../api/annotation-reader.ts';
 import { FAILURE_ACCRUAL, FAILURE_ACCRUAL_CONSECUTIVE } from '../../api/linkerd/traffic-annotations.ts';
 import { parseDuration } from '../../base/duration.ts';
 
@@ -12,53 +12,43 @@ export interface AccrualRules {
   readonly jitter: number;
 }
 
-export interface ReadAccrual {
-  /** Absent: the Service says nothing that can be followed. */
-  readonly accrual?: AccrualRules;
-  /** What is wrong with the annotations, one line each, and what is done instead. */
-  readonly problems: readonly string[];
-}
-
 type Part = 'max-failures' | 'jitter-ratio' | 'min-penalty' | 'max-penalty';
 /** What Linkerd takes for what is not said. */
 const DEFAULTS: AccrualRules = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000, jitter: 0.5 };
-const NOTHING_WRONG: ReadAccrual = { problems: [] };
 
 /**
- * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it. A value that is wrong gives way to its
- * default, because a slip in one annotation must not take a Service's protection away, nor the Service. Pure.
+ * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it; undefined where nothing is said that
+ * can be followed. A value that is wrong gives way to its default, because a slip in one annotation must not
+ * take a Service's protection away, nor the Service.
  */
-export function readAccrual(annotations: Annotations = {}): ReadAccrual {
-  const mode = readAnnotation(annotations, FAILURE_ACCRUAL)?.trim();
+export function readAccrual(reader: AnnotationReader): AccrualRules | undefined {
+  const mode = reader.read([FAILURE_ACCRUAL], parseMode, 'is not known, it is ignored');
   if (mode === undefined) {
-    const idle = Object.keys(annotations).filter((key) => key.startsWith(FAILURE_ACCRUAL_CONSECUTIVE));
-    if (idle.length === 0) return NOTHING_WRONG;
-    return {
-      problems: idle.sort().map((key) => `${key} has no effect without ${FAILURE_ACCRUAL}: consecutive`),
-    };
+    if (!reader.names.includes(FAILURE_ACCRUAL))
+      for (const name of reader.names.filter((one) => one.startsWith(FAILURE_ACCRUAL_CONSECUTIVE)).sort())
+        reader.problems.push(`${name} has no effect without ${FAILURE_ACCRUAL}: consecutive`);
+    return undefined;
   }
-  const problems: string[] = [];
   if (mode === 'unified')
-    problems.push(`${FAILURE_ACCRUAL}: "unified" is not known here, failures in a row are counted`);
-  else if (mode !== 'consecutive')
-    return { problems: [`${FAILURE_ACCRUAL}: "${mode}" is not known, it is ignored`] };
+    reader.problems.push(`${FAILURE_ACCRUAL}: "unified" is not known here, failures in a row are counted`);
 
-  const read = (name: Part, byDefault: string, parse: (text: string) => number | undefined) => {
-    const text = readAnnotation(annotations, `${FAILURE_ACCRUAL_CONSECUTIVE}${name}`);
-    const value = text === undefined ? undefined : parse(text.trim());
-    if (text !== undefined && value === undefined)
-      problems.push(`${FAILURE_ACCRUAL_CONSECUTIVE}${name}: "${text}" is not valid, it is ${byDefault}`);
-    return value;
-  };
+  const read = (part: Part, byDefault: string, parse: (text: string) => number | undefined) =>
+    reader.read([`${FAILURE_ACCRUAL_CONSECUTIVE}${part}`], parse, `is not valid, it is ${byDefault}`);
   const maxFailures = read('max-failures', '7', parseCount) ?? DEFAULTS.maxFailures;
   const jitter = read('jitter-ratio', '0.5', parseRatio) ?? DEFAULTS.jitter;
   const minPenaltyMs = read('min-penalty', '1s', parsePenalty) ?? DEFAULTS.minPenaltyMs;
   const maxPenaltyMs = read('max-penalty', '1m', parsePenalty) ?? DEFAULTS.maxPenaltyMs;
-  if (minPenaltyMs <= maxPenaltyMs)
-    return { accrual: { maxFailures, jitter, minPenaltyMs, maxPenaltyMs }, problems };
-  problems.push(`${FAILURE_ACCRUAL_CONSECUTIVE}min-penalty is longer than max-penalty, they are 1s and 1m`);
+  if (minPenaltyMs <= maxPenaltyMs) return { maxFailures, jitter, minPenaltyMs, maxPenaltyMs };
+  reader.problems.push(
+    `${FAILURE_ACCRUAL_CONSECUTIVE}min-penalty is longer than max-penalty, they are 1s and 1m`,
+  );
+  reader.drop(`${FAILURE_ACCRUAL_CONSECUTIVE}min-penalty`, `${FAILURE_ACCRUAL_CONSECUTIVE}max-penalty`);
   const { minPenaltyMs: min, maxPenaltyMs: max } = DEFAULTS;
-  return { accrual: { maxFailures, jitter, minPenaltyMs: min, maxPenaltyMs: max }, problems };
+  return { maxFailures, jitter, minPenaltyMs: min, maxPenaltyMs: max };
+}
+
+function parseMode(text: string): 'consecutive' | 'unified' | undefined {
+  return text === 'consecutive' || text === 'unified' ? text : undefined;
 }
 
 function parseCount(text: string): number | undefined {

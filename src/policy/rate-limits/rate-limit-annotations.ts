@@ -1,13 +1,7 @@
-import { type AnnotationName, type Annotations, readAnnotation } from '../../api/annotations.ts';
+import type { AnnotationReader } from '../../api/annotation-reader.ts';
+import type { AnnotationName } from '../../api/annotations.ts';
 import type { Rate, RateLimits, SharedRate } from './rate-limits.ts';
 import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../../api/names.ts';
-
-export interface ReadRateLimits {
-  /** Absent: nothing is limited. */
-  readonly limits?: RateLimits;
-  /** What is wrong with the annotations, one line each. */
-  readonly problems: readonly string[];
-}
 
 /** Beyond it a rate is a slip, and the arithmetic is no longer exact. */
 const MAX_RATE = 1_000_000;
@@ -18,41 +12,24 @@ const SECONDS: ReadonlyMap<string, number> = new Map([
 ]);
 const BURST = 'burst';
 const DECIMAL = /^\d+(?:\.\d+)?$/;
-const NOTHING: ReadRateLimits = { problems: [] };
 /** How a rate is written, for messages. */
 export const RATE_FORM = 'a rate such as 100/s, 30/m or "100/s burst 200"';
 
 /**
- * Reads the annotations `linkspan.dev/rate-limit…` of a Service. One that cannot be read limits nothing and
- * leaves the others as they are. All ports and pods of the Service share its limits. Pure.
+ * Reads the annotations `linkspan.dev/rate-limit…` of a Service; undefined where nothing is limited. One that
+ * cannot be read limits nothing and leaves the others as they are. All ports and pods of the Service share
+ * its limits.
  * @param key `namespace/name` of the Service
  */
-export function readRateLimits(annotations: Annotations | undefined, key: string): ReadRateLimits {
-  if (
-    annotations === undefined ||
-    !(RATE_LIMIT in annotations || RATE_LIMIT_PER_CLIENT in annotations || RATE_LIMIT_CLIENTS in annotations)
-  )
-    return NOTHING;
-  const problems: string[] = [];
-  const read = (name: AnnotationName): Rate | undefined => {
-    const text = readAnnotation(annotations, name);
-    const rate = text === undefined ? undefined : parseRate(text);
-    if (text !== undefined && rate === undefined)
-      problems.push(`${name}: "${text}" is not ${RATE_FORM}, it is ignored`);
-    return rate;
-  };
+export function readRateLimits(reader: AnnotationReader, key: string): RateLimits | undefined {
+  const read = (name: AnnotationName) => reader.read([name], parseRate, `is not ${RATE_FORM}, it is ignored`);
   const total = read(RATE_LIMIT);
   const perClient = read(RATE_LIMIT_PER_CLIENT);
-  const overrides = readOverrides(readAnnotation(annotations, RATE_LIMIT_CLIENTS), problems);
-  if (total === undefined && perClient === undefined && overrides.length === 0) return { problems };
-  return {
-    limits: rateLimits(`Service ${key}`, `core/service/${key.slice(key.indexOf('/') + 1)}`, {
-      total,
-      perClient,
-      overrides,
-    }),
-    problems,
-  };
+  const overrides = reader.read([RATE_LIMIT_CLIENTS], (text) => readOverrides(text, reader.problems)) ?? [];
+  if (overrides.length === 0) reader.drop(RATE_LIMIT_CLIENTS);
+  if (total === undefined && perClient === undefined && overrides.length === 0) return undefined;
+  const policy = `core/service/${key.slice(key.indexOf('/') + 1)}`;
+  return rateLimits(`Service ${key}`, policy, { total, perClient, overrides });
 }
 
 /** Limits as a Service or a file says them. */
@@ -76,9 +53,9 @@ export function rateLimits(
 }
 
 /** `<identity>=<rate>`, separated by commas. */
-function readOverrides(text: string | undefined, problems: string[]): SharedRate[] {
+function readOverrides(text: string, problems: string[]): SharedRate[] {
   const found: SharedRate[] = [];
-  for (const entry of (text ?? '').split(',')) {
+  for (const entry of text.split(',')) {
     if (entry.trim() === '') continue;
     const at = entry.lastIndexOf('=');
     const client = entry.slice(0, Math.max(0, at)).trim();

@@ -1,7 +1,11 @@
-import { AnnotationReader } from '../../api/annotation-reader.ts';
-import type { Annotations } from '../../api/annotations.ts';
-import { readBudget, readRetry, RETRY_ANNOTATIONS } from '../retries/retry-annotations.ts';
-import { readTimeouts, TIMEOUT_ANNOTATIONS } from '../timeouts/timeout-annotations.ts';
+import type { AnnotationReader } from '../../api/annotation-reader.ts';
+import {
+  BUDGET_ANNOTATIONS,
+  readBudget,
+  readRetry,
+  RETRY_ANNOTATIONS,
+} from '../retries/retry-annotations.ts';
+import { readTimeouts, TIMEOUT_ANNOTATIONS } from '../timeouts/timeout-rules.ts';
 import type { RequestRules } from './request-rules.ts';
 
 export interface ReadRequests {
@@ -12,24 +16,23 @@ export interface ReadRequests {
 }
 
 const ALL: ReadonlySet<string> = new Set([...RETRY_ANNOTATIONS, ...TIMEOUT_ANNOTATIONS]);
-const NOTHING: ReadRequests = { problems: [] };
 
 /**
- * Reads what a Service says of retries and timeouts. A value that is wrong is left out, and what else is said
- * holds: a slip in one annotation must not take the others away. Any retry annotation that can be followed
- * turns retries on. Pure.
+ * Reads what a Service says of retries and timeouts; undefined where nothing is said that can be followed. A
+ * value that is wrong is left out, and what else is said holds: a slip in one annotation must not take the
+ * others away. Any retry annotation that can be followed turns retries on.
  */
-export function readRequestAnnotations(annotations: Annotations = {}): ReadRequests {
-  if (!Object.keys(annotations).some((key) => ALL.has(key))) return NOTHING;
-  const reader = new AnnotationReader(annotations);
+export function readRequestAnnotations(reader: AnnotationReader): RequestRules | undefined {
+  if (!reader.names.some((name) => ALL.has(name))) return undefined;
   const retry = readRetry(reader);
   const timeouts = readTimeouts(reader);
   const budget = readBudget(reader);
-  const { problems } = reader;
-  const rules = {
+  // How many retries there may be says nothing where there are none.
+  if (retry === undefined) reader.drop(...BUDGET_ANNOTATIONS);
+  if (retry === undefined && timeouts === undefined) return undefined;
+  return {
     ...(retry === undefined ? {} : { retry }),
     ...(timeouts === undefined ? {} : { timeouts }),
     ...(retry === undefined || budget === undefined ? {} : { budget }),
   };
-  return retry === undefined && timeouts === undefined ? { problems } : { requests: rules, problems };
 }

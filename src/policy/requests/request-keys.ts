@@ -1,3 +1,4 @@
+import { AnnotationReader } from '../../api/annotation-reader.ts';
 import { z } from 'zod';
 import {
   RETRY_BUDGET_MIN,
@@ -60,14 +61,15 @@ export function readRequestKeys({ retry = {}, timeout = {}, profile }: RequestKe
   };
   const annotations: Record<string, string> = {};
   for (const [name, [, value]] of Object.entries(said)) if (value !== undefined) annotations[name] = value;
-  const read = readRequestAnnotations(annotations);
-  const problems = read.problems.map((problem) => {
+  const reader = new AnnotationReader(annotations);
+  const read = readRequestAnnotations(reader);
+  const problems = reader.problems.map((problem) => {
     const name = problem.slice(0, problem.indexOf(':'));
     return refusal(problem.replace(name, said[name]?.[0] ?? name));
   });
-  if (profile === undefined) return { ...read, problems };
+  if (profile === undefined) return { ...(read === undefined ? {} : { requests: read }), problems };
   const routes = readServiceProfile(profile);
-  const requests = routes.requests ?? read.requests;
+  const requests = routes.requests ?? read;
   return {
     ...(requests === undefined ? {} : { requests }),
     problems: [...problems, ...routes.problems.map((problem) => refusal(`profile: ${problem}`))],

@@ -10,15 +10,15 @@ import {
 } from '../../api/linkerd/traffic-annotations.ts';
 import { type BudgetRules, DEFAULT_BUDGET, type RetryRules, type StatusRange } from './retry-rules.ts';
 
+/** Annotations about the budget of retries. */
+export const BUDGET_ANNOTATIONS = [...RETRY_BUDGET_RATIO, ...RETRY_BUDGET_MIN, ...RETRY_BUDGET_TTL] as const;
 /** All annotations about retries. */
 export const RETRY_ANNOTATIONS: readonly string[] = [
   RETRY_HTTP,
   RETRY_GRPC,
   RETRY_LIMIT,
   RETRY_TIMEOUT,
-  RETRY_BUDGET_RATIO,
-  RETRY_BUDGET_MIN,
-  RETRY_BUDGET_TTL,
+  BUDGET_ANNOTATIONS,
 ].flat();
 
 const DEFAULT_LIMIT = 1;

@@ -39,7 +39,7 @@ for (const streams of [true, false]) {
       });
       const total = { perSecond: 0.001, burst: 2 };
       const limits = (key: string) => ({
-        limits: { key, policy: `core/service/${key}`, total, overrides: [] },
+        limits: [{ key, policy: `core/service/${key}`, total, overrides: [] }],
       });
       const specs = [
         target('limited1', one, { protocol: 'http1', ...limits('limited1') }),

@@ -1,3 +1,4 @@
+import { effectivePolicy } from '../../../src/policy/effective-policy.ts';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import {
@@ -14,12 +15,10 @@ import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { linearRegex } from '../../../src/base/linear-regex.ts';
 import { RegexError } from '../../../src/base/regex-syntax.ts';
 import { readFaults } from '../../../src/policy/faults/fault-annotations.ts';
-import { readAccrual } from '../../../src/policy/accrual/accrual.ts';
 import { parseTargets } from '../../../src/discovery/file-targets.ts';
 import { meshEndpoint, storedMeshPod } from '../../../src/discovery/mesh-pod.ts';
 import { isListed } from '../../../src/api/ports/port-list.ts';
-import { parseRate, readRateLimits } from '../../../src/policy/rate-limits/rate-limit-annotations.ts';
-import { readRequestAnnotations } from '../../../src/policy/requests/request-annotations.ts';
+import { parseRate } from '../../../src/policy/rate-limits/rate-limit-annotations.ts';
 import { readServiceProfile } from '../../../src/policy/requests/service-profile.ts';
 import { serviceTargets } from '../../../src/discovery/service-targets.ts';
 import { readAllowedNamespaces } from '../../../src/api/mirror/allowed-namespaces.ts';
@@ -111,9 +110,7 @@ function readAll(annotations: Record<string, string>): void {
     },
   };
   serviceTargets(service, [], 'cluster.local');
-  readAccrual(annotations);
-  readRateLimits(annotations, 'demo/web');
-  readRequestAnnotations(annotations);
+  effectivePolicy({ key: 'demo/web', annotations });
   overlongAnnotations(annotations);
   const record = seedClaims([federated, mirror, relayed], LINKS, DEFAULT_EGRESS_RANGE);
   record.set(20_000, CLAIM);

@@ -54,53 +54,53 @@ describe('AdmissionFilters', () => {
 
   it('stand only where there is something to look at', () => {
     const one = target('web:80');
-    filters.set(one, []);
+    filters.set(one, { limits: [] });
     expect(one.filter).to.equal(undefined);
-    filters.set(one, [limits(3)]);
+    filters.set(one, { limits: [limits(3)] });
     expect(passing(one)).to.equal(3);
-    filters.set(one, []);
+    filters.set(one, { limits: [] });
     expect(one.filter).to.equal(undefined);
   });
 
   it('share a limit of one key between targets, and keep what has been used of it while it says the same', () => {
     const [one, two] = [target('web:80'), target('web:81')];
-    filters.set(one, [limits(3)]);
-    filters.set(two, [limits(3)]);
+    filters.set(one, { limits: [limits(3)] });
+    filters.set(two, { limits: [limits(3)] });
     expect([passing(one), passing(two)]).to.deep.equal([3, 0]);
-    filters.set(one, [limits(3)], [fault()]);
-    filters.set(one, [limits(3)]);
+    filters.set(one, { limits: [limits(3)], faults: [fault()] });
+    filters.set(one, { limits: [limits(3)] });
     expect(passing(one)).to.equal(0);
-    filters.set(one, []);
-    filters.set(one, [limits(3)]);
+    filters.set(one, { limits: [] });
+    filters.set(one, { limits: [limits(3)] });
     expect(passing(one), 'the other target has kept it').to.equal(0);
-    filters.set(one, [limits(5)]);
+    filters.set(one, { limits: [limits(5)] });
     expect(passing(one)).to.equal(5);
   });
 
   it('forget a limit with its last target', () => {
     const one = target('web:80');
-    filters.set(one, [limits(3)]);
+    filters.set(one, { limits: [limits(3)] });
     passing(one);
     filters.drop(one);
-    filters.set(one, [limits(3)]);
+    filters.set(one, { limits: [limits(3)] });
     expect(passing(one)).to.equal(3);
   });
 
   it('hold requests to every limit', () => {
     const one = target('web:80');
-    filters.set(one, [limits(3), limits(2, 'policy')]);
+    filters.set(one, { limits: [limits(3), limits(2, 'policy')] });
     expect(passing(one)).to.equal(2);
   });
 
   it('go away with the last fault', async () => {
     const one = target('web:80');
-    filters.set(one, [], [fault()]);
+    filters.set(one, { limits: [], faults: [fault()] });
     expect(passing(one)).to.equal(0);
     await clock.advance(1000);
     expect(one.filter).not.to.equal(undefined);
     expect(passing(one)).to.equal(10);
     expect(one.filter).to.equal(undefined);
-    filters.set(one, [], [{ ...fault(), until: clock.now() }]);
+    filters.set(one, { limits: [], faults: [{ ...fault(), until: clock.now() }] });
     expect(one.filter).to.equal(undefined);
   });
 });

@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { readAccrual } from '../../../../src/policy/accrual/accrual.ts';
+import { readAccrual as read } from '../../../../src/policy/accrual/accrual.ts';
+import { readUnder } from '../../../support/read-annotations.ts';
+
+const readAccrual = (annotations?: Record<string, string>) => readUnder('accrual', read, annotations);
 
 const MODE = 'balancer.linkerd.io/failure-accrual';
 const consecutive = (values: Record<string, string>) =>

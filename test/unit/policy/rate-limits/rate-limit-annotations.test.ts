@@ -1,3 +1,4 @@
+import { readUnder } from '../../../support/read-annotations.ts';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { parseRate, readRateLimits } from '../../../../src/policy/rate-limits/rate-limit-annotations.ts';
@@ -5,7 +6,8 @@ import { parseRate, readRateLimits } from '../../../../src/policy/rate-limits/ra
 const TOTAL = 'linkspan.dev/rate-limit';
 const EACH = 'linkspan.dev/rate-limit-per-client';
 const NAMED = 'linkspan.dev/rate-limit-clients';
-const read = (annotations: Record<string, string>) => readRateLimits(annotations, 'demo/web');
+const read = (annotations?: Record<string, string>) =>
+  readUnder('limits', (reader) => readRateLimits(reader, 'demo/web'), annotations);
 
 describe('rates as people write them', () => {
   it('are per second, minute or hour, with a second worth at once unless they say otherwise', () => {
@@ -47,7 +49,7 @@ describe('rates as people write them', () => {
 
 describe('annotations of rate limits', () => {
   it('say nothing where there are none', () => {
-    expect(readRateLimits(undefined, 'demo/web')).to.deep.equal({ problems: [] });
+    expect(read()).to.deep.equal({ problems: [] });
     expect(read({ other: '1' })).to.deep.equal({ problems: [] });
   });
 

@@ -1,8 +1,10 @@
+import { readUnder } from '../../../support/read-annotations.ts';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { readRequestAnnotations } from '../../../../src/policy/requests/request-annotations.ts';
 
-const read = (annotations: Record<string, string>) => readRequestAnnotations(annotations);
+const read = (annotations: Record<string, string>) =>
+  readUnder('requests', readRequestAnnotations, annotations);
 const R = 'retry.linkerd.io';
 const T = 'timeout.linkerd.io';
 

@@ -24,6 +24,7 @@ describe('the lint rule for names of the contract', () => {
     ['l5d-', 'l5d-'],
     ['linkspan-signer', 'linkspan-signer'],
     ['mc-probe', 'mc-probe'],
+    ['.serviceaccount.identity.linkerd.', '.serviceaccount.identity.'],
   ];
   for (const [text, name] of refused)
     it(`finds ${name} in ${JSON.stringify(text)}`, () => expect(contractName(text)).to.equal(name));
