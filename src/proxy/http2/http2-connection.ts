@@ -4,7 +4,7 @@ import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
 import { eventLoopTurn } from '../io/event-loop-turn.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
-import { PeerAbuseBudget } from './abuse.ts';
+import { FloodProtection } from './flood-protection.ts';
 import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
@@ -43,7 +43,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #bytes: Connection;
   readonly #options: Http2Options<Http2Connection>;
   readonly #boundary: Boundary;
-  readonly #budget: PeerAbuseBudget;
+  readonly #budget: FloodProtection;
   readonly #sender: Sender;
   readonly #streams: StreamTable;
   readonly #reader = new FrameReader(this);
@@ -68,7 +68,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes = bytes;
     this.#options = options;
     this.#boundary = options.boundary ?? NO_BOUNDARY;
-    this.#budget = new PeerAbuseBudget(options.clock, options.resetLimit);
+    this.#budget = new FloodProtection(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? MAX_OPEN;

@@ -13,7 +13,7 @@ export interface AccessEntry {
   /** `host:port` of the endpoint that was picked. */
   readonly endpoint?: string | undefined;
   /** How often the request was sent, where retries apply to it. */
-  readonly tries?: number | undefined;
+  readonly attempts?: number | undefined;
   /** What the client speaks. */
   readonly protocol: SessionProtocol;
   readonly method?: string | undefined;
@@ -32,7 +32,7 @@ export interface AccessEntry {
   readonly failure?: FailureKind | undefined;
   /** One line for people: the message of the failure. */
   readonly reason?: string | undefined;
-  /** What a drill did to it before it was carried. */
+  /** The fault that was injected before it was carried. */
   readonly fault?: string | undefined;
 }
 

@@ -165,7 +165,7 @@ export class ProxyCounters implements Boundary {
     addBounded(this.rateLimits, keyOf(target, policy, scope), keyOf(OTHER, OTHER, OTHER));
   }
 
-  /** A drill did something to a request or raw connection. */
+  /** A fault was injected into a request or raw connection. */
   fault(target: string, kind: 'delay' | 'abort' | 'reset'): void {
     addBounded(this.faults, keyOf(target, kind), keyOf(OTHER, kind));
   }

@@ -1,8 +1,15 @@
-import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
+import {
+  CHUNKED,
+  type Framing,
+  NO_BODY,
+  IDEMPOTENT,
+  type OutgoingRequest,
+  type Upstream,
+  type UpstreamHandler,
+} from '../http/messages.ts';
 import { internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
-import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import { MALFORMED_LENGTH, ORIG_PROTO, readStatus } from '../http2/message.ts';
