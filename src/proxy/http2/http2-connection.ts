@@ -205,10 +205,13 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#failed) return;
     this.#keepAlive?.heard();
     this.#streams.ages.read();
-    this.#safely(() => {
+    // Not `#safely`: no closure for each chunk.
+    try {
       const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
-    });
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   onEnd(): void {
@@ -241,10 +244,16 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
       return;
     }
-    const payload = bytes.subarray(start, end);
-    if (type === FrameType.CONTINUATION)
-      this.#headers(streamId, this.#block.continue(streamId, flags, payload));
-    else this.#control(type, flags, streamId, payload);
+    if (type === FrameType.CONTINUATION) {
+      this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
+      return;
+    }
+    assertControlFrame(type, flags, streamId, end - start);
+    // These two come with requests: no view for each.
+    if (type === FrameType.WINDOW_UPDATE)
+      this.#windowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
+    else if (type === FrameType.RST_STREAM) this.#reset(streamId, bytes.readUInt32BE(start));
+    else this.#control(type, flags, bytes.subarray(start, end));
   }
 
   onDataStart(streamId: number, length: number): void {
@@ -271,19 +280,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
 
-  #control(type: number, flags: number, streamId: number, payload: Buffer): void {
-    assertControlFrame(type, flags, streamId, payload);
+  #control(type: number, flags: number, payload: Buffer): void {
     switch (type) {
-      case FrameType.RST_STREAM:
-        return this.#reset(streamId, payload.readUInt32BE(0));
       case FrameType.SETTINGS:
         return this.#settings(flags, payload);
       case FrameType.PING:
         return this.#ping(flags, payload);
       case FrameType.GOAWAY:
         return this.#goAway(payload);
-      case FrameType.WINDOW_UPDATE:
-        return this.#windowUpdate(streamId, payload.readUInt32BE(0) & 0x7fffffff);
       default:
         // PRIORITY says nothing to us, nor do types that we do not know.
         return this.#budget.spendIdleFrame();
