@@ -12,11 +12,11 @@ import { issueLeaf } from '../src/identity/authority/issue.ts';
 import { identityFiles, writePemFiles } from '../src/identity/authority/pem-files.ts';
 import {
   IDLE_FRAME_LIMIT,
-  PeerAbuseBudget,
+  FloodProtection,
   RESET_LIMIT,
   UPDATE_BYTES_SHIFT,
   UPDATES_PER_FRAME,
-} from '../src/proxy/http2/abuse.ts';
+} from '../src/proxy/http2/flood-protection.ts';
 import { HeaderBlock, MAX_BLOCK } from '../src/proxy/http2/header-block.ts';
 import { HpackDecoder } from '../src/proxy/http2/hpack/decoder.ts';
 import { fieldSize } from '../src/proxy/http2/hpack/dynamic-table.ts';
@@ -47,9 +47,9 @@ interface Ledger {
   free: number;
 }
 
-const ledgers = new Map<PeerAbuseBudget, Ledger>();
+const ledgers = new Map<FloodProtection, Ledger>();
 
-function ledgerOf(budget: PeerAbuseBudget): Ledger {
+function ledgerOf(budget: FloodProtection): Ledger {
   let found = ledgers.get(budget);
   if (found === undefined) {
     found = { idle: 0, resets: 0, worstIdle: 0, worstResets: 0, updates: 0, free: 0 };
@@ -64,13 +64,13 @@ function ledgerOf(budget: PeerAbuseBudget): Ledger {
  */
 function watch<
   K extends 'spendIdleFrame' | 'spendReset' | 'streamDone' | 'earn' | 'sentData' | 'spendWindowUpdate',
->(name: K, note: (ledger: Ledger, ...args: Parameters<PeerAbuseBudget[K]>) => void): void {
-  const original = PeerAbuseBudget.prototype[name] as (...args: Parameters<PeerAbuseBudget[K]>) => void;
-  const watched = function (this: PeerAbuseBudget, ...args: Parameters<PeerAbuseBudget[K]>): void {
+>(name: K, note: (ledger: Ledger, ...args: Parameters<FloodProtection[K]>) => void): void {
+  const original = FloodProtection.prototype[name] as (...args: Parameters<FloodProtection[K]>) => void;
+  const watched = function (this: FloodProtection, ...args: Parameters<FloodProtection[K]>): void {
     note(ledgerOf(this), ...args);
     original.apply(this, args);
   };
-  Object.defineProperty(PeerAbuseBudget.prototype, name, { value: watched });
+  Object.defineProperty(FloodProtection.prototype, name, { value: watched });
 }
 
 const less = (count: number) => Math.max(0, count - 1);

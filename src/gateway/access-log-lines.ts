@@ -68,7 +68,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     via: entry.via,
     target: entry.target,
     endpoint: entry.endpoint,
-    tries: entry.tries,
+    tries: entry.attempts,
     protocol: entry.protocol,
     method: entry.method,
     path: mark < 0 ? entry.path : entry.path?.slice(0, mark),

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Framing } from '../../src/proxy/http/framing.ts';
+import type { Framing } from '../../src/proxy/http/messages.ts';
 import { BodyReader, passOn } from '../../src/proxy/http1/body.ts';
 import { headEnd, HeadError, parseRequestHead, parseResponseHead } from '../../src/proxy/http1/head.ts';
 import { makeField } from '../../src/proxy/http/fields.ts';

@@ -1,10 +1,16 @@
 import { expect } from 'chai';
 import net from 'node:net';
 import { once } from 'node:events';
+import tls from 'node:tls';
 import { STREAMS_ALPN } from '../../src/api/names.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { isRead, KNOWN_FIELDS, makeField } from '../../src/proxy/http/fields.ts';
 import { frame, FrameType } from '../../src/proxy/http2/frames.ts';
+import { Http2Connection } from '../../src/proxy/http2/http2-connection.ts';
+import { statusField } from '../../src/proxy/http2/message.ts';
+import { SocketConnection } from '../../src/proxy/io/socket-connection.ts';
 import { http1Origin, http2Origin, type Origin } from '../support/origins.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectNoLag } from '../support/loop-lag.ts';
 import { RawHttp2 } from '../support/raw-http2.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
@@ -315,6 +321,62 @@ describe('text that is as bad as can be holds up nobody', function () {
             await http1('POST / HTTP/1.1', 'content-length: 0');
           }
         }));
+  });
+
+  // A gateway may be somebody else's: why it refuses a flow is its text, in our log.
+  it('from a gateway that refuses a flow', async () => {
+    const relay = await startRelay({ specs: [], services: [{ name: WEB }] });
+    let why = '';
+    let refused = 0;
+    const { cert = '', key = '', ca = '' } = relay.local.identity.current() ?? {};
+    const rogue = tls.createServer({
+      cert,
+      key,
+      ca,
+      requestCert: true,
+      ALPNProtocols: [STREAMS_ALPN],
+    });
+    rogue.on('secureConnection', (socket) => {
+      const connection = new Http2Connection(new SocketConnection(socket), {
+        role: 'server',
+        clock: systemClock,
+        user: {
+          onRequest(stream) {
+            refused++;
+            stream.head([statusField(403), makeField('l5d-proxy-error', why)], true);
+          },
+          onTooLarge: () => undefined,
+          onStreamClosed: () => undefined,
+          onGoAway: () => undefined,
+          onClosed: () => undefined,
+        },
+      });
+      connection.start(Buffer.alloc(0));
+    });
+    rogue.listen(0, '127.0.0.1');
+    await once(rogue, 'listening');
+    const { port } = rogue.address() as net.AddressInfo;
+    relay.route({ addresses: ['127.0.0.1'], port, identity: 'gateway.west' });
+    try {
+      await expectNoLag('a refusal', async () => {
+        const before = refused;
+        for (const text of TEXTS) {
+          why = text;
+          const socket = await relay.client.connect(WEB);
+          // A refusal of raw bytes is a reset.
+          socket.on('error', () => undefined).resume();
+          socket.write('bytes of nobody knows what\n\n');
+          await eventually('it is over', () => socket.destroyed);
+        }
+        expect(refused - before).to.be.at.least(TEXTS.length);
+      });
+      const said = relay.lines.filter(({ msg }) => msg === 'flow refused by the gateway');
+      expect(said.length).to.be.at.least(1);
+      for (const { reason } of said) expect(String(reason).length).to.be.at.most(512);
+    } finally {
+      await relay.close();
+      rogue.close();
+    }
   });
 
   async function ask(relay: Relay, bytes: string): Promise<void> {

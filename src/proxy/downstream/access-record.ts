@@ -31,7 +31,7 @@ export interface Carrier {
   /** `host:port` of the endpoint. */
   readonly endpoint: string | undefined;
   /** How often it was sent, where retries apply. */
-  readonly tries?: number | undefined;
+  readonly attempts?: number | undefined;
 }
 
 /**
@@ -53,7 +53,7 @@ export function recordAccess(
     via,
     target: target.label,
     endpoint: carrier?.endpoint,
-    tries: carrier?.tries,
+    attempts: carrier?.attempts,
     protocol: record.protocol,
     method: record.method,
     path: record.path,

@@ -1,6 +1,6 @@
 import type { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
-import { NO_BODY } from '../http/framing.ts';
+import { NO_BODY } from '../http/messages.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
@@ -90,7 +90,7 @@ export function recordFailed(
   recordAccess(session, exchange, lease?.endpoint, failure);
 }
 
-/** The head of a response, with a field where an injected fault has delayed the request. */
+/** The head of a response, saying so where fault injection delayed the request. */
 export function marked({ hold }: Http1Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
 }

@@ -2,11 +2,16 @@ import { ProxyFailure } from '../http/failures.ts';
 import { Field, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD } from '../filters/admission.ts';
-import type { Framing } from '../http/framing.ts';
+import type {
+  Framing,
+  IncomingResponse,
+  OutgoingRequest,
+  Upstream,
+  UpstreamHandler,
+} from '../http/messages.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import { applicationProtocol } from '../upstream/transport.ts';
 import type { Session } from './session.ts';
-import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { recordAccess } from './access-record.ts';
 import type { Http1Exchange } from './http1-exchange.ts';

@@ -8,7 +8,7 @@ import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** Bytes that are kept while an injected fault delays a connection, before its client is made to wait. */
+/** Bytes that are held while fault injection delays a connection, before its client is made to wait. */
 const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */

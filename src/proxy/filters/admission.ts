@@ -7,13 +7,16 @@ import { ProxyFailure } from '../http/failures.ts';
 import { chooseFault, type FilteredHead, unexpired } from './fault-injection.ts';
 import type { Excess, RateLimiter } from './rate-limiter.ts';
 
-/** Field of every response that an injected fault has delayed or made: `delay` or `abort`. */
+/** Field of every response that fault injection has delayed or made: `delay` or `abort`. */
 export const FAULT_FIELD = 'linkspan-injected-fault';
 /** Requests and raw connections of one target that may be delayed at the same time; more are refused. */
 const MAX_HELD = 1000;
 
-/** Who comes to a filter. Exactly one of the two is called, and none after `Hold.cancel`. */
-export interface AdmissionCallbacks {
+/**
+ * How a filter says what becomes of a request or connection. Exactly one of the two is called, and none after
+ * `Hold.cancel`.
+ */
+export interface FilterCallbacks {
   admit(): void;
   refuse(failure: ProxyFailure): void;
 }
@@ -32,7 +35,7 @@ export interface AdmissionFilterOptions {
 
 /**
  * What stands before a target, for every request and every new raw connection that may use it: rate limits,
- * then injected faults. It is passed before an endpoint is picked, so nothing that happens here counts
+ * then fault injection. It is passed before an endpoint is picked, so nothing that happens here counts
  * against one, and nothing of it is tried again here.
  */
 export class AdmissionFilter {
@@ -45,15 +48,15 @@ export class AdmissionFilter {
     this.#options = options;
   }
 
-  /** What holds from the next callbacks on. @returns whether there is anything */
+  /** What holds from the next request on. @returns whether there is anything */
   set(limiters: readonly RateLimiter[], faults: readonly FaultRule[]): boolean {
     this.#limiters = limiters;
     this.#faults = unexpired(faults, this.#options.clock.now());
     return this.#limiters.length > 0 || this.#faults.length > 0;
   }
 
-  /** Lets a callbacks pass, refuses it, or makes it wait. @returns how it is held, if it is */
-  pass(client: string, head: FilteredHead, callbacks: AdmissionCallbacks): Hold | undefined {
+  /** Lets a request pass, refuses it, or makes it wait. @returns how it is held, if it is */
+  pass(client: string, head: FilteredHead, callbacks: FilterCallbacks): Hold | undefined {
     const excess = this.#limit(client, head);
     const fault = excess === undefined && this.#faults.length > 0 ? this.#fault(head) : undefined;
     if (excess !== undefined) callbacks.refuse(this.#excessFailure(excess));
@@ -96,7 +99,7 @@ export class AdmissionFilter {
     return chooseFault(this.#faults, head, random);
   }
 
-  #delay(fault: FaultRule, callbacks: AdmissionCallbacks): Hold | undefined {
+  #delay(fault: FaultRule, callbacks: FilterCallbacks): Hold | undefined {
     const { label, counters, clock, random, maxHeld = MAX_HELD } = this.#options;
     if (this.#held >= maxHeld) {
       const text = `${label}: a drill delays ${maxHeld} requests already, which is as many as it may`;
@@ -111,7 +114,7 @@ export class AdmissionFilter {
   }
 
   /** What a rule does besides delaying. */
-  #finish({ abort, reset, until }: FaultRule, callbacks: AdmissionCallbacks): void {
+  #finish({ abort, reset, until }: FaultRule, callbacks: FilterCallbacks): void {
     const { label, counters } = this.#options;
     if (abort === undefined && !reset) {
       callbacks.admit();
@@ -158,7 +161,7 @@ export class Hold {
     return this.#waits;
   }
 
-  /** The callbacks has gone: nothing is done any more. */
+  /** Whoever is held has gone: nothing is done any more. */
   cancel(): void {
     if (!this.#waits) return;
     this.#waits = false;

@@ -21,7 +21,7 @@ export const failures = {
   'gateway loop': { status: 508, grpc: 10, close: true },
   /** A mistake of ours (`failure-boundary.ts`). */
   'internal error': { status: 500, grpc: 13, close: true },
-  /** An injected fault; its rule says what is answered. */
+  /** An injected fault; what is answered is up to its rule. */
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 

@@ -1,6 +1,15 @@
 import type { ProxyFailure } from './failures.ts';
 import type { Field } from './fields.ts';
-import type { Framing } from './framing.ts';
+
+/** How a message's body ends (RFC 9112 section 6.3). */
+export type Framing =
+  | { readonly kind: 'none' | 'chunked' | 'until close' }
+  | { readonly kind: 'length'; readonly length: number };
+
+export const NO_BODY: Framing = { kind: 'none' };
+
+/** The body's length is not known. */
+export const CHUNKED: Framing = { kind: 'chunked' };
 
 /**
  * The HTTP version that a client speaks, or spoke before a proxy carried its request over HTTP/2
@@ -51,10 +60,10 @@ export interface UpstreamHandler {
  * says when it gives up.
  */
 export interface Upstream {
-  /** `host:port` of the endpoint; undefined between two tries. */
+  /** `host:port` of the endpoint; undefined between two attempts. */
   readonly endpoint: string | undefined;
   /** Tries so far, where there may be several. */
-  readonly tries?: number;
+  readonly attempts?: number;
   /**
    * It may refuse unseen what it has been sent of a body (HTTP/2), and leaves it to its user to send that
    * again; default no.

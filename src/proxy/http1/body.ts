@@ -1,5 +1,5 @@
 import type { Field } from '../http/fields.ts';
-import type { Framing } from '../http/framing.ts';
+import type { Framing } from '../http/messages.ts';
 import { HeadError, parseTrailers } from './head.ts';
 
 const CR = 0x0d;

@@ -8,7 +8,7 @@ import {
   signsConnection,
   trailerFields,
 } from '../http/fields.ts';
-import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
+import { CHUNKED, type Framing, NO_BODY } from '../http/messages.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy

@@ -35,10 +35,11 @@ const CHECKS: Readonly<Record<number, Check>> = {
 /**
  * Refuses a frame, neither HEADERS nor DATA, that is no valid one of its type (RFC 9113 section 6). Unknown
  * types are ignored (section 4.1).
+ * @param length of its payload, bytes
  * @throws ConnectionError
  */
-export function assertControlFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
-  CHECKS[type]?.(streamId, payload.length, flags);
+export function assertControlFrame(type: number, flags: number, streamId: number, length: number): void {
+  CHECKS[type]?.(streamId, length, flags);
 }
 
 function wrongSize(text: string): ConnectionError {

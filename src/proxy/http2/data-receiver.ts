@@ -1,4 +1,4 @@
-import type { PeerAbuseBudget } from './abuse.ts';
+import type { FloodProtection } from './flood-protection.ts';
 import { Http2ErrorCode, StreamError } from './errors.ts';
 import { FrameType, numberFrame } from './frames.ts';
 import { ReceiveWindow } from './receive-window.ts';
@@ -9,7 +9,7 @@ import type { Http2Stream } from './stream.ts';
 export interface DataReceiverOptions {
   readonly ids: StreamIds;
   readonly streams: StreamMap<Http2Stream>;
-  readonly budget: PeerAbuseBudget;
+  readonly budget: FloodProtection;
   /** Bytes that the peer may send on a stream before they are consumed. */
   readonly streamWindow: number;
   /** The same for the whole connection. */
@@ -31,7 +31,7 @@ export interface DataReceiverOptions {
 export class DataReceiver {
   readonly #options: DataReceiverOptions;
   readonly #streams: StreamMap<Http2Stream>;
-  readonly #budget: PeerAbuseBudget;
+  readonly #budget: FloodProtection;
   /** What the peer may send on the connection. */
   readonly #window: ReceiveWindow;
   /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */

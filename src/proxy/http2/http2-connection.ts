@@ -4,7 +4,7 @@ import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
 import { eventLoopTurn } from '../io/event-loop-turn.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
-import { PeerAbuseBudget } from './abuse.ts';
+import { FloodProtection } from './flood-protection.ts';
 import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
@@ -43,7 +43,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #bytes: Connection;
   readonly #options: Http2Options<Http2Connection>;
   readonly #boundary: Boundary;
-  readonly #budget: PeerAbuseBudget;
+  readonly #budget: FloodProtection;
   readonly #sender: Sender;
   readonly #streams: StreamTable;
   readonly #reader = new FrameReader(this);
@@ -68,7 +68,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes = bytes;
     this.#options = options;
     this.#boundary = options.boundary ?? NO_BOUNDARY;
-    this.#budget = new PeerAbuseBudget(options.clock, options.resetLimit);
+    this.#budget = new FloodProtection(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? MAX_OPEN;
@@ -205,10 +205,13 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#failed) return;
     this.#keepAlive?.heard();
     this.#streams.ages.read();
-    this.#safely(() => {
+    // Not `#safely`: no closure for each chunk.
+    try {
       const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
-    });
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   onEnd(): void {
@@ -241,10 +244,16 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
       return;
     }
-    const payload = bytes.subarray(start, end);
-    if (type === FrameType.CONTINUATION)
-      this.#headers(streamId, this.#block.continue(streamId, flags, payload));
-    else this.#control(type, flags, streamId, payload);
+    if (type === FrameType.CONTINUATION) {
+      this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
+      return;
+    }
+    assertControlFrame(type, flags, streamId, end - start);
+    // These two come with requests: no view for each.
+    if (type === FrameType.WINDOW_UPDATE)
+      this.#windowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
+    else if (type === FrameType.RST_STREAM) this.#reset(streamId, bytes.readUInt32BE(start));
+    else this.#control(type, flags, bytes.subarray(start, end));
   }
 
   onDataStart(streamId: number, length: number): void {
@@ -271,19 +280,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
 
-  #control(type: number, flags: number, streamId: number, payload: Buffer): void {
-    assertControlFrame(type, flags, streamId, payload);
+  #control(type: number, flags: number, payload: Buffer): void {
     switch (type) {
-      case FrameType.RST_STREAM:
-        return this.#reset(streamId, payload.readUInt32BE(0));
       case FrameType.SETTINGS:
         return this.#settings(flags, payload);
       case FrameType.PING:
         return this.#ping(flags, payload);
       case FrameType.GOAWAY:
         return this.#goAway(payload);
-      case FrameType.WINDOW_UPDATE:
-        return this.#windowUpdate(streamId, payload.readUInt32BE(0) & 0x7fffffff);
       default:
         // PRIORITY says nothing to us, nor do types that we do not know.
         return this.#budget.spendIdleFrame();

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Field } from '../http/fields.ts';
 import type { ReadTurn } from '../io/event-loop-turn.ts';
-import type { AbuseLimit } from './abuse.ts';
+import type { FloodLimit } from './flood-protection.ts';
 import type { Http2Stream } from './stream.ts';
 
 /** Streams that a client may have open; said in SETTINGS. */
@@ -61,7 +61,7 @@ export interface Http2Options<C> {
    */
   readonly turn?: ReadTurn;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
-  readonly resetLimit?: AbuseLimit;
+  readonly resetLimit?: FloodLimit;
   /**
    * Client: the peer has agreed that streams say on whose behalf they are (stream mode, ADR 0031); default
    * false.

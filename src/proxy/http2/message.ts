@@ -1,6 +1,5 @@
 import { About, type Field, isTooLongToRead, makeField } from '../http/fields.ts';
-import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
-import type { HttpVersion } from '../http/messages.ts';
+import { CHUNKED, type Framing, NO_BODY, type HttpVersion } from '../http/messages.ts';
 
 /** A request as its HTTP/2 header list says it. */
 export interface Http2Request {

@@ -1,5 +1,5 @@
 import type { ReadTurn } from '../io/event-loop-turn.ts';
-import { RAPID_MS } from './abuse.ts';
+import { RAPID_MS } from './flood-protection.ts';
 
 /**
  * Server: how old streams are, to tell those that are opened only to be reset. Where this process is late, a

@@ -1,7 +1,7 @@
 import { type Field, trailerFields, valueOf } from '../http/fields.ts';
 import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
-import { GIVE_UP_MS, type PeerAbuseBudget } from './abuse.ts';
+import { GIVE_UP_MS, type FloodProtection } from './flood-protection.ts';
 import { DataReceiver } from './data-receiver.ts';
 import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
 import { FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
@@ -16,7 +16,7 @@ import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
 export interface StreamTableOptions {
   readonly role: 'client' | 'server';
   readonly sender: Sender;
-  readonly budget: PeerAbuseBudget;
+  readonly budget: FloodProtection;
   readonly streamWindow: number;
   readonly connectionWindow: number;
   readonly maxUnconsumed: number;

@@ -13,7 +13,7 @@ export interface AccessEntry {
   /** `host:port` of the endpoint that was picked. */
   readonly endpoint?: string | undefined;
   /** How often the request was sent, where retries apply to it. */
-  readonly tries?: number | undefined;
+  readonly attempts?: number | undefined;
   /** What the client speaks. */
   readonly protocol: SessionProtocol;
   readonly method?: string | undefined;

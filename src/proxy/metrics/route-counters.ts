@@ -6,10 +6,10 @@ export type TimeoutKind = 'request' | 'response' | 'idle' | 'try';
 /** What was counted of one route, as plain JSON. */
 export interface RouteCounts {
   readonly requests: number;
-  readonly tries: number;
+  readonly attempts: number;
   /** By twice `responseKey`, plus one for failures. */
   readonly responses: Readonly<Record<string, ResponseNumbers>>;
-  /** The same of single tries. */
+  /** The same of single attempts. */
   readonly answers: Readonly<Record<string, ResponseNumbers>>;
   readonly retries: Readonly<Record<RetryOutcome, number>>;
   readonly timeouts: Readonly<Record<TimeoutKind, number>>;
@@ -25,7 +25,7 @@ export type RetryOutcome = 'sent' | 'succeeded' | 'exhausted' | 'overBudget' | '
 /** Requests of one target and route that retries or timeouts apply to. */
 export class RouteCounters {
   requests = 0;
-  tries = 0;
+  attempts = 0;
   readonly retries: Record<RetryOutcome, number> = {
     sent: 0,
     succeeded: 0,
@@ -48,10 +48,10 @@ export class RouteCounters {
   }
 
   get numbers(): RouteCounts {
-    const { requests, tries, retries, timeouts } = this;
+    const { requests, attempts, retries, timeouts } = this;
     return {
       requests,
-      tries,
+      attempts,
       responses: Object.fromEntries(this.#responses),
       answers: Object.fromEntries(this.#answers),
       retries: { ...retries },

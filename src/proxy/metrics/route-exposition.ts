@@ -152,7 +152,7 @@ function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
   counts(routeFamilies.routeRequest, ({ requests }) => requests);
   answers(routeFamilies.routeResponse, ({ responses }) => responses);
   latencies(routeFamilies.routeLatency, ({ responses }) => responses);
-  counts(routeFamilies.actualRequest, ({ tries }) => tries);
+  counts(routeFamilies.actualRequest, ({ attempts }) => attempts);
   answers(routeFamilies.actualResponse, (numbers) => numbers.answers);
   latencies(routeFamilies.actualLatency, (numbers) => numbers.answers);
 }

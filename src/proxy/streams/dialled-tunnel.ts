@@ -15,7 +15,7 @@ import { StreamConnection } from './stream-connection.ts';
  */
 const EARLY = 64 * 1024;
 /** Connections that may turn a stream away without having looked at it. */
-const MAX_TRIES = 4;
+const MAX_ATTEMPTS = 4;
 
 export interface TunnelOptions {
   /** The stream's head. */
@@ -40,7 +40,7 @@ export class DialledTunnel extends StreamConnection {
   readonly personal = true;
   readonly #options: TunnelOptions;
   #answered = false;
-  #tries = 0;
+  #attempts = 0;
   readonly #early: Buffer[] = [];
   #earlyBytes = 0;
   /** What is not sent before there is an answer. */
@@ -54,7 +54,7 @@ export class DialledTunnel extends StreamConnection {
 
   /** @param connection one with room for a stream */
   begin(connection: Http2Connection): void {
-    this.#tries++;
+    this.#attempts++;
     const { head, client } = this.#options;
     const told = client !== undefined && connection.namesClients;
     this.stream = connection.open(told ? [...head, client] : head, false, this);
@@ -82,7 +82,7 @@ export class DialledTunnel extends StreamConnection {
   }
 
   override onReset(stream: Http2Stream, code: number, unprocessed: boolean): void {
-    if (this.#answered || !unprocessed || this.dead || this.#tries >= MAX_TRIES)
+    if (this.#answered || !unprocessed || this.dead || this.#attempts >= MAX_ATTEMPTS)
       return super.onReset(stream, code, unprocessed);
     this.stream = undefined;
     this.unsent = this.#waitingBytes;

@@ -1,11 +1,17 @@
-import { type Framing, NO_BODY } from '../http/framing.ts';
+import {
+  type Framing,
+  NO_BODY,
+  IDEMPOTENT,
+  type OutgoingRequest,
+  type Upstream,
+  type UpstreamHandler,
+} from '../http/messages.ts';
 import { lostConnection } from '../http1/failure-response.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { type Field, signsConnection } from '../http/fields.ts';
 import { endToEnd } from '../http/forwarding.ts';
 import type { ConnectionLease } from './connection-lease.ts';
-import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { TE_TRAILERS } from '../http1/render.ts';
 import {

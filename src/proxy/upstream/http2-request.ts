@@ -1,9 +1,16 @@
 import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
-import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
+import {
+  CHUNKED,
+  type Framing,
+  NO_BODY,
+  IDEMPOTENT,
+  type OutgoingRequest,
+  type Upstream,
+  type UpstreamHandler,
+} from '../http/messages.ts';
 import { internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
-import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import { MALFORMED_LENGTH, readStatus } from '../http2/message.ts';
@@ -11,7 +18,6 @@ import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
-/** gRPC statuses that count against the endpoint (wire protocol 4). */
 const SCHEME = makeField(':scheme', 'http');
 
 export interface Http2UpstreamOptions {

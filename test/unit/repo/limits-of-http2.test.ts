@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import {
-  type AbuseLimit,
+  type FloodLimit,
   IDLE_FRAME_LIMIT,
   RAPID_MS,
   RESET_LIMIT,
   UPDATE_BYTES_SHIFT,
   UPDATES_PER_FRAME,
-} from '../../../src/proxy/http2/abuse.ts';
+} from '../../../src/proxy/http2/flood-protection.ts';
 import { MAX_BLOCK, MAX_CONTINUATIONS } from '../../../src/proxy/http2/header-block.ts';
 import { MAX_HEADER_LIST, MAX_OPEN } from '../../../src/proxy/http2/http2-options.ts';
 import { MAX_UNREAD } from '../../../src/proxy/http2/sender.ts';
@@ -23,7 +23,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const said = (count: number) => count.toLocaleString('en-US');
-const atOnce = ({ burst, perSecond }: AbuseLimit, what: string) =>
+const atOnce = ({ burst, perSecond }: FloodLimit, what: string) =>
   `${said(burst)} ${what} + ${said(perSecond)}/s`;
 
 /** The first cells of the table, as the constants have them. */

@@ -10,7 +10,7 @@ import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
 import { Attempt, type AttemptOpener, type AttemptOwner } from './attempt.ts';
 
-/** Between tries: 25 ms to 250 ms (Linkerd's). */
+/** Between attempts: 25 ms to 250 ms (Linkerd's). */
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
 
 export interface RetryingRequestOptions {
@@ -65,7 +65,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#current?.upstream?.endpoint;
   }
 
-  get tries(): number {
+  get attempts(): number {
     return this.#count;
   }
 
@@ -221,7 +221,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
 
   #attempt(): void {
     this.#count++;
-    this.#way.account.tries++;
+    this.#way.account.attempts++;
     this.#deadlines.touch();
     this.#open(false);
   }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Socket } from 'node:net';
-import { GIVE_UP_MS, RESET_LIMIT } from '../../../../src/proxy/http2/abuse.ts';
+import { GIVE_UP_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import {
   FrameReader,

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { RAPID_MS } from '../../../../src/proxy/http2/abuse.ts';
+import { RAPID_MS } from '../../../../src/proxy/http2/flood-protection.ts';
 import { StreamAges } from '../../../../src/proxy/http2/stream-ages.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 

@@ -1,13 +1,12 @@
 import { expect } from 'chai';
 import type { RequestRules } from '../../../../../src/policy/requests/request-rules.ts';
-import type { Framing } from '../../../../../src/proxy/http/framing.ts';
+import type { Framing, Upstream, UpstreamHandler } from '../../../../../src/proxy/http/messages.ts';
 import { ProxyCounters } from '../../../../../src/proxy/metrics/counters.ts';
 import type { EndpointState } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../../src/proxy/http/failures.ts';
 import { RequestPolicy } from '../../../../../src/proxy/upstream/retry/policy.ts';
 import { MAX_UNSEEN, ReplayRoom } from '../../../../../src/proxy/upstream/retry/replay-body.ts';
 import { RetryingRequest } from '../../../../../src/proxy/upstream/retry/retrying-request.ts';
-import type { Upstream, UpstreamHandler } from '../../../../../src/proxy/http/messages.ts';
 import { settle, VirtualClock } from '../../../../support/virtual-clock.ts';
 
 const RETRY: RequestRules = { retry: { statuses: [{ min: 500, max: 599 }], grpc: [], limit: 2 } };

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { ConnectionError } from '../../../../src/proxy/http2/errors.ts';
-import { IDLE_FRAME_LIMIT, PeerAbuseBudget, RESET_LIMIT } from '../../../../src/proxy/http2/abuse.ts';
+import {
+  IDLE_FRAME_LIMIT,
+  FloodProtection,
+  RESET_LIMIT,
+} from '../../../../src/proxy/http2/flood-protection.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 /**
@@ -9,8 +13,8 @@ import { VirtualClock } from '../../../support/virtual-clock.ts';
  * peer says of bytes that we have sent carries something.
  */
 describe('what a peer may do on an HTTP/2 connection', () => {
-  let budget: PeerAbuseBudget;
-  beforeEach(() => (budget = new PeerAbuseBudget(new VirtualClock())));
+  let budget: FloodProtection;
+  beforeEach(() => (budget = new FloodProtection(new VirtualClock())));
 
   /**
    * Frames of `size` bytes, each credited in steps of `step` bytes, for the stream and for the connection.

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
 /** How much of something a peer may do at once, and how much comes back per second. */
-export interface AbuseLimit {
+export interface FloodLimit {
   readonly burst: number;
   readonly perSecond: number;
 }
@@ -12,7 +12,7 @@ export interface AbuseLimit {
  * answered, or was waited for, is given up by people and deadlines, and costs nothing; each stream that comes
  * to its end earns one back.
  */
-export const RESET_LIMIT: AbuseLimit = { burst: 1000, perSecond: 100 };
+export const RESET_LIMIT: FloodLimit = { burst: 1000, perSecond: 100 };
 /**
  * A stream that lived this long was not opened in order to be reset: the limit on open streams bounds how
  * many there can be of those. An attacker's reset comes in the packet of its request; below this are no
@@ -30,7 +30,7 @@ export const GIVE_UP_MS = 25;
  * Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, frames of streams that are
  * over, WINDOW_UPDATEs beyond what we have sent. Paid back by frames that carry something.
  */
-export const IDLE_FRAME_LIMIT: AbuseLimit = { burst: 2000, perSecond: 100 };
+export const IDLE_FRAME_LIMIT: FloodLimit = { burst: 2000, perSecond: 100 };
 /**
  * WINDOW_UPDATEs that a DATA frame of ours may be answered with: ten times the one for the stream and the one
  * for the connection, and one more for each 128 bytes. Readers credit what they have read when they have read
@@ -42,13 +42,13 @@ export const UPDATES_PER_FRAME = 20;
 export const UPDATE_BYTES_SHIFT = 7;
 
 /** A bucket of tokens: what is done within the limit is free, what goes beyond it is an attack. */
-export class AbuseBudget {
-  readonly #limit: AbuseLimit;
+export class FloodBudget {
+  readonly #limit: FloodLimit;
   readonly #clock: Clock;
   #tokens: number;
   #at: number;
 
-  constructor(limit: AbuseLimit, clock: Clock) {
+  constructor(limit: FloodLimit, clock: Clock) {
     this.#limit = limit;
     this.#clock = clock;
     this.#tokens = limit.burst;
@@ -76,16 +76,16 @@ export class AbuseBudget {
 /**
  * What one peer may still do that costs more than it carries. Whoever goes beyond it loses the connection.
  */
-export class PeerAbuseBudget {
-  readonly #resets: AbuseBudget;
-  readonly #idleFrames: AbuseBudget;
+export class FloodProtection {
+  readonly #resets: FloodBudget;
+  readonly #idleFrames: FloodBudget;
   /** WINDOW_UPDATEs that what was sent explains and that have not come. */
   #updates = 0;
 
   /** @param resets default `RESET_LIMIT` */
-  constructor(clock: Clock, resets: AbuseLimit = RESET_LIMIT) {
-    this.#resets = new AbuseBudget(resets, clock);
-    this.#idleFrames = new AbuseBudget(IDLE_FRAME_LIMIT, clock);
+  constructor(clock: Clock, resets: FloodLimit = RESET_LIMIT) {
+    this.#resets = new FloodBudget(resets, clock);
+    this.#idleFrames = new FloodBudget(IDLE_FRAME_LIMIT, clock);
   }
 
   /** A frame that makes work and carries nothing. @throws ConnectionError ENHANCE_YOUR_CALM */
