@@ -21,11 +21,12 @@ import {
   secrets,
   services,
 } from '../api/kubernetes/resource.ts';
-import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
+import type { ControllerTry } from '../api/admin/try-answer.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 
 /** What controllers say of requests they have just sent. */
 export interface GatewayTries {
-  readonly tries: readonly GatewayTry[];
+  readonly tries: readonly ControllerTry[];
   /** Replicas that did not answer, and why. */
   readonly failures: readonly string[];
 }

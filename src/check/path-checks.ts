@@ -1,4 +1,5 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { EgressTry } from '../api/admin/try-answer.ts';
 import { type LinkObject, namesGateway } from '../api/link/link-schema.ts';
 import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
@@ -53,13 +54,6 @@ export function triesFinding({ tries, failures }: GatewayTries): Finding {
   if (lines.length + silent.length === 0 && tries.length === 0)
     return skipped('the controllers know no address of a gateway that they are to probe');
   return unless([...new Set([...lines, ...silent])]);
-}
-
-/** What an egress pod says of a gateway (`GET /try`). */
-interface EgressTry {
-  readonly gateway: string;
-  readonly ok: boolean;
-  readonly message: string;
 }
 
 async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {

@@ -3,7 +3,8 @@ import { messageOf } from '../api/errors/linkspan-error.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
-import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
+import type { ControllerTry } from '../api/admin/try-answer.ts';
+import type { AddressReport } from './gateway-health/gateway-health.ts';
 import type { LinkController } from './link/link-controller.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
 import { isAnnotated } from './mirror/selected-exports.ts';
@@ -105,14 +106,10 @@ function reportLocal(controller: MirrorController): LinkReport[] {
   return [{ link: LOCAL, cluster: LOCAL, held: true, synced: kept.members.synced, mirrors: [], federated }];
 }
 
-/** What came of one request to an address of a gateway; `GET /try` of the controller's admin port. */
-export interface GatewayTry extends AddressTry {
-  readonly link: string;
-  readonly cluster: string;
-}
-
-/** Sends one request through every gateway path that this replica probes, now. */
-export async function tryGateways(controller: MirrorController): Promise<GatewayTry[]> {
+/**
+ * Sends one request through every gateway path that this replica probes, now; `GET /try` of the admin port.
+ */
+export async function tryGateways(controller: MirrorController): Promise<ControllerTry[]> {
   const tries = [...controller.runs].map(async ([link, { peer }]) =>
     ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({
       link,

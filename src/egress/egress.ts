@@ -1,3 +1,4 @@
+import type { EgressTry } from '../api/admin/try-answer.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { eachAlone, surface } from '../base/isolation.ts';
@@ -17,7 +18,7 @@ import type { RelayPolicy } from './clients/relay-rule.ts';
 import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes/routes.ts';
-import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
+import { tryGateway } from './gateways/gateway-try.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
@@ -72,7 +73,7 @@ export class Egress {
   /** Ports that are not what they should be, by a mistake of ours. */
   readonly #unsettled = new Set<number>();
   #routes: ReadonlyMap<number, Route> = new Map();
-  readonly #tries: SharedWork<GatewayTry>;
+  readonly #tries: SharedWork<EgressTry>;
   #draining = false;
 
   constructor(options: EgressOptions) {
@@ -173,7 +174,7 @@ export class Egress {
    * Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the
    * admin port. Those who ask at the same time share it.
    */
-  async tryGateways(): Promise<GatewayTry[]> {
+  async tryGateways(): Promise<EgressTry[]> {
     const places = new Map<string, GatewayEndpoint>();
     for (const { places: own } of this.#servers.values())
       for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);

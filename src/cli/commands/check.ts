@@ -13,7 +13,8 @@ import { checkReport, headingText, outcomeText, type Paint, summaryText } from '
 import { helmProgram } from '../../install/helm.ts';
 import { tryInstall } from '../../install/trial.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
+import type { ControllerTry } from '../../api/admin/try-answer.ts';
+import type { LinkReport } from '../../controllers/explain.ts';
 import { askControllers, controllerFlags, mergeReports } from '../queries/controller-answers.ts';
 import { clusterFlags, durationFlag, openCluster, withClusterFlags } from '../flags/cluster-flags.ts';
 import { helmFlagsOf, valueFlags, withValueFlags } from '../flags/install-flags.ts';
@@ -70,7 +71,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
     targetMs: flags.timeout * 0.7,
     ask: async () => mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers),
     tryGateways: async () => {
-      const { answers, failures } = await askControllers<GatewayTry>(client, asked, '/try');
+      const { answers, failures } = await askControllers<ControllerTry>(client, asked, '/try');
       return { tries: answers, failures };
     },
   });

@@ -20,7 +20,7 @@ import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
 import { COPIED_KEYS, LOCAL_DISCOVERY, REMOTE_DISCOVERY } from '../../api/names.ts';
-import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
+import { followEndpoints, followPods, isPopulated } from '../reconcile/followed-endpoints.ts';
 import {
   createNamespace,
   isMirrorKey,
@@ -28,7 +28,7 @@ import {
   type RemovableKey,
   specPatch,
   writeSlices,
-} from '../mirror/mirror-plan.ts';
+} from '../reconcile/object-plan.ts';
 import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import type { MemberVerdict } from './federated-verdict.ts';

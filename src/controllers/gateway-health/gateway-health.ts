@@ -1,3 +1,5 @@
+import type { AddressTry } from '../../api/admin/try-answer.ts';
+
 /** Whether an address of a gateway answers its probes. */
 export type AddressHealth = 'unknown' | 'alive' | 'dead';
 
@@ -11,15 +13,6 @@ export interface AddressReport {
   readonly latencyMs: number | undefined;
   /** Milliseconds since the epoch of the last change of state. */
   readonly since: number;
-}
-
-/** What came of one request that somebody asked for. */
-export interface AddressTry {
-  readonly address: string;
-  readonly ok: boolean;
-  /** Why it failed; empty otherwise. */
-  readonly message: string;
-  readonly latencyMs: number;
 }
 
 /** The probes of one gateway; `gateway-probes.ts` implements it. */

@@ -3,7 +3,8 @@ import type { HostNames } from '../../dns/host-names.ts';
 import type { LinkProbe } from '../../api/link/link-schema.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { shortList, type Refusal } from '../imports/import-rules.ts';
-import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
+import type { AddressTry } from '../../api/admin/try-answer.ts';
+import type { AddressReport, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
 
 export interface GatewayPathOptions {
   readonly cluster: string;

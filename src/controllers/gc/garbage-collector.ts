@@ -22,7 +22,7 @@ import { leave } from '../federated/federated-plan.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { hostOriginOf, type MirrorOwner, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
-import { removePart } from '../mirror/mirror-plan.ts';
+import { removePart } from '../reconcile/object-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 
 export interface CollectorOptions {

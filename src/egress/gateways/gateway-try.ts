@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { EgressTry } from '../../api/admin/try-answer.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
@@ -8,27 +9,16 @@ import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
 import type { GatewayEndpoint } from './gateway-pool.ts';
 
-/** Whether a gateway can be reached as flows reach it. */
-export interface GatewayTry {
-  /** `host:port`. */
-  readonly gateway: string;
-  readonly identity: string;
-  readonly ok: boolean;
-  /** Why not; empty otherwise. */
-  readonly message: string;
-  readonly latencyMs: number;
-}
-
 /**
  * Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows.
  */
 export async function tryGateway(
   { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },
-): Promise<GatewayTry> {
+): Promise<EgressTry> {
   const { clock, identity } = options;
   const start = clock.monotonic();
-  const outcome = (message: string): GatewayTry => ({
+  const outcome = (message: string): EgressTry => ({
     gateway: `${host}:${port}`,
     identity: name,
     ok: message === '',
