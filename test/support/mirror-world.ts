@@ -22,7 +22,7 @@ import { federatedMembers } from '../../src/controllers/federated/federated-reco
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { Importer } from '../../src/controllers/reconcile/importer.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
-import type { Inspection } from '../../src/controllers/mirror/mirror-reconciler.ts';
+import type { Inspection } from '../../src/controllers/import-reconciler/import-reconciler.ts';
 import { serviceMirrors } from '../../src/controllers/mirror/service-mirrors.ts';
 import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';

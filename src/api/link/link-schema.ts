@@ -13,7 +13,7 @@ import {
 } from '../names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { neverRemote } from '../../base/ip-ranges.ts';
-import type { Resource } from '../kubernetes/resource.ts';
+import { createdAt, type Resource } from '../kubernetes/resource.ts';
 import { type ImportPolicy, isHost, isHostName, keyTest, parseImportPolicy } from './import-policy.ts';
 import { parseSelector, type Selector } from '../kubernetes/label-selector.ts';
 import type { LinkStatus } from './link-status.ts';
@@ -77,7 +77,10 @@ export interface Link {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  /** Milliseconds since the epoch; the oldest of two Links for one cluster wins. */
+  /**
+   * Milliseconds since the epoch, Infinity where it does not say; the oldest of two Links for one cluster
+   * wins.
+   */
   readonly createdAt: number;
   readonly generation: number;
   readonly targetClusterName: string;
@@ -260,12 +263,11 @@ function crossChecks(spec: ParsedSpec): LinkProblem[] {
 
 function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPath']): Omit<Link, 'imports'> {
   const metadata = object.metadata ?? {};
-  const created = metadata.creationTimestamp;
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name ?? '',
     uid: metadata.uid ?? '',
-    createdAt: created === undefined ? 0 : new Date(created).getTime(),
+    createdAt: createdAt(object),
     generation: metadata.generation ?? 0,
     targetClusterName: spec.targetClusterName,
     targetClusterDomain: spec.targetClusterDomain ?? DEFAULT_CLUSTER_DOMAIN,

@@ -8,7 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { type ImportRefusal, refusalsOf } from '../../check/import-checks.ts';
 import { type LinkReport, MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
-import { leases } from '../../api/kubernetes/resource.ts';
+import { createdAt, leases } from '../../api/kubernetes/resource.ts';
 import { askControllers, type ControllerFlags, mergeReports } from './controller-answers.ts';
 
 /** One Link, for programs. */
@@ -108,7 +108,8 @@ export function linkRows(
 
 function linkRow(link: LinkObject, keeper: string, now: number, report: LinkReport | undefined): LinkRow {
   const { metadata = {}, spec = {}, status = {} } = link;
-  const { creationTimestamp: created, name = '' } = metadata;
+  const { name = '' } = metadata;
+  const created = createdAt(link);
   return {
     name,
     cluster: spec.targetClusterName ?? '',
@@ -116,7 +117,7 @@ function linkRow(link: LinkObject, keeper: string, now: number, report: LinkRepo
     conditions: conditionsOf(status.conditions ?? []),
     mirrors: status.mirrorCount ?? null,
     keptBy: keeper === '' ? null : keeper,
-    ageSeconds: created === undefined ? null : Math.round((now - new Date(created).getTime()) / 1000),
+    ageSeconds: Number.isFinite(created) ? Math.round((now - created) / 1000) : null,
     importPolicy: Object.fromEntries(importAnnotations(metadata.annotations)),
     ...toldOf(report),
   };

@@ -27,14 +27,14 @@ import {
   withoutCopyRecord,
 } from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
-import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
+import { followEndpoints, followPods, isPopulated } from '../reconcile/followed-endpoints.ts';
 import {
   createNamespace,
   metadataPatch,
   type RemovableKey,
   specPatch,
   writeSlices,
-} from '../mirror/mirror-plan.ts';
+} from '../reconcile/object-plan.ts';
 import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import type { MemberVerdict } from './federated-verdict.ts';

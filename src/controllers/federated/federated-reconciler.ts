@@ -14,8 +14,8 @@ import { hasOwnershipLabels, type CopyRules } from '../../api/mirror/mirror-meta
 import { fullyQualifiedName, parseKey, type RemoteKey } from '../../api/mirror/mirror-names.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import type { ExportView } from '../../exports/export-view.ts';
-import type { ImportStrategy, Noticing, SeenFacts } from '../mirror/import-strategy.ts';
-import { MirrorReconciler, type WritingOptions } from '../mirror/mirror-reconciler.ts';
+import type { ImportStrategy, Noticing, SeenFacts } from '../import-reconciler/import-strategy.ts';
+import { ImportReconciler, type WritingOptions } from '../import-reconciler/import-reconciler.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
@@ -43,7 +43,7 @@ export interface FederatedMembersOptions extends WritingOptions {
 }
 
 /** Keeps the memberships of one cluster. */
-export type FederatedReconciler = MirrorReconciler<MemberFacts, MemberVerdict>;
+export type FederatedReconciler = ImportReconciler<MemberFacts, MemberVerdict>;
 
 /**
  * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its
@@ -51,7 +51,7 @@ export type FederatedReconciler = MirrorReconciler<MemberFacts, MemberVerdict>;
  * and replicas that hold different Links work on one Service side by side.
  */
 export function federatedMembers(options: FederatedMembersOptions): FederatedReconciler {
-  return new MirrorReconciler<MemberFacts, MemberVerdict>(options, new FederatedMembers(options));
+  return new ImportReconciler<MemberFacts, MemberVerdict>(options, new FederatedMembers(options));
 }
 
 /** What is a membership's own about an import. */

@@ -22,7 +22,7 @@ import { leave } from '../federated/federated-plan.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { hostOriginOf, type MirrorOwner, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
-import { removePart } from '../mirror/mirror-plan.ts';
+import { removePart } from '../reconcile/object-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 
 export interface CollectorOptions {
@@ -37,6 +37,9 @@ export interface CollectorOptions {
   readonly random: Random;
   readonly log: Logger;
 }
+
+/** Removals that are seen within so long after one are looked at together: milliseconds. */
+const GATHER_MS = 100;
 
 /**
  * Removes everything that a Link made and that no Link stands for any more: mirrors, endpoint mirrors and
@@ -61,14 +64,19 @@ export async function collect(options: CollectorOptions): Promise<number> {
     onError: (key, error) => log.warn({ service: key, err: error }, 'not removed, trying again'),
   });
   const stopped = untilAborted(signal);
+  let changed = Promise.withResolvers<void>();
+  const unsubscribe = view.stores.services.subscribe('collector: Services', () => changed.resolve());
   try {
     for (const key of leftoversOf(view, owner)) queue.add(key);
-    // A key that failed waits outside of `depth`; what it is about is still in the view.
+    // A key that failed is tried again by the queue; what it is about is in the view until the watch says
+    // otherwise.
     while (!signal.aborted && leftoversOf(view, owner).length > 0) {
-      await Promise.race([queue.idle(), stopped]);
-      await new Promise<void>((resolve) => clock.after(100, resolve));
+      await Promise.race([changed.promise, stopped]);
+      changed = Promise.withResolvers();
+      await new Promise<void>((resolve) => clock.after(GATHER_MS, resolve));
     }
   } finally {
+    unsubscribe();
     await queue.stop();
   }
   if (removed > 0) log.info({ cluster: owner.cluster, removed }, 'removed what the link had made');

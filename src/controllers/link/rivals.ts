@@ -1,3 +1,4 @@
+import { createdAt } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore, StoreChange } from '../../kube/informer/store.ts';
 import { gatewayOfLink } from './gateway-of-link.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
@@ -6,10 +7,10 @@ import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/l
 export function ageOf(links: IndexedStore<LinkObject>, cluster: string): string | undefined {
   let oldest: string | undefined;
   for (const object of links.list()) {
-    const { metadata } = object;
     if (clusterOf(object) !== cluster) continue;
-    const created = metadata?.creationTimestamp;
-    const age = `${created === undefined ? '' : new Date(created).toISOString()} ${metadata?.name ?? ''}`;
+    const at = createdAt(object);
+    // What does not say its age comes after all that do, as wherever Links are compared.
+    const age = `${Number.isFinite(at) ? new Date(at).toISOString() : '~'} ${object.metadata?.name ?? ''}`;
     if (oldest === undefined || age < oldest) oldest = age;
   }
   return oldest;

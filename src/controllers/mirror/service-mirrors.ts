@@ -18,9 +18,9 @@ import type { GatewayFacts, ImportFacts, LinkFacts, MirrorFacts } from '../recon
 import type { Step } from '../reconcile/steps.ts';
 import { relayedTargets } from './desired-mirror.ts';
 import { HostMirrors } from './host-mirrors.ts';
-import type { ImportStrategy, Noticing, SeenFacts } from './import-strategy.ts';
+import type { ImportStrategy, Noticing, SeenFacts } from '../import-reconciler/import-strategy.ts';
 import { plan } from './mirror-plan.ts';
-import { MirrorReconciler, type WritingOptions } from './mirror-reconciler.ts';
+import { ImportReconciler, type WritingOptions } from '../import-reconciler/import-reconciler.ts';
 import { decide, modeOf, type Verdict } from './mirror-verdict.ts';
 import { isExported } from './selected-exports.ts';
 
@@ -43,8 +43,8 @@ export interface ServiceMirrorsOptions extends WritingOptions {
  * Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their
  * endpoint mirrors.
  */
-export function serviceMirrors(options: ServiceMirrorsOptions): MirrorReconciler<MirrorFacts, Verdict> {
-  return new MirrorReconciler<MirrorFacts, Verdict>(options, new ServiceMirrors(options));
+export function serviceMirrors(options: ServiceMirrorsOptions): ImportReconciler<MirrorFacts, Verdict> {
+  return new ImportReconciler<MirrorFacts, Verdict>(options, new ServiceMirrors(options));
 }
 
 /** What is a mirror's own about an import. */

@@ -11,7 +11,7 @@ import { planMember } from '../../../../src/controllers/federated/federated-plan
 import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
 import type { MemberFacts } from '../../../../src/controllers/federated/member-facts.ts';
 import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
-import { isPopulated } from '../../../../src/controllers/mirror/kept-endpoints.ts';
+import { isPopulated } from '../../../../src/controllers/reconcile/followed-endpoints.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';
 import type { MirrorReason } from '../../../../src/api/reasons/mirror-reasons.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';

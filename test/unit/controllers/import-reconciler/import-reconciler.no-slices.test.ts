@@ -1,6 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { EMPTIED_GRACE_MS } from '../../../../src/controllers/mirror/mirror-reconciler.ts';
+import { EMPTIED_GRACE_MS } from '../../../../src/controllers/import-reconciler/import-reconciler.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
 import { usableAddresses } from '../../../support/usable-addresses.ts';
 

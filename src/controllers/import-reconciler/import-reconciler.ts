@@ -57,7 +57,7 @@ export interface Inspection {
  * plan, and claims and gives back what that takes. The strategy says what is mirrored, and as what: mirrors
  * (`mirrorReconciler`) or members of federated Services (`federatedReconciler`).
  */
-export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
+export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   readonly #options: WritingOptions;
   readonly #strategy: ImportStrategy<F, V>;
   readonly #reconciler: Reconciler;

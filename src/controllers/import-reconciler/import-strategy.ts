@@ -21,7 +21,7 @@ export interface Noticing {
 
 /**
  * What is different about one kind of import, mirrors or members of federated Services; the rest is
- * `MirrorReconciler`'s. What it is asked for is of one key, `namespace/name` of the export.
+ * `ImportReconciler`'s. What it is asked for is of one key, `namespace/name` of the export.
  */
 export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   /** `mirror` or `federated service`, for the log. */
