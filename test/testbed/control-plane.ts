@@ -138,8 +138,8 @@ export class ControlPlane {
         `--listen-peer-urls=${peer}`,
         `--initial-advertise-peer-urls=${peer}`,
         `--initial-cluster=testbed=${peer}`,
-        // One member elects itself after one such time-out. A tick costs the same however short: with 10 ms an
-        // idle etcd takes three times as much of the machine.
+        // One member elects itself after one such time-out. A tick costs the same however short: with 10 ms
+        // an idle etcd takes three times as much of the machine.
         '--heartbeat-interval=50',
         '--election-timeout=250',
         '--unsafe-no-fsync',
