@@ -97,9 +97,9 @@ export interface Machine {
 const INTEGRATION_BYTES = 3 * 2 ** 30;
 
 /**
- * How many processes each suite gets when nobody says. Most tests wait, so integration has one more than
- * there are cores, where there is memory for it; unit tests, which wait least, get half of the cores while
- * integration tests run, which take longer anyway.
+ * How many processes each suite gets when nobody says. Most tests wait, those of integration most of all and
+ * longest, so that they have two more than there are cores, where there is memory for it; unit tests, which
+ * wait least, get half of the cores while integration tests run, which take longer anyway.
  */
 export function defaultShards(
   suites: readonly Suite[],
@@ -110,7 +110,7 @@ export function defaultShards(
   return {
     unit: suites.includes('integration') ? Math.ceil(most / 2) : most,
     wire: most,
-    integration: Math.min(most + 1, fit),
+    integration: Math.min(most + 2, fit),
   };
 }
 

@@ -162,7 +162,7 @@ describe('the verbs that read', () => {
     const row = await eventually(
       'its conditions are written',
       async () => {
-        const { code, stdout } = await run(...flags, '-o', 'json');
+        const { code, stdout } = await keptLinkspan(...flags, '-o', 'json');
         expect(code).to.equal(0);
         const [found] = JSON.parse(stdout) as LinkRow[];
         return found?.conditions?.['APIReachable']?.status === 'True' ? found : undefined;
@@ -176,7 +176,7 @@ describe('the verbs that read', () => {
     expect(row.conditions)
       .to.have.property('APIReachable')
       .that.includes({ status: 'True', reason: 'Connected' });
-    const wide = await run(...flags, '-o', 'wide');
+    const wide = await keptLinkspan(...flags, '-o', 'wide');
     expect(wide.stdout).to.match(/^NAME .* KEPT BY +AGE +LAST WORD +CREDENTIALS UNTIL$/m);
     expect(wide.stdout).to.match(/^west: Synced: SomeNotMirrored: /m);
     expect(wide.stderr).to.equal('');

@@ -30,8 +30,6 @@ class Kept extends Writable {
   }
 }
 
-let runs = 0;
-
 async function run({ args, env, cwd }: KeptRequest): Promise<void> {
   const before = holders();
   const stdout = new Kept();
@@ -44,10 +42,14 @@ async function run({ args, env, cwd }: KeptRequest): Promise<void> {
   for (const name of Object.keys(process.env)) if (env[name] === undefined) delete process.env[name];
   Object.assign(process.env, env);
   // Another address is another module, which runs; all that it loads is there already.
-  await import(`${MAIN}?run=${++runs}`);
+  await import(`${MAIN}?run=${performance.now()}`);
   while (!isCovered(holders(), before))
     await new Promise((resolve) => void setTimeout(resolve, POLL_MS).unref());
-  process.send?.({ code: Number(process.exitCode ?? 0), stdout: stdout.text, stderr: stderr.text });
+  process.send?.({ code: exitCode(), stdout: stdout.text, stderr: stderr.text });
+}
+
+function exitCode(): number {
+  return Number(process.exitCode ?? 0);
 }
 
 /** How many things of which kind keep the process from ending. */

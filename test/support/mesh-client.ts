@@ -17,10 +17,14 @@ export interface MeshClientOptions {
 export class MeshClient extends ServiceClient {
   readonly #options: MeshClientOptions;
   readonly #sockets = new Set<tls.TLSSocket>();
+  /** Keys and certificates are read once, not for each connection. */
+  readonly #context: tls.SecureContext;
 
   constructor(options: MeshClientOptions) {
     super();
     this.#options = options;
+    const { cert, key, ca } = options.identity;
+    this.#context = tls.createSecureContext({ cert, key, ca });
   }
 
   /**
@@ -33,14 +37,12 @@ export class MeshClient extends ServiceClient {
     protocol: SessionProtocol,
     below?: net.Socket,
   ): Promise<tls.TLSSocket> {
-    const { identity, gatewayIdentity } = this.#options;
+    const { gatewayIdentity } = this.#options;
     const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
       ...(below === undefined ? { host: '127.0.0.1', port: this.#options.port } : { socket: below }),
       servername: gatewayIdentity,
       ALPNProtocols: ['transport.l5d.io/v1'],
-      cert: identity.cert,
-      key: identity.key,
-      ca: identity.ca,
+      secureContext: this.#context,
       checkServerIdentity: () => undefined,
       allowHalfOpen: true,
     };

@@ -13,6 +13,16 @@ import { WireClient } from './wire-client.ts';
 /** What a client connects with when it is to be served. */
 export type ClientSettings = tls.ConnectionOptions & { allowHalfOpen?: boolean };
 
+/** Settings that are not about keys, certificates and versions. */
+const OF_SOCKETS = new Set([
+  'ALPNProtocols',
+  'servername',
+  'allowHalfOpen',
+  'highWaterMark',
+  'localAddress',
+  'socket',
+]);
+
 const DAY_MS = 86_400_000;
 /** The authority is older than every certificate of a test, so that some of them can have expired. */
 const LONG_AGO = { ...systemClock, now: () => Date.now() - 30 * DAY_MS };
@@ -41,6 +51,8 @@ export class WireGateway {
   readonly #listeners = new Set<(key: string) => void>();
   readonly #identityListeners = new Set<() => void>();
   #specs: readonly TargetSpec[];
+  /** The client's keys and certificates, read once. */
+  #context: tls.SecureContext | undefined;
   #identity: Identity;
 
   private constructor(
@@ -125,14 +137,15 @@ export class WireGateway {
   }
 
   settings(change: ClientSettings = {}): ClientSettings {
+    const { cert, key, ca } = this.client;
     return {
       host: '127.0.0.1',
       port: this.port,
       servername: 'gateway.west',
       ALPNProtocols: ['transport.l5d.io/v1'],
-      cert: this.client.cert,
-      key: this.client.key,
-      ca: this.client.ca,
+      ...(Object.keys(change).every((name) => OF_SOCKETS.has(name))
+        ? { secureContext: (this.#context ??= tls.createSecureContext({ cert, key, ca })) }
+        : { cert, key, ca }),
       checkServerIdentity: () => undefined,
       allowHalfOpen: true,
       ...change,

@@ -86,8 +86,9 @@ export async function createUpTo(objects: readonly object[], as: Administrator):
 }
 
 /** Whether nothing but its name is said of a Namespace: what is there already is what is wanted then. */
-function isBareNamespace({ apiVersion: _, kind, metadata, ...rest }: Applied): boolean {
-  return kind === 'Namespace' && Object.keys({ ...rest, ...metadata }).join() === 'name';
+function isBareNamespace(object: Applied): boolean {
+  const said = Object.keys({ ...object, ...object.metadata, metadata: undefined });
+  return object.kind === 'Namespace' && said.sort().join() === 'apiVersion,kind,metadata,name';
 }
 
 /**

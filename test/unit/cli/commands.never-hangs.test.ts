@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { closedIn } from '../../support/closed-in.ts';
-import { linkspan } from '../../support/linkspan.ts';
+import { keptLinkspan, linkspan } from '../../support/linkspan.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
 type Answer = (path: string) => object | undefined;
@@ -63,7 +63,7 @@ describe('verbs that read, where somebody is silent', function () {
   ]) {
     it(`${verb.join(' ')}: an API server that accepts and says nothing`, async () => {
       const file = await kubeconfig(() => undefined);
-      const { code, stdout, stderr } = await linkspan(...verb, '--kubeconfig', file);
+      const { code, stdout, stderr } = await keptLinkspan(...verb, '--kubeconfig', file);
       expect(stderr).to.match(/^linkspan: \[KUBE_TIMEOUT\] no answer from http:\/\/127\S+ within 300ms\. /);
       expect([code, stdout]).to.deep.equal([1, '']);
     });
@@ -99,11 +99,11 @@ describe('verbs that read, where somebody is silent', function () {
     const forbidden = await kubeconfig((url) =>
       url.includes('/leases') ? leaseList(lease('west', 'pod-a')) : refused,
     );
-    const first = await linkspan('mirrors', '--kubeconfig', forbidden);
+    const first = await keptLinkspan('mirrors', '--kubeconfig', forbidden);
     expect(first.code).to.equal(1);
     expect(first.stderr).to.match(/^linkspan: \[CONTROLLER_NOT_FOUND\] .*pod-a.*`get` pods\/proxy/);
     const empty = await kubeconfig(() => leaseList());
-    const second = await linkspan('mirrors', '--kubeconfig', empty);
+    const second = await keptLinkspan('mirrors', '--kubeconfig', empty);
     expect(second.code).to.equal(1);
     expect(second.stderr).to.match(/^linkspan: \[CONTROLLER_NOT_FOUND\] .*no replica holds a Lease/);
   });
