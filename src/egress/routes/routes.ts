@@ -105,8 +105,8 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
 }
 
 /**
- * A mirror's traffic policy, as far as it means something at the egress: endpoints are ejected, limits kept and
- * faults injected at the gateway.
+ * A mirror's traffic policy, as far as it means something at the egress: endpoints are ejected, limits kept
+ * and faults injected at the gateway.
  */
 export function mirrorPolicy(mirror: V1Service): ResolvedPolicy {
   return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, ['requests']);
