@@ -120,7 +120,7 @@ const AT_GATEWAY: readonly Row[] = [
 ];
 /** What lies on the way through an egress, with streams between it and the gateway. */
 const THROUGH_EGRESS: readonly Row[] = [
-  [RouteClients.prototype, 'meet', ANY, 'cut'],
+  [RouteClients.prototype, 'identify', ANY, 'cut'],
   [RouteClients.prototype, 'check', HTTP, 'answer'],
   [RouteClients.prototype, 'check', RAW, 'cut'],
   [UndecidedFlow, 'onData', ENTRY, 'cut'],
