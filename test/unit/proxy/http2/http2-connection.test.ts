@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Socket } from 'node:net';
-import { GIVE_UP_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
+import { GIVE_UP_MS, RAPID_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import {
   FrameReader,
@@ -79,6 +79,18 @@ class Served {
       frames.push(this.head(), numberFrame(FrameType.RST_STREAM, this.#next - 2, Http2ErrorCode.CANCEL));
     }
     this.read(...frames);
+  }
+
+  /** Requests in one read. @returns what gives them up */
+  leaveOpen(calls: number): Buffer[] {
+    const resets: Buffer[] = [];
+    const frames: Buffer[] = [];
+    for (let call = 0; call < calls; call++) {
+      frames.push(this.head());
+      resets.push(numberFrame(FrameType.RST_STREAM, this.#next - 2, Http2ErrorCode.CANCEL));
+    }
+    this.read(...frames);
+    return resets;
   }
 
   head(): Buffer {
@@ -209,6 +221,27 @@ describe('a client of which bytes are read late', () => {
     served.giveUp(RESET_LIMIT.burst + 1);
     expect(served.verdict).to.contain('too many streams are given up');
     expect(served.requests).to.equal(RESET_LIMIT.burst + 1);
+  });
+
+  // Those that are excused in a turn, and as many that were left open in the one before: twice what waiting
+  // for all of them gives, for ever.
+  it('gets no more by leaving streams open from one turn to the next either', async () => {
+    for (const periodMs of [RAPID_MS, 2 * RAPID_MS, 10 * RAPID_MS]) {
+      const served = new Served();
+      let left: Buffer[] = [];
+      const began = served.clock.monotonic();
+      for (let turn = 0; turn < 2000 / periodMs && served.verdict === undefined; turn++) {
+        await served.turn(periodMs, periodMs);
+        served.read(...left);
+        served.giveUp(MAX_STREAMS);
+        left = served.leaveOpen(MAX_STREAMS - 1);
+      }
+      const windows = Math.floor((served.clock.monotonic() - began) / RAPID_MS) + 1;
+      const perSecond = (RESET_LIMIT.perSecond * (served.clock.monotonic() - began)) / 1000;
+      expect(served.requests, `${periodMs} ms`).to.be.at.most(
+        windows * MAX_STREAMS + MAX_STREAMS + RESET_LIMIT.burst + 1 + perSecond,
+      );
+    }
   });
 
   // The flood itself may be what we are late by.
