@@ -110,11 +110,6 @@ class Served {
   }
 }
 
-/**
- * Calls with a deadline of 5 ms, 90 at once, to a gateway that was at something else for longer than that:
- * each request was read together with its reset, that was taken for rapid reset, and after a thousand of them
- * all that shared the connection lost it.
- */
 /** Hears what is sent. */
 class Sent extends Socket {
   readonly #chunks: Buffer[] = [];
@@ -127,6 +122,10 @@ class Sent extends Socket {
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], done: () => void): void {
     for (const { chunk } of chunks) this.#chunks.push(Buffer.from(chunk));
     done();
+  }
+
+  get bytesSaid(): number {
+    return Buffer.concat(this.#chunks).length;
   }
 
   get types(): number[] {
@@ -177,6 +176,29 @@ describe('a request that is given up in a turn that is late', () => {
   });
 });
 
+describe('a connection that is gone', () => {
+  // The second that its client had to answer the warning ran out later, and it was told of the last stream.
+  it('says nothing more of a shutdown that was under way', async () => {
+    const clock = new VirtualClock();
+    const socket = new Sent();
+    const bytes = new SocketConnection(socket);
+    const connection = new Http2Connection(bytes, { role: 'server', clock, user: UNHEARD });
+    connection.start(Buffer.concat([PREFACE, settingsFrame([])]));
+    connection.goAway();
+    connection.onClose(bytes, undefined);
+    bytes.flush();
+    const said = socket.bytesSaid;
+    await clock.advance(5000);
+    bytes.flush();
+    expect(socket.bytesSaid).to.equal(said);
+  });
+});
+
+/**
+ * Calls with a deadline of 5 ms, 90 at once, to a gateway that was at something else for longer than that:
+ * each request was read together with its reset, that was taken for rapid reset, and after a thousand of them
+ * all that shared the connection lost it.
+ */
 describe('a client of which bytes are read late', () => {
   it('may give up 90 calls at once, a hundred times', async () => {
     const served = new Served();
