@@ -148,7 +148,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #frame(status: number, kind: Framing['kind'], length: string | undefined): string[] {
     if (this.#head.method === 'HEAD' || status === 204 || status === 304) return [];
     if (kind === 'none') return length === undefined ? ['content-length: 0'] : [];
-    if (kind !== 'chunked') return [];
+    // One that ends with the target's connection does not end with the client's, which is used again.
+    if (kind === 'length') return [];
     this.#chunked = this.#head.minor === 1;
     if (this.#chunked) return ['transfer-encoding: chunked'];
     // HTTP/1.0 learns of it by the end of the connection.

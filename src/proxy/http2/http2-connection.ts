@@ -227,6 +227,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   onClose(_: Connection, error: Error | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#shutdown.stop();
     this.#keepAlive?.stop();
     this.#streams.loseAbove(0, Http2ErrorCode.CANCEL, false);
     this.#options.user.onClosed(this, error);

@@ -6,7 +6,8 @@ import { RAPID_MS } from './flood-protection.ts';
  * request and the reset of its deadline are read in one go, whatever lay between them; that is not the
  * client's doing. So a stream is as much older as its bytes may have waited. In one turn of the event loop,
  * and within `RAPID_MS`, no more streams than may be open at once are: as many could be opened, waited for
- * and reset by then, so that nobody gains by making us late.
+ * and reset by then, so that nobody gains by making us late. Those that begin beyond it count against the
+ * next ones: they may be left open until then, and would come on top.
  */
 export class StreamAges {
   readonly #now: () => number;
@@ -18,7 +19,10 @@ export class StreamAges {
   /** The turn in which they were read, and how late we were when we came to the first of them. */
   #began = Number.NaN;
   #lagMs = 0;
-  /** How many more streams may be older than they look, and from which turn on. */
+  /**
+   * How many more streams may be older than they look, and as of which turn; below 0, how many too many have
+   * begun.
+   */
   #left = 0;
   #leftSince = Number.NEGATIVE_INFINITY;
 
@@ -40,9 +44,9 @@ export class StreamAges {
   /** A stream begins. @returns when it may have begun (monotonic milliseconds) */
   born(): number {
     this.#look();
-    if (this.#left === 0) return this.#readAt;
-    this.#left--;
-    return this.#readAt - this.#lagMs;
+    const older = this.#left > 0;
+    if (this.#left > -this.#maxStreams) this.#left--;
+    return older ? this.#readAt - this.#lagMs : this.#readAt;
   }
 
   /** Whether a stream that is reset now, and began then, was opened in order to be reset. */
@@ -61,8 +65,9 @@ export class StreamAges {
     if (began === this.#began) return;
     this.#began = began;
     this.#lagMs = this.#turn.lagMs();
-    if (began - this.#leftSince < RAPID_MS) return;
-    this.#left = this.#maxStreams;
+    const periods = Math.floor((began - this.#leftSince) / RAPID_MS);
+    if (periods === 0) return;
+    this.#left = Math.min(this.#maxStreams, this.#left + periods * this.#maxStreams);
     this.#leftSince = began;
   }
 }

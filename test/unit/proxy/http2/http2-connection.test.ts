@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Socket } from 'node:net';
-import { GIVE_UP_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
+import { GIVE_UP_MS, RAPID_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import {
   FrameReader,
@@ -81,6 +81,18 @@ class Served {
     this.read(...frames);
   }
 
+  /** Requests in one read. @returns what gives them up */
+  leaveOpen(calls: number): Buffer[] {
+    const resets: Buffer[] = [];
+    const frames: Buffer[] = [];
+    for (let call = 0; call < calls; call++) {
+      frames.push(this.head());
+      resets.push(numberFrame(FrameType.RST_STREAM, this.#next - 2, Http2ErrorCode.CANCEL));
+    }
+    this.read(...frames);
+    return resets;
+  }
+
   head(): Buffer {
     const block = Buffer.alloc(this.#encoder.bound(FIELDS));
     const frame = headerFrames(this.#next, block.subarray(0, this.#encoder.encode(FIELDS, block, 0)), true);
@@ -98,11 +110,6 @@ class Served {
   }
 }
 
-/**
- * Calls with a deadline of 5 ms, 90 at once, to a gateway that was at something else for longer than that:
- * each request was read together with its reset, that was taken for rapid reset, and after a thousand of them
- * all that shared the connection lost it.
- */
 /** Hears what is sent. */
 class Sent extends Socket {
   readonly #chunks: Buffer[] = [];
@@ -115,6 +122,10 @@ class Sent extends Socket {
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], done: () => void): void {
     for (const { chunk } of chunks) this.#chunks.push(Buffer.from(chunk));
     done();
+  }
+
+  get bytesSaid(): number {
+    return Buffer.concat(this.#chunks).length;
   }
 
   get types(): number[] {
@@ -165,6 +176,29 @@ describe('a request that is given up in a turn that is late', () => {
   });
 });
 
+describe('a connection that is gone', () => {
+  // The second that its client had to answer the warning ran out later, and it was told of the last stream.
+  it('says nothing more of a shutdown that was under way', async () => {
+    const clock = new VirtualClock();
+    const socket = new Sent();
+    const bytes = new SocketConnection(socket);
+    const connection = new Http2Connection(bytes, { role: 'server', clock, user: UNHEARD });
+    connection.start(Buffer.concat([PREFACE, settingsFrame([])]));
+    connection.goAway();
+    connection.onClose(bytes, undefined);
+    bytes.flush();
+    const said = socket.bytesSaid;
+    await clock.advance(5000);
+    bytes.flush();
+    expect(socket.bytesSaid).to.equal(said);
+  });
+});
+
+/**
+ * Calls with a deadline of 5 ms, 90 at once, to a gateway that was at something else for longer than that:
+ * each request was read together with its reset, that was taken for rapid reset, and after a thousand of them
+ * all that shared the connection lost it.
+ */
 describe('a client of which bytes are read late', () => {
   it('may give up 90 calls at once, a hundred times', async () => {
     const served = new Served();
@@ -209,6 +243,27 @@ describe('a client of which bytes are read late', () => {
     served.giveUp(RESET_LIMIT.burst + 1);
     expect(served.verdict).to.contain('too many streams are given up');
     expect(served.requests).to.equal(RESET_LIMIT.burst + 1);
+  });
+
+  // Those that are excused in a turn, and as many that were left open in the one before: twice what waiting
+  // for all of them gives, for ever.
+  it('gets no more by leaving streams open from one turn to the next either', async () => {
+    for (const periodMs of [RAPID_MS, 2 * RAPID_MS, 10 * RAPID_MS]) {
+      const served = new Served();
+      let left: Buffer[] = [];
+      const began = served.clock.monotonic();
+      for (let turn = 0; turn < 2000 / periodMs && served.verdict === undefined; turn++) {
+        await served.turn(periodMs, periodMs);
+        served.read(...left);
+        served.giveUp(MAX_STREAMS);
+        left = served.leaveOpen(MAX_STREAMS - 1);
+      }
+      const windows = Math.floor((served.clock.monotonic() - began) / RAPID_MS) + 1;
+      const perSecond = (RESET_LIMIT.perSecond * (served.clock.monotonic() - began)) / 1000;
+      expect(served.requests, `${periodMs} ms`).to.be.at.most(
+        windows * MAX_STREAMS + MAX_STREAMS + RESET_LIMIT.burst + 1 + perSecond,
+      );
+    }
   });
 
   // The flood itself may be what we are late by.
