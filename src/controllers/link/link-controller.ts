@@ -122,13 +122,23 @@ export class LinkController {
       `${object.metadata?.namespace ?? ''}/${object.spec?.clusterCredentialsSecret ?? ''}`,
     );
     const basis = basisOf(object, secret, rival);
-    if (isDeepStrictEqual(basis, this.#basis)) return;
+    if (isDeepStrictEqual(basis, this.#basis)) {
+      this.#followVersion(secret);
+      return;
+    }
     const takenUp = this.#takeToken(basis, secret);
     this.#basis = basis;
     this.#secret = secret;
     if (takenUp) return;
     await this.#halt();
     this.#start(object, secret, rival);
+  }
+
+  /** What is written into the Secret is bound to its version, and any change makes another. */
+  #followVersion(secret: V1Secret | undefined): void {
+    if (secret?.metadata?.resourceVersion === this.#secret?.metadata?.resourceVersion) return;
+    this.#secret = secret;
+    if (secret !== undefined) this.#renewal?.follow(secret);
   }
 
   /** The status says which generation of the Link it is about, and heals where somebody else wrote it. */
@@ -323,7 +333,10 @@ export class LinkController {
   async #writeStatus(): Promise<StatusTurn> {
     // Without a peer or a problem another replica holds the Lease: the status is its to write.
     const nobody = this.#peer === undefined && (this.#problem === undefined || this.#elector !== undefined);
-    if (this.#object === undefined || nobody) return { failed: false };
+    if (this.#object === undefined || nobody) {
+      this.#status.giveUp();
+      return { failed: false };
+    }
     const { clock } = this.#options;
     const facts = {
       expiry: this.expiry,
