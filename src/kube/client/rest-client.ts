@@ -120,8 +120,6 @@ export class RestClient {
    * The answer is not read.
    */
   async send(by: keyof Agents, request: Request, what: string): Promise<Dispatcher.ResponseData> {
-    if (this.#closed && !this.#connections.begun)
-      throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
     const headers = await this.#headers(request);
     const response = await this.#sendWith(headers, by, request, what);
     if (response.statusCode !== 401 || !this.#renewed(headers['authorization'])) return response;
@@ -146,6 +144,9 @@ export class RestClient {
     request: Request,
     what: string,
   ): Promise<Dispatcher.ResponseData> {
+    // Also one that was closed while credentials were being got: nobody would end new connections.
+    if (this.#closed && !this.#connections.begun)
+      throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
     const agent = this.#connections.of(by);
     this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);
