@@ -75,7 +75,8 @@ export async function collect(options: CollectorOptions): Promise<number> {
   try {
     let leftovers = leftoversOf(view, owner);
     while (!signal.aborted && leftovers.length > 0) {
-      // Also what was made, or made again, meanwhile: by a backup, or a write of another replica that was late.
+      // Also what was made, or made again, meanwhile: by a backup, or a write of another replica that was
+      // late.
       for (const key of leftovers) {
         if (waiting.has(key)) continue;
         waiting.add(key);
