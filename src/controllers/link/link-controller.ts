@@ -99,7 +99,7 @@ export class LinkController {
 
   /** Why its status is older than what is known here; undefined: it is not. */
   get statusFailure(): Error | undefined {
-    return this.#status.failure;
+    return this.#object === undefined ? undefined : this.#status.failure;
   }
 
   /**

@@ -357,6 +357,18 @@ describe('the status of a Link', () => {
     expect(world.controller.statusFailure).to.equal(undefined);
   });
 
+  // A Link that was deleted while its status could not be written was said to be unwritten until it was gone.
+  it('is nothing that is missing of a Link that is deleted', async () => {
+    await rest(2);
+    world.refusal = new Error('not now');
+    world.gateway('dead', 'refused');
+    await world.clock.advance(10_000);
+    const deleted = world.controller.update(undefined, world.secrets, undefined);
+    await world.clock.advance(1000);
+    await deleted;
+    expect(world.controller.statusFailure).to.equal(undefined);
+  });
+
   describe('follows each fact that it shows', () => {
     for (const [name, rows] of Object.entries(facts))
       rows.forEach(({ exported = 12, given, change, withinMs = 2500, restores = false, says: said }, at) =>
