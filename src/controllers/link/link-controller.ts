@@ -209,8 +209,15 @@ export class LinkController {
    */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
     const link = rival === undefined ? gatewayOfLink(object) : undefined;
-    if (link !== undefined)
-      this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
+    this.#elector = this.#newElector((signal) =>
+      link === undefined ? this.#tellProblem(signal) : this.#lead(link, noAccess(problem), signal),
+    );
+  }
+
+  /** There is nothing to do for the Link but to say why: under its Lease, so that one replica does. */
+  async #tellProblem(signal: AbortSignal): Promise<void> {
+    this.#schedule.mark();
+    await untilAborted(signal);
   }
 
   #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaderElector {
@@ -331,9 +338,9 @@ export class LinkController {
   }
 
   async #writeStatus(): Promise<StatusTurn> {
-    // Without a peer or a problem another replica holds the Lease: the status is its to write.
-    const nobody = this.#peer === undefined && (this.#problem === undefined || this.#elector !== undefined);
-    if (this.#object === undefined || nobody) {
+    // Without the Lease the status is another replica's to write.
+    const isOurs = this.leader && (this.#peer !== undefined || this.#problem !== undefined);
+    if (this.#object === undefined || !isOurs) {
       this.#status.giveUp();
       return { failed: false };
     }

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { EXPORTED_LABEL, TOKEN_TTL } from '../../../../src/api/names.ts';
 import type { CredentialsFacts } from '../../../../src/controllers/link/credentials-verdict.ts';
 import type { PeerFacts } from '../../../../src/controllers/link/link-conditions.ts';
+import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import { LinkStatusWriter } from '../../../../src/controllers/link/link-status-writer.ts';
 import { accessFromSecret } from '../../../../src/linking/credentials.ts';
 import { LinkWorld } from '../../../support/link-world.ts';
@@ -367,6 +368,21 @@ describe('the status of a Link', () => {
     await world.clock.advance(1000);
     await deleted;
     expect(world.controller.statusFailure).to.equal(undefined);
+  });
+
+  // Of a Link that cannot be used and names no gateway, each replica wrote the status, Lease or not: two of
+  // different versions, as in an upgrade, wrote over each other's words each second.
+  it('of a Link that cannot be used is written by one replica, too', async () => {
+    world = new LinkWorld();
+    world.loseLease();
+    const spec = { targetClusterName: 'west', clusterCredentialsSecret: 'west', selector: {} };
+    world.link({ spec } as Partial<LinkObject>);
+    await world.clock.advance(60_000);
+    expect([world.controller.leader, world.written]).to.deep.equal([false, []]);
+    await world.clock.advance(3_600_000);
+    expect(world.controller.leader).to.equal(true);
+    expect(world.condition('CredentialsValid')).to.match(/^False SecretNotFound/);
+    expect(world.written).to.have.length(1);
   });
 
   describe('follows each fact that it shows', () => {
