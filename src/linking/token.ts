@@ -8,6 +8,9 @@ import { keyOf, serviceAccounts, type KubeObject } from '../api/kubernetes/resou
  */
 export const MIN_TOKEN_TTL_MS = 600_000;
 
+/** The last moment that is a date: milliseconds since the epoch (ECMA-262, time range). */
+const MAX_DATE = 8.64e15;
+
 /** A ServiceAccount. */
 export interface AccountRef {
   readonly namespace: string;
@@ -30,7 +33,7 @@ interface TokenRequest extends KubeObject {
 export interface TokenFacts {
   readonly account: AccountRef | undefined;
   readonly issuedAt: number | undefined;
-  /** Undefined for tokens that never expire, and for those that are no JWT. */
+  /** Undefined for tokens that never expire, or beyond all dates, and for those that are no JWT. */
   readonly expiresAt: number | undefined;
 }
 
@@ -40,7 +43,8 @@ export function tokenFacts(token: string): TokenFacts {
   const [, namespace, name] =
     /^system:serviceaccount:([^:]+):([^:]+)$/.exec(typeof claims['sub'] === 'string' ? claims['sub'] : '') ??
     [];
-  const time = (claim: unknown) => (typeof claim === 'number' ? claim * 1000 : undefined);
+  const time = (claim: unknown) =>
+    typeof claim === 'number' && Math.abs(claim * 1000) <= MAX_DATE ? claim * 1000 : undefined;
   return {
     account: namespace === undefined || name === undefined ? undefined : { namespace, name },
     issuedAt: time(claims['iat']),

@@ -1,4 +1,5 @@
-import type { V1Secret, V1Service } from '@kubernetes/client-node';
+import { V1MicroTime, type V1Secret, type V1Service } from '@kubernetes/client-node';
+import { linkLeaseName } from '../../src/api/lease-names.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import {
   configMaps,
@@ -8,6 +9,7 @@ import {
   namespaces,
   type ObjectRef,
   type Resource,
+  secrets,
   services,
 } from '../../src/api/kubernetes/resource.ts';
 import { links, type LinkObject } from '../../src/api/link/link-schema.ts';
@@ -50,6 +52,8 @@ export class LinkWorld {
   readonly written: LinkStatus[] = [];
   /** Writes of the status fail with it, while it is set. */
   refusal: Error | undefined;
+  /** The token that the target grants; undefined: none. */
+  grant: string | undefined;
   /** Why the target's `/version` does not answer. */
   away: Error | undefined;
   /** Writes that are no status wait for it. */
@@ -60,6 +64,7 @@ export class LinkWorld {
   #tellGateway = { onChange: () => {}, onReason: () => {} };
   readonly #leases = new FakeLeases(this.clock);
   readonly #links = new IndexedStore<LinkObject>();
+  #updated: Promise<void> = Promise.resolve();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
 
   constructor({ held = {} }: { readonly held?: Partial<TargetBudgets['held']> } = {}) {
@@ -91,7 +96,9 @@ export class LinkWorld {
     follow(links, this.#links);
     const record = new IndexedStore<NonNullable<(typeof configMaps)['__type']>>();
     follow(configMaps, record, RECORD_SELECTOR);
+    follow(secrets, this.secrets);
     this.#links.subscribe('test', () => this.#update());
+    this.secrets.subscribe('test', () => this.#update());
     const egress = new EgressAllocator({ ...common, client: local, namespace: 'ns', store: record });
     this.#parts.push(egress);
     const none = new IpRanges([]);
@@ -189,17 +196,24 @@ export class LinkWorld {
       life === undefined ? { issuedAt: now } : { issuedAt: now, expiresAt: now + life },
     );
     const text = `{clusters: [{name: c, cluster: {server: "https://west.invalid"}}], users: [{name: u, user: {token: "${token}"}}], contexts: [{name: c, context: {cluster: c, user: u}}], current-context: c}`;
-    this.secrets.set({
+    this.source.put('secrets', {
       metadata: { name: 'west', namespace: 'ns', annotations },
       type: CREDENTIALS_SECRET_TYPE,
       data: { [CREDENTIALS_SECRET_KEY]: Buffer.from(text).toString('base64') },
-    });
-    this.#update();
+    } as V1Secret);
   }
 
   noSecret(): void {
-    this.secrets.delete('ns/west');
-    this.#update();
+    this.source.remove('secrets', 'ns', 'west');
+  }
+
+  /** Another replica takes the Link's Lease. */
+  loseLease(): void {
+    const renewTime = new V1MicroTime(this.clock.now());
+    this.#leases.put(
+      { holderIdentity: 'other', leaseDurationSeconds: 3600, renewTime },
+      linkLeaseName('west'),
+    );
   }
 
   /** Exports a Service of the target, with an endpoint. */
@@ -254,8 +268,11 @@ export class LinkWorld {
   }
 
   #update(): void {
-    const link = this.#links.get('ns/west');
-    if (link !== undefined) void this.controller.update(link, this.secrets, undefined);
+    // One after the other, as the controller's queue has it.
+    this.#updated = this.#updated.then(async () => {
+      const link = this.#links.get('ns/west');
+      if (link !== undefined) await this.controller.update(link, this.secrets, undefined);
+    });
   }
 
   /** The source's API server: Leases apart, and writes that a test holds back or refuses. */
@@ -296,7 +313,11 @@ export class LinkWorld {
         if (this.away !== undefined) throw this.away;
         return '';
       },
-      createUnder: () => Promise.reject(new Error('no token for you')),
+      createUnder: async () => {
+        await Promise.resolve();
+        if (this.grant === undefined) throw new Error('no token for you');
+        return { status: { token: this.grant } };
+      },
       close: () => Promise.resolve(),
     } as unknown as KubeClient;
   }

@@ -49,11 +49,17 @@ const GATHER_MS = 100;
 export async function collect(options: CollectorOptions): Promise<number> {
   const { view, owner, client, signal, pool, concurrency, clock, random, log } = options;
   let removed = 0;
+  /** Keys that the queue still has, also those that it tries again after a failure. */
+  const waiting = new Set<string>();
   const queue = new WorkQueue({
     handler: async (key) => {
       const steps = stepsFor(view, owner, key);
-      if ((await apply({ client, view, signal }, steps)) === 'stale') queue.add(key);
-      else removed += Number(steps.length > 0);
+      if ((await apply({ client, view, signal }, steps)) === 'stale') {
+        queue.add(key);
+        return;
+      }
+      waiting.delete(key);
+      removed += Number(steps.length > 0);
     },
     concurrency,
     pool,
@@ -67,13 +73,19 @@ export async function collect(options: CollectorOptions): Promise<number> {
   let changed = Promise.withResolvers<void>();
   const unsubscribe = view.stores.services.subscribe('collector: Services', () => changed.resolve());
   try {
-    for (const key of leftoversOf(view, owner)) queue.add(key);
-    // A key that failed is tried again by the queue; what it is about is in the view until the watch says
-    // otherwise.
-    while (!signal.aborted && leftoversOf(view, owner).length > 0) {
+    let leftovers = leftoversOf(view, owner);
+    while (!signal.aborted && leftovers.length > 0) {
+      // Also what was made, or made again, meanwhile: by a backup, or a write of another replica that was
+      // late.
+      for (const key of leftovers) {
+        if (waiting.has(key)) continue;
+        waiting.add(key);
+        queue.add(key);
+      }
       await Promise.race([changed.promise, stopped]);
       changed = Promise.withResolvers();
       await new Promise<void>((resolve) => clock.after(GATHER_MS, resolve));
+      leftovers = leftoversOf(view, owner);
     }
   } finally {
     unsubscribe();

@@ -99,7 +99,7 @@ export class LinkController {
 
   /** Why its status is older than what is known here; undefined: it is not. */
   get statusFailure(): Error | undefined {
-    return this.#status.failure;
+    return this.#object === undefined ? undefined : this.#status.failure;
   }
 
   /**
@@ -122,13 +122,23 @@ export class LinkController {
       `${object.metadata?.namespace ?? ''}/${object.spec?.clusterCredentialsSecret ?? ''}`,
     );
     const basis = basisOf(object, secret, rival);
-    if (isDeepStrictEqual(basis, this.#basis)) return;
+    if (isDeepStrictEqual(basis, this.#basis)) {
+      this.#followVersion(secret);
+      return;
+    }
     const takenUp = this.#takeToken(basis, secret);
     this.#basis = basis;
     this.#secret = secret;
     if (takenUp) return;
     await this.#halt();
     this.#start(object, secret, rival);
+  }
+
+  /** What is written into the Secret is bound to its version, and any change makes another. */
+  #followVersion(secret: V1Secret | undefined): void {
+    if (secret?.metadata?.resourceVersion === this.#secret?.metadata?.resourceVersion) return;
+    this.#secret = secret;
+    if (secret !== undefined) this.#renewal?.follow(secret);
   }
 
   /** The status says which generation of the Link it is about, and heals where somebody else wrote it. */
@@ -199,8 +209,15 @@ export class LinkController {
    */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
     const link = rival === undefined ? gatewayOfLink(object) : undefined;
-    if (link !== undefined)
-      this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
+    this.#elector = this.#newElector((signal) =>
+      link === undefined ? this.#tellProblem(signal) : this.#lead(link, noAccess(problem), signal),
+    );
+  }
+
+  /** There is nothing to do for the Link but to say why: under its Lease, so that one replica does. */
+  async #tellProblem(signal: AbortSignal): Promise<void> {
+    this.#schedule.mark();
+    await untilAborted(signal);
   }
 
   #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaderElector {
@@ -321,9 +338,12 @@ export class LinkController {
   }
 
   async #writeStatus(): Promise<StatusTurn> {
-    // Without a peer or a problem another replica holds the Lease: the status is its to write.
-    const nobody = this.#peer === undefined && (this.#problem === undefined || this.#elector !== undefined);
-    if (this.#object === undefined || nobody) return { failed: false };
+    // Without the Lease the status is another replica's to write.
+    const isOurs = this.leader && (this.#peer !== undefined || this.#problem !== undefined);
+    if (this.#object === undefined || !isOurs) {
+      this.#status.giveUp();
+      return { failed: false };
+    }
     const { clock } = this.#options;
     const facts = {
       expiry: this.expiry,

@@ -118,6 +118,11 @@ export class LinkStatusWriter {
     if (this.#settling?.peer === peer) this.#settling = undefined;
   }
 
+  /** The status is another replica's to write: what could not be written here is not missing any more. */
+  giveUp(): void {
+    this.#failure = undefined;
+  }
+
   /** Never throws: a failure, also one to find out what to write, is seen and tried again the next time. */
   async write(object: LinkObject, situation: Situation): Promise<StatusTurn> {
     try {

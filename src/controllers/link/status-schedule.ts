@@ -1,4 +1,5 @@
 import { backoffDelay, type Random } from '../../base/backoff.ts';
+import { reportContained } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 
 /** Changes that come within so long after the first one are worked out with it: milliseconds. */
@@ -23,7 +24,7 @@ export interface StatusTurn {
 export interface StatusScheduleOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** Works the status out and writes it where it is new. Must not throw. */
+  /** Works the status out and writes it where it is new. One that throws counts as failed. */
   readonly work: () => Promise<StatusTurn>;
 }
 
@@ -97,7 +98,10 @@ export class StatusSchedule {
     this.#due = Number.POSITIVE_INFINITY;
     this.#changesAt = Number.POSITIVE_INFINITY;
     this.#earliest = clock.monotonic() + PERIOD_MS;
-    const { failed, againMs, changesAt } = await work();
+    const { failed, againMs, changesAt } = await work().catch((error: unknown) => {
+      reportContained(error, 'status of a Link');
+      return { failed: true } as StatusTurn;
+    });
     this.#working = false;
     const now = clock.monotonic();
     if (failed) {

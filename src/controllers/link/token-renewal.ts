@@ -19,6 +19,8 @@ import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../
 const RENEW_SHARE = 2 / 3;
 /** Part of that share by which renewals of many Links are spread. */
 const SPREAD = 0.05;
+/** Least time between two renewals: API servers grant ten minutes at least, others may grant nothing. */
+const MIN_PAUSE_MS = 60_000;
 const BACKOFF = { minMs: 5000, maxMs: 300_000 };
 /** The longest time that one timer is set for: Node's ends at 2^31 ms. */
 const LONGEST_TIMER_MS = 86_400_000;
@@ -133,7 +135,8 @@ export class TokenRenewal {
     if (own === undefined || accessFromSecret(secret).bearer !== own.token)
       return tokenRenewalDelayMs(wish, clock.now());
     // Where our clock is ahead by most of a life, every new token would look as if it were due.
-    return Math.max(0, tokenRenewalDelayMs(wish, wish.issuedAt) - (clock.monotonic() - own.at));
+    const life = Math.max(MIN_PAUSE_MS, tokenRenewalDelayMs(wish, wish.issuedAt));
+    return Math.max(0, life - (clock.monotonic() - own.at));
   }
 
   /** When it resolves no write is under way. */

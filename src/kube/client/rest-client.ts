@@ -120,14 +120,19 @@ export class RestClient {
    * The answer is not read.
    */
   async send(by: keyof Agents, request: Request, what: string): Promise<Dispatcher.ResponseData> {
-    if (this.#closed && !this.#connections.begun)
-      throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
+    this.#mustBeOpen(what);
     const headers = await this.#headers(request);
     const response = await this.#sendWith(headers, by, request, what);
     if (response.statusCode !== 401 || !this.#renewed(headers['authorization'])) return response;
     // client-go gets other credentials too; sent once more, the caller need not know.
     await response.body.dump();
     return this.#sendWith(await this.#headers(request), by, request, what);
+  }
+
+  /** Requests on connections of a closed client fail by themselves; without any, new ones would be opened. */
+  #mustBeOpen(what: string): void {
+    if (this.#closed && !this.#connections.begun)
+      throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
   }
 
   /** Whether other credentials can be had than those that the server has just refused. */
@@ -146,6 +151,8 @@ export class RestClient {
     request: Request,
     what: string,
   ): Promise<Dispatcher.ResponseData> {
+    // It may have been closed while credentials were being got: nobody would end new connections.
+    this.#mustBeOpen(what);
     const agent = this.#connections.of(by);
     this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);

@@ -26,13 +26,11 @@ describe('the removal of what a Link had made', () => {
     return world.source.all<V1Service>('services').get('demo/web-west') ?? {};
   }
 
-  // Whether anything was left was asked ten times a second, for as long as it took.
-  it('waits for the watch and asks nothing meanwhile, and ends when nothing is left', async () => {
+  /** A collector whose view hears nothing but what the test says. */
+  async function collector() {
     const made = await mirror();
     const clock = new VirtualClock();
     const cluster = new FakeCluster();
-    cluster.put('services', made);
-    const stored = cluster.all<V1Service>('services').get('demo/web-west') ?? {};
     const services = new IndexedStore(serviceIndexes);
     const view = new LocalView(
       {
@@ -43,30 +41,58 @@ describe('the removal of what a Link had made', () => {
       },
       clock,
     );
-    services.set(stored);
+    /** Makes the mirror, as the watch tells it. */
+    const make = (metadata = {}) => {
+      cluster.put('services', { ...made, metadata: { ...made.metadata, ...metadata } });
+      services.set(cluster.all<V1Service>('services').get('demo/web-west') ?? {});
+    };
     const owner = { link: 'ns/west', cluster: 'west' };
+    const state = { ended: false };
+    const begin = () =>
+      collect({
+        view,
+        owner,
+        client: cluster.client,
+        signal: new AbortController().signal,
+        pool: new WorkerPool({ size: 1 }),
+        concurrency: 1,
+        clock,
+        random: () => 0,
+        log: captureLog().log,
+      }).then((removed) => {
+        state.ended = true;
+        return removed;
+      });
+    return { clock, cluster, services, view, owner, make, state, begin };
+  }
+
+  // Whether anything was left was asked ten times a second, for as long as it took.
+  it('waits for the watch and asks nothing meanwhile, and ends when nothing is left', async () => {
+    const { clock, cluster, services, view, owner, make, state, begin } = await collector();
+    make();
     expect(leftoversOf(view, owner)).to.deep.equal(['demo/web-west']);
-    let ended = false;
-    const { signal } = new AbortController();
-    const collected = collect({
-      view,
-      owner,
-      client: cluster.client,
-      signal,
-      pool: new WorkerPool({ size: 1 }),
-      concurrency: 1,
-      clock,
-      random: () => 0,
-      log: captureLog().log,
-    }).then((removed) => {
-      ended = true;
-      return removed;
-    });
+    const collected = begin();
     await clock.advance(60_000);
     expect(cluster.all('services').size, 'it is deleted').to.equal(0);
-    expect([ended, clock.pending], 'the watch has not said so').to.deep.equal([false, 0]);
+    expect([state.ended, clock.pending], 'the watch has not said so').to.deep.equal([false, 0]);
     services.delete('demo/web-west');
     await clock.advance(1000);
     expect(await collected).to.equal(1);
+  });
+
+  // What was made after the removal had begun (a backup that was restored, a late write of another replica)
+  // was waited for, for ever, and removed by nobody.
+  it('also removes what is made meanwhile', async () => {
+    const { clock, cluster, services, make, begin } = await collector();
+    make();
+    const collected = begin();
+    await clock.advance(1000);
+    expect(cluster.all('services').size).to.equal(0);
+    make({ uid: 'anew' });
+    await clock.advance(1000);
+    expect(cluster.all('services').size, 'the second one').to.equal(0);
+    services.delete('demo/web-west');
+    await clock.advance(1000);
+    expect(await collected).to.equal(2);
   });
 });

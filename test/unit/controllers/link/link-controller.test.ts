@@ -1,10 +1,13 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1Secret, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { EXPORTED_LABEL, TOKEN_TTL } from '../../../../src/api/names.ts';
 import type { CredentialsFacts } from '../../../../src/controllers/link/credentials-verdict.ts';
 import type { PeerFacts } from '../../../../src/controllers/link/link-conditions.ts';
+import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import { LinkStatusWriter } from '../../../../src/controllers/link/link-status-writer.ts';
+import { accessFromSecret } from '../../../../src/linking/credentials.ts';
 import { LinkWorld } from '../../../support/link-world.ts';
+import { serviceAccountToken } from '../../../support/tokens.ts';
 
 const DAY = 86_400_000;
 /** Of a token. */
@@ -342,6 +345,46 @@ describe('the status of a Link', () => {
     expect(world.condition('GatewayAlive')).to.match(/^False ProbesFailed/);
   });
 
+  // A replica that had lost its Lease while a write failed said for ever that the status is not written.
+  it('is no longer what this replica complains about when another one writes it', async () => {
+    await rest(2);
+    world.refusal = new Error('not now');
+    world.gateway('dead', 'refused');
+    await world.clock.advance(10_000);
+    expect(world.controller.statusFailure?.message).to.equal('not now');
+    world.loseLease();
+    await world.clock.advance(60_000);
+    expect(world.controller.peer, 'the Lease is lost').to.equal(undefined);
+    expect(world.controller.statusFailure).to.equal(undefined);
+  });
+
+  // A Link that was deleted while its status could not be written was said to be unwritten until it was gone.
+  it('is nothing that is missing of a Link that is deleted', async () => {
+    await rest(2);
+    world.refusal = new Error('not now');
+    world.gateway('dead', 'refused');
+    await world.clock.advance(10_000);
+    const deleted = world.controller.update(undefined, world.secrets, undefined);
+    await world.clock.advance(1000);
+    await deleted;
+    expect(world.controller.statusFailure).to.equal(undefined);
+  });
+
+  // Of a Link that cannot be used and names no gateway, each replica wrote the status, Lease or not: two of
+  // different versions, as in an upgrade, wrote over each other's words each second.
+  it('of a Link that cannot be used is written by one replica, too', async () => {
+    world = new LinkWorld();
+    world.loseLease();
+    const spec = { targetClusterName: 'west', clusterCredentialsSecret: 'west', selector: {} };
+    world.link({ spec } as Partial<LinkObject>);
+    await world.clock.advance(60_000);
+    expect([world.controller.leader, world.written]).to.deep.equal([false, []]);
+    await world.clock.advance(3_600_000);
+    expect(world.controller.leader).to.equal(true);
+    expect(world.condition('CredentialsValid')).to.match(/^False SecretNotFound/);
+    expect(world.written).to.have.length(1);
+  });
+
   describe('follows each fact that it shows', () => {
     for (const [name, rows] of Object.entries(facts))
       rows.forEach(({ exported = 12, given, change, withinMs = 2500, restores = false, says: said }, at) =>
@@ -356,5 +399,35 @@ describe('the status of a Link', () => {
           expect(world.written.length - writes, 'writes that say the same again').to.be.at.most(1);
         }),
       );
+  });
+});
+
+describe('the token of a Link', () => {
+  // Its renewal wrote over the version that it had seen first: a label on the Secret ended renewals for ever.
+  it('is renewed also when something else of its Secret has changed', async () => {
+    const world = new LinkWorld();
+    world.secret(LIFE, { [TOKEN_TTL]: '1h' });
+    world.link();
+    await world.clock.advance(15_000);
+    const before = world.source.all<V1Secret>('secrets').get('ns/west') ?? {};
+    world.source.put('secrets', { ...before, metadata: { ...before.metadata, labels: { team: 'blue' } } });
+    const issuedAt = world.clock.now() + (LIFE * 2) / 3;
+    world.grant = serviceAccountToken({ issuedAt, expiresAt: issuedAt + LIFE });
+    await world.clock.advance(LIFE * 0.7);
+    const after = world.source.all<V1Secret>('secrets').get('ns/west') ?? {};
+    expect(accessFromSecret(after).bearer).to.equal(world.grant);
+    expect(after.metadata?.labels).to.deep.equal({ team: 'blue' });
+    await world.stop();
+  });
+
+  // The end of a token is its issuer's word; one beyond all dates ended the status, and `linkspan mirrors`.
+  it('may name an end that is no date: it counts as without one', async () => {
+    const world = new LinkWorld();
+    world.secret(1e20);
+    world.link();
+    await world.clock.advance(15_000);
+    expect(world.condition('CredentialsValid')).to.match(/^True Accepted/);
+    expect(world.controller.expiry).to.equal(undefined);
+    await world.stop();
   });
 });

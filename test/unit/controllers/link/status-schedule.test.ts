@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { reportContainedTo } from '../../../../src/base/isolation.ts';
 import { StatusSchedule, type StatusTurn } from '../../../../src/controllers/link/status-schedule.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
@@ -88,6 +89,21 @@ describe('when a Link’s status is worked out', () => {
     schedule.mark();
     await clock.advance(10_000);
     expect(turns).to.deep.equal([100, 1100]);
+  });
+
+  // The schedule waited for ever for the end of a turn that had thrown.
+  it('is again with back-off also where it cannot even be worked out', async () => {
+    const clock = new VirtualClock();
+    const reported: unknown[] = [];
+    const back = reportContainedTo((error) => reported.push(error));
+    let turns = 0;
+    const work = (): Promise<StatusTurn> =>
+      ++turns < 3 ? Promise.reject(new Error('a mistake of ours')) : Promise.resolve({ failed: false });
+    const schedule = new StatusSchedule({ clock, random: () => 1, work });
+    schedule.mark();
+    await clock.advance(60_000);
+    back();
+    expect([turns, reported.length, clock.pending]).to.deep.equal([3, 2, 0]);
   });
 
   it('is not any more after the end, and again when it goes on', async () => {

@@ -167,6 +167,19 @@ describe('renewal of a token', () => {
     expect(world.renewal.counts.renewed).to.equal(2);
   });
 
+  // A target that grants tokens without an end had a new one asked for, and written, without pause.
+  it('pauses between tokens that have no life at all', async () => {
+    let granted = 0;
+    world.grant = () => {
+      if (++granted > 500) throw new Error('more than anybody asks for');
+      return serviceAccountToken({ issuedAt: world.clock.now(), account: 'mc:mirror' });
+    };
+    world.renewal.follow(secretWith(world.grant(HOUR)));
+    await world.clock.advance(HOUR);
+    expect(world.renewal.counts.renewed).to.be.within(1, 61);
+    expect(world.stored).to.have.length(world.renewal.counts.renewed);
+  });
+
   it('is not late where the target is ahead', () => {
     const wish = { issuedAt: START + 100 * HOUR, expiresAt: START + 124 * HOUR };
     expect(tokenRenewalDelayMs(wish, START)).to.equal(16 * HOUR);

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../../src/base/clock.ts';
+import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { services } from '../../../../src/api/kubernetes/resource.ts';
@@ -44,5 +45,23 @@ describe('connections to an API server', () => {
       await client.delete(services, ref, { uid: 'one' });
     }
     expect(connections).to.be.at.most(2);
+  });
+
+  // A client that was closed while it waited for credentials opened connections that nobody ended.
+  it('are not opened for a request whose client was closed before it had its credentials', async () => {
+    const { port } = server.address() as AddressInfo;
+    const credentials = Promise.withResolvers<string>();
+    const auth = { authorization: () => credentials.promise };
+    const access = { ...anonymousAccess(`http://127.0.0.1:${port}`), auth };
+    const late = new KubeClient(access, { clock: systemClock, random: Math.random });
+    const before = connections;
+    const asked = late.get(services, { namespace: 'demo', name: 'web' }).then(
+      () => 'answered',
+      (error: unknown) => codeOf(error),
+    );
+    await late.close();
+    credentials.resolve('Bearer late');
+    expect(await asked).to.equal('KUBE_UNREACHABLE');
+    expect(connections).to.equal(before);
   });
 });
