@@ -5,7 +5,7 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
-import type { AdmissionLimits } from '../base/connection-admission.ts';
+import type { ConnectionLimits } from '../base/connection-admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
 import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
@@ -42,7 +42,7 @@ export interface GatewayRun {
   readonly streams: boolean;
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
-  readonly admission: AdmissionLimits;
+  readonly connectionLimits: ConnectionLimits;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
@@ -194,7 +194,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     connectionAge: run.connectionAge,
     workers: run.workers,
     maxPending: run.maxPending,
-    admission: run.admission,
+    connectionLimits: run.connectionLimits,
     accessLog,
   });
   let listening = false;

@@ -1,4 +1,4 @@
-import type { Hold } from '../filters/admission.ts';
+import type { Hold } from '../filters/request-filter.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import type { Session } from './session.ts';
@@ -22,7 +22,7 @@ export interface AccessRecord {
   /** Body bytes from the client, and to it. */
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Where an admission filter has made it wait. */
+  /** Where a request filter has made it wait. */
   readonly hold: Hold | undefined;
 }
 

@@ -1,5 +1,5 @@
 import type { ProxyFailure } from '../http/failures.ts';
-import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { NO_BODY } from '../http/messages.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
@@ -21,7 +21,7 @@ export class Http1Exchange implements AccessRecord {
   status: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
-  /** Where an admission filter has made it wait. */
+  /** Where a request filter has made it wait. */
   hold: Hold | undefined;
   readonly requestBody: BodyReader;
   lease: ConnectionLease | undefined;

@@ -1,7 +1,7 @@
 import { ProxyFailure } from '../http/failures.ts';
 import { Field, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
-import { FAULT_FIELD } from '../filters/admission.ts';
+import { FAULT_FIELD } from '../filters/request-filter.ts';
 import type {
   Framing,
   IncomingResponse,

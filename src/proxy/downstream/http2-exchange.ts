@@ -3,7 +3,7 @@ import { appendChunk } from '../../base/gathered-bytes.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
-import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import { applicationProtocol } from '../upstream/transport.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
@@ -38,7 +38,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
    */
   #ahead = 0;
   #refusals = 0;
-  /** Where an admission filter has made the request wait. */
+  /** Where a request filter has made the request wait. */
   hold: Hold | undefined;
   status: number | undefined;
   grpcStatus: number | undefined;

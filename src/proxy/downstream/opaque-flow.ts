@@ -1,7 +1,7 @@
 import { contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { Hold } from '../filters/admission.ts';
+import type { Hold } from '../filters/request-filter.ts';
 import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Flow, Session } from './session.ts';
@@ -26,7 +26,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   /** What came before there was an endpoint. */
   #held: Buffer = EMPTY;
   #clientEnded = false;
-  /** Where an admission filter makes the connection wait. */
+  /** Where a request filter makes the connection wait. */
   hold: Hold | undefined;
 
   constructor(session: Session, watch?: SpliceWatch) {
