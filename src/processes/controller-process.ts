@@ -8,7 +8,7 @@ import { type MirrorControllerSettings, MirrorController } from '../controllers/
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
 import { explainName, reportLinks, tryGateways } from '../controllers/explain.ts';
 import type { Explanation } from '../api/answers/admin-answers.ts';
-import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-health.ts';
+import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-probes.ts';
 import { GatewayProbes } from '../controllers/gateway-health/gateway-probes.ts';
 import { ProbeMetrics } from '../controllers/gateway-health/probe-metrics.ts';
 import { Prober } from '../controllers/gateway-health/probe-request.ts';
