@@ -26,7 +26,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
 
 /** Settings of a controller process. */
 export interface ControllerProcess {

@@ -23,7 +23,8 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { endOfStart, untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
+import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace period after which a worker that has not ended is killed, milliseconds. */

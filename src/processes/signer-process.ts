@@ -7,7 +7,7 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
 
 /** Settings of a signer process. At least one of its two tasks is configured. */
 export interface SignerProcess {

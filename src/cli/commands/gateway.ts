@@ -33,7 +33,7 @@ import {
   withConnectionLimitFlags,
 } from '../flags/connection-limit-flags.ts';
 import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
-import { tuneForTraffic } from '../../processes/lifecycle.ts';
+import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import {
   type GatewayRun,
   type OpenTargets,

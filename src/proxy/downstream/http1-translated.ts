@@ -10,7 +10,7 @@ import type {
   UpstreamHandler,
 } from '../http/messages.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
-import { applicationProtocol } from '../upstream/transport.ts';
+import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { recordAccess } from './access-record.ts';

@@ -5,7 +5,7 @@ import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
-import { applicationProtocol } from '../upstream/transport.ts';
+import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';

@@ -11,7 +11,7 @@ import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
-import { transportTo } from './transport.ts';
+import { transportTo } from './endpoint-transport.ts';
 
 /** An HTTP/2 connection that a request is sent on. */
 interface ChosenConnection {

@@ -16,7 +16,7 @@ import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
-import { someOverHttp2 } from './transport.ts';
+import { someOverHttp2 } from './endpoint-transport.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */

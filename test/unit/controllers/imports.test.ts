@@ -7,7 +7,7 @@ import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-policy.ts';
 import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
-import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
+import { chooseEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
 import { decideMember } from '../../../src/controllers/federated/federated-verdict.ts';
 import {
   LinkImports,
@@ -196,7 +196,7 @@ describe('quotas of a Link', () => {
     const { look } = newLinkImports();
     const taken = new Set<number>();
     const allocate = (holder: string, wanted: readonly number[]): EgressPorts | undefined => {
-      const ports = allocateEgressPorts(holder, wanted, {}, (port) => taken.has(port), DEFAULT_EGRESS_RANGE);
+      const ports = chooseEgressPorts(holder, wanted, {}, (port) => taken.has(port), DEFAULT_EGRESS_RANGE);
       for (const port of Object.values(ports ?? {})) taken.add(port);
       return ports;
     };
