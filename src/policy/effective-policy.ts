@@ -1,6 +1,6 @@
 import { AnnotationReader } from '../api/annotation-reader.ts';
 import type { Annotations } from '../api/annotations.ts';
-import { PROFILE_GROUP } from '../api/linkerd/policy-kinds.ts';
+import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
 import { FAULTS } from '../api/names.ts';
 import { type AccrualRules, readAccrual } from './accrual/accrual.ts';
 import type { ReadFaults } from './faults/fault-annotations.ts';

@@ -1,7 +1,7 @@
 import { DEFAULT_GATEWAY_NAME } from '../../api/names.ts';
 import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
-import { POLICY_GROUP } from '../../api/linkerd/policy-kinds.ts';
+import { POLICY_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
 import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
