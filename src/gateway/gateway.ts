@@ -8,7 +8,7 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
-import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
+import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';

@@ -13,7 +13,7 @@ import { PassedBody } from '../upstream/retry/replay-body.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
-import { recordAccess } from './access-record.ts';
+import { recordAccess } from './access-log.ts';
 import type { Http1Exchange } from './http1-exchange.ts';
 import { failureResponse } from '../http1/failure-response.ts';
 import { HeadError, type RequestHead } from '../http1/head.ts';

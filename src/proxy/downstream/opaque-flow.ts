@@ -3,7 +3,7 @@ import { type Connection, type ConnectionHandler, NOBODY } from '../io/connectio
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
-import { type AccessRecord, recordAccess } from './access-record.ts';
+import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
@@ -12,7 +12,7 @@ const EMPTY = Buffer.alloc(0);
 const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
-export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
+export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   readonly #session: Session;
   readonly #watch: SpliceWatch | undefined;
   readonly startedAt: number;

@@ -5,7 +5,7 @@ import type { ProxyCounters } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import type { AccessLog } from '../metrics/access-log.ts';
+import type { AccessLog } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
 import type { Target } from '../upstream/target.ts';
 
