@@ -86,8 +86,15 @@ export class ServiceTable {
     const known = this.#entries.get(label);
     if (known !== undefined) return known;
     const { clock, random, targets, identity, peers, counters, maxPending = MAX_PENDING } = this.#options;
-    const account = () => counters.endpointOf(label);
-    const dial = endpointDial({ label, account, boundary: counters, clock, identity, peers });
+    const endpointCounters = () => counters.endpointOf(label);
+    const dial = endpointDial({
+      label,
+      counters: endpointCounters,
+      boundary: counters,
+      clock,
+      identity,
+      peers,
+    });
     const target = new Target({ label, dial, clock, random, maxPending, counters });
     const spec = lookUp(targets, label);
     const namespace = serviceOf(label)?.namespace ?? '';

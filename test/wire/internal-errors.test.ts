@@ -116,7 +116,7 @@ const AT_GATEWAY: readonly Row[] = [
   [Attempt, 'opened', ['tried1', 'tried2'], 'answer'],
   [OpaqueFlow, 'start', RAW, 'cut'],
   [OpaqueFlow, 'settle', RAW, 'cut'],
-  [UndecidedFlow, 'look', RAW, 'cut'],
+  [UndecidedFlow, 'inspect', RAW, 'cut'],
 ];
 /** What lies on the way through an egress, with streams between it and the gateway. */
 const THROUGH_EGRESS: readonly Row[] = [

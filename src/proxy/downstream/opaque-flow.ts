@@ -130,7 +130,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   }
 
   onData(connection: Connection, chunk: Buffer): void {
-    const bytes = this.#watch === undefined ? chunk : this.#watch.look(connection, chunk);
+    const bytes = this.#watch === undefined ? chunk : this.#watch.inspect(connection, chunk);
     if (bytes !== undefined) this.#keep(bytes);
   }
 

@@ -44,7 +44,7 @@ export interface Flow {
 }
 
 /** A client connection, and how it is served as whichever protocol it turns out to be. */
-export interface Parties {
+export interface AcceptedConnection {
   readonly client: Connection;
   readonly clock: Clock;
   /** Takes what is thrown before there is a session. */

@@ -192,7 +192,7 @@ export function countersExposition(
 
 function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
   const labelled = Object.entries(targets).map(
-    ([label, account]) => [{ direction: 'outbound', ...targetLabels(label) }, account] as const,
+    ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
   );
   out.write(
     families.request,

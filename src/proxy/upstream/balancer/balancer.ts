@@ -1,6 +1,6 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { type DialAddress, isUpgrading } from '../../io/endpoint-address.ts';
+import { type DialAddress, isUpgrading } from '../../io/dial-address.ts';
 import {
   type AccrualSettings,
   DEFAULT_ACCRUAL,

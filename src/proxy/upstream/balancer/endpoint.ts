@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import type { DialAddress, MeshPeer } from '../../io/endpoint-address.ts';
+import type { DialAddress, MeshPeer } from '../../io/dial-address.ts';
 
 /** Peak-EWMA parameters; defaults are Linkerd's. */
 export interface EwmaSettings {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { MeshPeer } from '../../../../src/proxy/io/endpoint-address.ts';
+import type { MeshPeer } from '../../../../src/proxy/io/dial-address.ts';
 import {
   applicationProtocol,
   someOverHttp2,
