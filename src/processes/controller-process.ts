@@ -68,7 +68,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
   });
   const identity = await options.openIdentity?.();
 
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');

@@ -75,7 +75,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   try {
     const admin = await startAdmin({
       address: options.admin,

@@ -49,7 +49,7 @@ export interface GatewayRun {
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
-  /** Its `goOn` is called before the first input from outside is read. */
+  /** Its `surviveUncaught` is called before the first input from outside is read. */
   readonly lastResort: LastResort;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
@@ -131,7 +131,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   }
   const { log, lastResort } = run;
   const identity = await run.openIdentity();
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const workers = new GatewayWorkers({
     count: run.workers,
     spawn: forkWorker,
@@ -166,7 +166,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
 async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
   const { log, graceMs } = run;
   const identity = await run.openIdentity();
-  run.lastResort.goOn();
+  run.lastResort.surviveUncaught();
   const source = await run.openTargets(identity).catch(async (error: unknown) => {
     await identity.close();
     throw error;

@@ -33,7 +33,7 @@ export async function runSigner(options: SignerProcess): Promise<void> {
   const lastResort = new LastResort({ log, clock: systemClock });
   const registry = createRegistry();
   publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const parts = await Promise.all([startSigner(options, registry), startRole(options)]);
   const running = parts.filter((part) => part !== undefined);
   const admin = await startAdmin({

@@ -51,7 +51,7 @@ publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(confi
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
-lastResort.goOn();
+lastResort.surviveUncaught();
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
   registry,
