@@ -48,7 +48,7 @@ export class RequestFilter {
     this.#options = options;
   }
 
-  /** What holds from the next request on. @returns whether there is anything */
+  /** Sets the limits and faults from the next request on. @returns whether there is anything */
   set(limiters: readonly RateLimiter[], faults: readonly FaultRule[]): boolean {
     this.#limiters = limiters;
     this.#faults = unexpired(faults, this.#options.clock.now());
@@ -66,7 +66,7 @@ export class RequestFilter {
     return undefined;
   }
 
-  /** The limit that a client has reached; else it counts against all of them. */
+  /** Returns the limit that a client has reached; if there is none, counts the request against all limits. */
   #limit(client: string, head: FilteredHead): Excess | undefined {
     const now = this.#options.clock.monotonic();
     for (const limiter of this.#limiters) {
@@ -135,7 +135,7 @@ function rateText({ perSecond, burst }: Rate): string {
   return `${Number((perSecond * count).toPrecision(4))} ${unit}, ${burst} at once`;
 }
 
-/** Somebody waits at a filter, or has waited there. */
+/** A request or connection that waits at a filter, or has waited there. */
 export class Hold {
   /** What was done to it: value of `FAULT_FIELD`, and of the access log's `fault`. */
   readonly mark = 'delay';
@@ -145,7 +145,7 @@ export class Hold {
 
   constructor(clock: Clock, ms: number, then: { readonly over: () => void; readonly pass: () => void }) {
     this.#over = then.over;
-    // A process that is told to end does not stay for those who wait.
+    // A process that is told to end does not stay for requests that wait.
     this.#timer = clock.after(
       ms,
       () => {
@@ -161,7 +161,7 @@ export class Hold {
     return this.#waits;
   }
 
-  /** Whoever is held has gone: nothing is done any more. */
+  /** The client has gone: nothing happens any more. */
   cancel(): void {
     if (!this.#waits) return;
     this.#waits = false;

@@ -13,11 +13,11 @@ import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
 import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-match.ts';
 
 /**
- * Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which
- * with a target that fails for good is for ever.
+ * Retries of a retryable route of a ServiceProfile. Linkerd retries as long as the budget allows it, which is
+ * for ever when the target always fails.
  */
 const MAX_ROUTE_RETRIES = 5;
-/** Paths beyond are of no route: nobody's regular expression is meant for them. */
+/** A longer path belongs to no route: no regular expression is meant for it. */
 const MAX_PATH = 2048;
 /**
  * What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions
@@ -29,7 +29,7 @@ const MAX_EFFORT = 400_000;
 export interface RetryConfig {
   readonly limit: number;
   readonly tryTimeoutMs: number | undefined;
-  /** Whether an answer is to be asked for again. */
+  /** Whether an answer makes the request be retried. */
   again(status: number, grpc: number | undefined): boolean;
   /** The gRPC status matters, so a gRPC response is looked at until it is known or data comes. */
   readonly looksAtGrpc: boolean;
@@ -42,7 +42,7 @@ export interface RouteConfig {
   readonly timeouts: TimeoutRules;
   /** From the request's head to the response's. */
   readonly headMs: number | undefined;
-  /** What is a failure in the metrics. */
+  /** Which answers the metrics count as failures. */
   readonly classes: readonly ResponseClass[];
 }
 
@@ -61,7 +61,7 @@ interface Route {
   readonly config: RouteConfig;
 }
 
-/** What is said of a target's requests, made ready to be followed. */
+/** The rules for a target's requests, compiled. */
 export class RequestPolicy {
   readonly label: string;
   readonly clock: Clock;
@@ -73,8 +73,8 @@ export class RequestPolicy {
   readonly #other: RouteConfig;
 
   /**
-   * @param former what held before: its budget goes on, where the rules for it are the same
-   * @throws RegexError for a path that is no regular expression; whoever made the rules has looked
+   * @param former the policy before this one: its budget is kept, where the rules for it are the same
+   * @throws RegexError for a path that is no regular expression; the reader of the rules has checked that
    */
   constructor(rules: RequestRules, parts: PolicyParts, former?: RequestPolicy) {
     const { label, clock, random, counters, room = PROCESS_ROOM } = parts;
@@ -97,7 +97,7 @@ export class RequestPolicy {
     this.#other = routes === undefined ? plainConfig(rules, other) : { ...NOTHING, counters: other };
   }
 
-  /** Whether this is what those rules make. */
+  /** Whether this policy was made from those rules. */
   follows(rules: RequestRules | undefined): boolean {
     return isDeepStrictEqual(this.#rules, rules);
   }
@@ -108,8 +108,8 @@ export class RequestPolicy {
       const asked = { method, path: withoutQuery(path), effort };
       for (const { matches, config } of this.#routes) {
         const found = matches(asked);
-        // Expressions that take longer are meant to; a test that was given up is no answer, least of all
-        // where its opposite was asked for.
+        // An expression that takes longer was written to do so. A test that was given up is no answer, least
+        // of all where a condition negates it.
         if (effort.left < 0) break;
         if (found) return config;
       }

@@ -18,14 +18,14 @@ export interface RetryingRequestOptions {
   readonly policy: RequestPolicy;
   readonly protocol: 'http1' | 'http2';
   readonly request: OutgoingRequest;
-  /** Whoever asks: it hears of one response. */
+  /** The handler of the request; it gets one response. */
   readonly handler: UpstreamHandler;
 }
 
 /**
- * One request with deadlines and, maybe, more than one attempt. Towards whoever asks it is the endpoint;
- * towards each attempt it is who asks. What could be needed again of the body is kept, and nothing of a
- * response is passed on before it is known to be the one: afterwards there is no other attempt.
+ * One request with deadlines and, maybe, more than one attempt. To its handler it acts as the endpoint, to
+ * each attempt as the client. It keeps the part of the body that another attempt may need. It passes no part
+ * of a response on before it has decided for that response: afterwards there is no other attempt.
  */
 export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #options: RetryingRequestOptions;
@@ -33,9 +33,9 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #deadlines: RequestTimeouts;
   readonly #startedAt: number;
   readonly #body: ReplayBody;
-  /** What came when there was neither room to keep it nor anybody to send it to. */
+  /** Parts of the body that came when there was neither room to keep them nor an attempt to send them to. */
   #waiting: Buffer[] = [];
-  /** Something of the body has been sent that is not kept. */
+  /** Whether a part of the body has been sent that was not kept. */
   #unkept = false;
   #ended: boolean;
   #trailers: readonly Field[] | undefined;
@@ -43,7 +43,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #avoid = new Set<EndpointState>();
   #count = 0;
   #refusals = 0;
-  /** The head of a gRPC response whose status may still say that it is not the one. */
+  /** The head of a gRPC response whose status may still lead to another attempt. */
   #held: IncomingResponse | undefined;
   #answer: { readonly status: number; readonly ms: number } | undefined;
   /** Of a gRPC response without messages, whose head says it. */
@@ -57,7 +57,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#startedAt = policy.clock.monotonic();
     this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     this.#ended = request.framing.kind === 'none';
-    // What an endpoint refuses unseen is sent again, whatever the rules.
+    // A request that an endpoint refuses unseen is sent again, whatever the rules say.
     this.#body = new ReplayBody(policy.room, this.#route.retry === undefined ? MAX_UNSEEN : undefined);
   }
 
@@ -79,7 +79,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#attempt();
   }
 
-  // --- whoever asks
+  // --- the handler's side
 
   write(chunk: Buffer): number {
     this.#deadlines.touch();
@@ -206,8 +206,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   }
 
   /**
-   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
-   * request.
+   * Runs work of a timer or promise, above which no failure boundary stands: an exception ends this request.
    */
   #safely(work: () => void): void {
     try {
@@ -254,7 +253,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     if (this.#ended) one.end(this.#trailers, this.#options.request.framing.kind === 'none');
   }
 
-  /** Whether that answer, or failure, is asked for again; takes its part of the budget. */
+  /** Whether the request is retried after that answer or failure; if so, takes one retry from the budget. */
   #wants(status: number, grpc: number | undefined): boolean {
     return this.#route.retry?.again(status, grpc) === true && this.#mayTry();
   }
@@ -273,7 +272,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return !this.#unkept && this.#body.whole;
   }
 
-  /** A gRPC response that has begun without its status may end with one that is asked for again. */
+  /** A gRPC response that has begun without its status may end with a status that is retried. */
   #looksAtTrailers(fields: readonly Field[]): boolean {
     const { retry } = this.#route;
     if (retry?.looksAtGrpc !== true || this.#count > retry.limit || !this.#ended || !this.#replayable)
