@@ -237,7 +237,7 @@ async function exportAndAsk(west: Cluster, east: Cluster): Promise<{ url: string
   say(
     'a plain client in east asks web-west.demo (kube-proxy would send it to this endpoint of the mirror; there is none here)',
   );
-  show(`curl -H 'host: web-west.demo' ${url}`);
+  show(`curl -H 'host: web-west.demo' ${url}hello`);
   for (let i = 0; i < 4; i++) show((await get(`${url}hello`, 'web-west.demo')).body);
   return { url, seconds };
 }

@@ -4,11 +4,11 @@
  * tests at the wire (`unit` means both) and integration tests at the same time, each in some processes
  * (`--shards`: how many; default by the machine), those of integration in a network namespace of their own. A
  * process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
- * process alone it is streamed. The last line is `N passed, N failed`. The exit code is 1 when a test failed,
- * none ran, or a mocha process crashed or did not end. `--record` keeps how long files took
- * (test/durations.json), by which they are dealt out. Tests whose programs cannot be had here (programs.ts,
- * OPTIONAL) are named at the start and at the end, and not counted; with `--require-all` that is a failure,
- * except of programs that only the machine can have.
+ * process alone it is streamed; `fast` shows a dot for each test. The last line is `N passed, N failed`. The
+ * exit code is 1 when a test failed, none ran, or a mocha process crashed or did not end. `--record` keeps
+ * how long files took (test/durations.json), by which they are dealt out. Tests whose programs cannot be had
+ * here (programs.ts, OPTIONAL) are named at the start and at the end, and not counted; with `--require-all`
+ * that is a failure, except of programs that only the machine can have.
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
 import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries/prepare.ts';
-import { NEEDS, OPTIONAL } from '../test/testbed/binaries/programs.ts';
+import { NEEDS, OPTIONAL, optionalNeedsOf } from '../test/testbed/binaries/programs.ts';
 import { systemPath } from '../test/testbed/binaries/system-path.ts';
 import { orExplain, TestbedError } from '../test/testbed/errors.ts';
 import { needsOfNetns, unshareCommand } from '../test/testbed/netns.ts';
@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   const { requireAll } = asked;
   // Before the first test, not between the suites: what is missing is said in the first second.
   const prepared = await explained(async () => {
-    await getPrograms([...files.keys()], requireAll, leftOut);
+    await getPrograms(files, requireAll, leftOut);
   });
   if (!prepared) {
     total.failed++;
@@ -111,6 +111,7 @@ async function runAll(
   const { together, alone } = schedule(files, { durations, shards });
   const run: Run = {
     options: asked.options,
+    terse: asked.fast,
     directory,
     env: {
       ...process.env,
@@ -154,12 +155,15 @@ async function explained(step: () => void | Promise<void>): Promise<boolean> {
   return well;
 }
 
-async function getPrograms(chosen: readonly Suite[], requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
-  const integration = chosen.includes('integration');
+async function getPrograms(
+  files: ReadonlyMap<Suite, readonly string[]>,
+  requireAll: boolean,
+  leftOut: LeftOut[],
+): Promise<void> {
+  const integration = files.has('integration');
   if (integration) unshareCommand();
   // First what may be missing: that it is, is said at the start, not after minutes of building the rest.
-  const kinds = new Set(chosen.map((suite) => (suite === 'integration' ? suite : 'unit')));
-  leftOut.push(...(await prepareOptional(OPTIONAL.filter(({ suite }) => kinds.has(suite)))));
+  leftOut.push(...(await prepareOptional(optionalNeedsOf([...files.values()].flat()))));
   sayLeftOut(leftOut);
   // What only the machine can have is not the checkout's to bring.
   const owed = leftOut.filter(({ need }) => need.machine === undefined);

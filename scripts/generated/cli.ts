@@ -1,6 +1,6 @@
 /** docs/reference/cli.md, from the verbs' own help. */
 import type { Command } from 'commander';
-import { HIDDEN, verbs } from '../../src/cli/verbs.ts';
+import { HELP_FORMAT, HIDDEN, verbs } from '../../src/cli/verbs.ts';
 
 const HEAD = `# The CLI
 
@@ -28,7 +28,7 @@ export async function cliPage(): Promise<string> {
 export function helpOf(command: Command): string {
   let text = '';
   command
-    .configureHelp({ helpWidth: 120 })
+    .configureHelp({ ...HELP_FORMAT, helpWidth: 120 })
     .configureOutput({ writeOut: (part) => (text += part), getOutHasColors: () => false })
     .outputHelp();
   return `\`\`\`\n${text.trimEnd()}\n\`\`\`\n`;

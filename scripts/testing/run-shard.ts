@@ -29,6 +29,8 @@ const DRAIN_MS = 2000;
 export interface Run {
   /** Mocha's, such as `--grep X`. */
   readonly options: readonly string[];
+  /** A dot for each test instead of its name. */
+  readonly terse: boolean;
   /** A folder for this run's own files. */
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
@@ -46,7 +48,7 @@ export interface ShardResult extends TestSummary {
 }
 
 /** The command of a shard. */
-function commandOf({ suite, files }: Shard, { options, shared }: Run, summary: string): string[] {
+function commandOf({ suite, files }: Shard, { options, shared, terse }: Run, summary: string): string[] {
   const config = JSON.parse(readFileSync(path.join(root, '.mocharc.json'), 'utf8')) as { timeout: number };
   const netns = suite === 'integration' ? [process.execPath, path.join(root, 'test/testbed/run.ts')] : [];
   const timeout = suite === 'integration' ? INTEGRATION_TIMEOUT_MS : config.timeout;
@@ -63,6 +65,7 @@ function commandOf({ suite, files }: Shard, { options, shared }: Run, summary: s
     path.join(root, 'test/support/counting-reporter.ts'),
     '--reporter-option',
     `summary=${summary}`,
+    ...(terse ? ['--reporter-option', 'terse=true'] : []),
     ...(shared ? ['--reporter-option', 'pieces=true', ...(process.stdout.isTTY ? ['--color'] : [])] : []),
     ...options,
     ...files,

@@ -1,7 +1,7 @@
 import { clientKeyOf } from './ip-ranges.ts';
 
 /** How many connections one process may have at the same time. */
-export interface AdmissionLimits {
+export interface ConnectionLimits {
   /** Connections whose handshake has not ended. */
   readonly handshakes: number;
   /** Connections altogether. */
@@ -22,7 +22,7 @@ interface Handshake {
  * round trip or two only and has finished before its turn comes.
  */
 export class ConnectionAdmission {
-  readonly #limits: AdmissionLimits;
+  readonly #limits: ConnectionLimits;
   /** By client key (`clientKeyOf`); each set in order of arrival. */
   readonly #waiting = new Map<string, Set<Handshake>>();
   /** The client keys by number of connections; kept only near the limit, because it costs every handshake. */
@@ -30,7 +30,7 @@ export class ConnectionAdmission {
   #handshakes = 0;
   #admitted = 0;
 
-  constructor(limits: AdmissionLimits) {
+  constructor(limits: ConnectionLimits) {
     this.#limits = limits;
   }
 

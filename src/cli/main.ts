@@ -3,7 +3,7 @@ import path from 'node:path';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { readVersion } from '../base/version.ts';
 import { usageError } from './output/usage-error.ts';
-import { HIDDEN, verbsFor } from './verbs.ts';
+import { HELP_FORMAT, HIDDEN, verbsFor } from './verbs.ts';
 
 /** Exit codes: 1 for a failure, 2 for a usage error. */
 const FAILED = 1;
@@ -17,6 +17,7 @@ async function main(): Promise<void> {
     .description('Multicluster gateway and service mirror for Kubernetes')
     .version(readVersion(), '-V, --version', 'print the version of this program')
     .showSuggestionAfterError()
+    .configureHelp(HELP_FORMAT)
     // Printed by `report`, as every other error is.
     .configureOutput({ outputError: () => undefined })
     .exitOverride();

@@ -46,6 +46,13 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromE
   ]),
 );
 
+/**
+ * How help texts are set. Commander wraps no text of a verb whose longest flag leaves less than this to it,
+ * in columns; its own value, 40, let the texts of some verbs run over 80 columns while those of others
+ * wrapped.
+ */
+export const HELP_FORMAT = { minWidthToWrap: 20 } as const;
+
 /** Verbs that `--help` does not list, because only programs call them. */
 export const HIDDEN: ReadonlySet<string> = new Set(['complete', 'label-namespace']);
 

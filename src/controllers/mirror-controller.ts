@@ -40,7 +40,7 @@ import { makers } from './gc/garbage-collector.ts';
 import { EgressAllocator } from './egress-ports/egress-allocator.ts';
 import { seedClaims } from './egress-ports/egress-seed.ts';
 import type { MirrorAddress } from './objects/mirrored-endpoints.ts';
-import type { GatewayHealthFactory } from './gateway-health/gateway-health.ts';
+import type { GatewayHealthFactory } from './gateway-health/gateway-probes.ts';
 import { LinkController } from './link/link-controller.ts';
 import {
   BY_SERVICE,

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { CONTROL_PLANE_LABEL } from '../api/names.ts';
-import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
+import { POLICY_GROUP } from '../api/linkerd/linkerd-kinds.ts';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';

@@ -1,5 +1,5 @@
 import { sleep } from '../base/clock.ts';
-import { PROFILE_GROUP } from '../api/linkerd/policy-kinds.ts';
+import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { servedKinds } from '../kube/client/served-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';

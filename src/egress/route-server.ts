@@ -7,7 +7,7 @@ import type { HostNames } from '../dns/host-names.ts';
 import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
-import { NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
+import { NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';

@@ -1,6 +1,6 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { AccessEntry, AccessLog } from '../proxy/metrics/access-log.ts';
+import type { AccessEntry, AccessLog } from '../proxy/downstream/access-log.ts';
 import type { FailureKind } from '../proxy/http/failures.ts';
 import { isFailedAnswer } from '../proxy/http/classify.ts';
 

@@ -4,7 +4,7 @@ import type { OpenPeers } from '../identity/trust/open-peers.ts';
 import { peerRefusalOf } from '../identity/trust/trust.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
 import { type Dial, type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
-import type { MeshPeer } from '../proxy/io/endpoint-address.ts';
+import type { MeshPeer } from '../proxy/io/dial-address.ts';
 import { encodeTransportHeader } from '../proxy/io/transport-header.ts';
 
 export interface EndpointDialOptions extends DialOptions {

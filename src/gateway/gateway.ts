@@ -8,7 +8,7 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
-import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
+import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';
@@ -17,11 +17,11 @@ import type { Session } from '../proxy/downstream/session.ts';
 import { type ClaimedProtocol, clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
-import { ConnectionAdmission, type AdmissionLimits } from '../base/connection-admission.ts';
-import { ownLimits } from './admission/admission-limits.ts';
+import { ConnectionAdmission, type ConnectionLimits } from '../base/connection-admission.ts';
+import { ownLimits } from './connection-limits.ts';
 import { forwardedElement } from './authorization/forwarded.ts';
 import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
-import { AdmissionFilters } from './admission/admission-filters.ts';
+import { RequestFilters } from './request-filters.ts';
 import { type AccessFacts, ClientAccess } from './client-access.ts';
 import { lookUp, ServiceReference, type ServiceEntry, ServiceTable } from './service-table.ts';
 import { type AuthenticatedConnection, HeaderAcceptor } from './acceptors/header-acceptor.ts';
@@ -47,7 +47,7 @@ export interface GatewayOptions extends InternalErrorLogOptions {
   /** Most requests without a response and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
   /** Limits of concurrent connections; default: by this process' memory. */
-  readonly admission?: AdmissionLimits;
+  readonly connectionLimits?: ConnectionLimits;
   /** Time for a client's handshake, and again for its transport header; default 10 s. */
   readonly detectTimeoutMs?: number;
   /** Access log of all sessions; default none. */
@@ -106,7 +106,7 @@ export class Gateway {
     this.#policies = options.policies ?? NO_POLICIES;
     const { counters } = this;
     const shared = { ...this.#options, counters, policies: this.#policies };
-    const filters = new AdmissionFilters({ counters, clock, random, workers });
+    const filters = new RequestFilters({ counters, clock, random, workers });
     this.#services = new ServiceTable({ ...shared, peers: this.#peers, filters });
     this.#access = { ...shared, services: this.#services };
     const subscriptions = [
@@ -178,7 +178,9 @@ export class Gateway {
       peers: this.#peers,
       detectTimeoutMs: timeoutMs,
       reusePort,
-      admission: new ConnectionAdmission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
+      admission: new ConnectionAdmission(
+        this.#options.connectionLimits ?? ownLimits(this.#options.workers ?? 1),
+      ),
     };
     const onAuthenticated = (connection: AuthenticatedConnection) => this.#accept(connection);
     const open = (address: SocketAddress, acceptor: Acceptor) =>

@@ -10,7 +10,7 @@ import { contained } from '../proxy/http/failure-boundary.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { Target } from '../proxy/upstream/target.ts';
-import type { AdmissionFilters } from './admission/admission-filters.ts';
+import type { RequestFilters } from './request-filters.ts';
 import type { PolicySource } from './authorization/policy-source.ts';
 import { endpointDial } from './endpoint-dial.ts';
 
@@ -23,7 +23,7 @@ export interface ServiceEntry {
   /** The current target; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
-  /** Version of the policies that its admission filter was made from. */
+  /** Version of the policies that its request filter was made from. */
   filterVersion: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
@@ -38,7 +38,7 @@ export interface ServiceTableOptions {
   readonly maxPending?: number;
   readonly counters: ProxyCounters;
   readonly peers: OpenPeers;
-  readonly filters: AdmissionFilters;
+  readonly filters: RequestFilters;
   readonly policies: PolicySource;
 }
 
@@ -86,8 +86,15 @@ export class ServiceTable {
     const known = this.#entries.get(label);
     if (known !== undefined) return known;
     const { clock, random, targets, identity, peers, counters, maxPending = MAX_PENDING } = this.#options;
-    const account = () => counters.endpointOf(label);
-    const dial = endpointDial({ label, account, boundary: counters, clock, identity, peers });
+    const endpointCounters = () => counters.endpointOf(label);
+    const dial = endpointDial({
+      label,
+      counters: endpointCounters,
+      boundary: counters,
+      clock,
+      identity,
+      peers,
+    });
     const target = new Target({ label, dial, clock, random, maxPending, counters });
     const spec = lookUp(targets, label);
     const namespace = serviceOf(label)?.namespace ?? '';
@@ -111,7 +118,7 @@ export class ServiceTable {
     this.#forgetUnused(entry);
   }
 
-  /** Sets the admission filter of a service, by its target and the policies. */
+  /** Sets the request filter of a service, by its target and the policies. */
   filter(entry: ServiceEntry): void {
     const { policies, filters } = this.#options;
     const { namespace, spec, target } = entry;

@@ -2,7 +2,7 @@ import { readableNamespacesAnnotation } from '../api/link/readable-namespaces.ts
 import { accountTokenSecret } from '../api/credentials/account-token.ts';
 import { remoteAccessLabels } from '../api/installed-labels.ts';
 import type { V1PolicyRule } from '@kubernetes/client-node';
-import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
+import { POLICY_GROUP } from '../api/linkerd/linkerd-kinds.ts';
 import { EXTENSION_LABELS } from '../api/names.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';

@@ -1,6 +1,6 @@
 import { AnnotationReader } from '../api/annotation-reader.ts';
 import type { Annotations } from '../api/annotations.ts';
-import { PROFILE_GROUP } from '../api/linkerd/policy-kinds.ts';
+import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
 import { FAULTS } from '../api/names.ts';
 import { type AccrualRules, readAccrual } from './accrual/accrual.ts';
 import type { ReadFaults } from './faults/fault-annotations.ts';
@@ -11,15 +11,15 @@ import { type ReadRequests, readRequestAnnotations } from './requests/request-an
 import type { RequestRules } from './requests/request-rules.ts';
 
 /**
- * What holds for the traffic to one Service, wherever each of it was said: a field for each subject of
+ * The policy for the traffic to one Service, wherever each part of it was said: a field for each subject of
  * src/policy. A new subject is a folder, a field here, and a line in `PARTS`. An absent field says nothing.
  */
 export interface EffectivePolicy {
   /** Which failures eject an endpoint; absent = the program's own rules. */
   readonly accrual?: AccrualRules;
-  /** How much may come, all of which must have room; absent = as much as likes. */
+  /** The rate limits, each of which a request must meet; absent = none. */
   readonly limits?: readonly RateLimits[];
-  /** What a drill does; absent = nothing. */
+  /** The faults that a drill injects; absent = none. */
   readonly faults?: readonly FaultRule[];
   /** Retries and timeouts, route by route where there are routes; absent = none. */
   readonly requests?: RequestRules;
@@ -28,9 +28,9 @@ export interface EffectivePolicy {
 /** A subject of traffic policy. */
 export type PolicyPart = keyof EffectivePolicy;
 
-/** All that may say something of a Service's traffic. */
+/** Every source that may say something of a Service's traffic. */
 export interface PolicySources {
-  /** `namespace/name` of the Service: what shares its limits. */
+  /** `namespace/name` of the Service; all its ports share its limits. */
   readonly key: string;
   readonly annotations: Annotations | undefined;
   /** What its annotation says of faults, judged when it was first seen (`FaultAnnotations`). */
@@ -44,11 +44,11 @@ export interface ResolvedPolicy {
   readonly policy: EffectivePolicy;
   /** Where each part that is there was said: names of annotations, or `group/kind[/name]` of objects. */
   readonly origins: Readonly<Partial<Record<PolicyPart, readonly string[]>>>;
-  /** What was said and does not hold, with why, and what is done instead. */
+  /** Settings that do not hold, each with the reason and with what is done instead. */
   readonly refused: readonly { readonly part: PolicyPart; readonly problem: string }[];
 }
 
-/** What one subject comes to. */
+/** The result for one subject. */
 interface ResolvedPart<T> {
   readonly value: T | undefined;
   readonly from: readonly string[];
@@ -89,9 +89,9 @@ function annotated<T>(
 }
 
 /**
- * What holds for a Service's traffic, of all that is said. Pure: the same sources give the same policy.
- * @param parts the subjects that mean something where this is asked, in whose order problems are told: an
- * egress, which balances over gateways only, follows `requests` alone
+ * Works out the policy for a Service's traffic from all sources. Pure: the same sources give the same policy.
+ * @param parts the subjects that the caller follows; problems are reported in their order. An egress balances
+ * over gateways only, so it follows `requests` alone
  */
 export function effectivePolicy(
   sources: PolicySources,

@@ -8,7 +8,7 @@ import { type MirrorControllerSettings, MirrorController } from '../controllers/
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
 import { explainName, reportLinks, tryGateways } from '../controllers/explain.ts';
 import type { Explanation } from '../api/answers/admin-answers.ts';
-import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-health.ts';
+import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-probes.ts';
 import { GatewayProbes } from '../controllers/gateway-health/gateway-probes.ts';
 import { ProbeMetrics } from '../controllers/gateway-health/probe-metrics.ts';
 import { Prober } from '../controllers/gateway-health/probe-request.ts';
@@ -26,7 +26,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
 
 /** Settings of a controller process. */
 export interface ControllerProcess {
@@ -68,7 +68,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
   });
   const identity = await options.openIdentity?.();
 
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');

@@ -19,7 +19,8 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { endOfStart, tuneForTraffic, untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
+import { endOfStart, tuneForTraffic } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
 export interface EgressProcess
@@ -74,7 +75,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   try {
     const admin = await startAdmin({
       address: options.admin,

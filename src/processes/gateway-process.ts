@@ -5,7 +5,7 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
-import type { AdmissionLimits } from '../base/connection-admission.ts';
+import type { ConnectionLimits } from '../base/connection-admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
 import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
@@ -23,7 +23,8 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { endOfStart, untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
+import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace period after which a worker that has not ended is killed, milliseconds. */
@@ -42,13 +43,13 @@ export interface GatewayRun {
   readonly streams: boolean;
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
-  readonly admission: AdmissionLimits;
+  readonly connectionLimits: ConnectionLimits;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
-  /** Its `goOn` is called before the first input from outside is read. */
+  /** Its `surviveUncaught` is called before the first input from outside is read. */
   readonly lastResort: LastResort;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
@@ -130,7 +131,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   }
   const { log, lastResort } = run;
   const identity = await run.openIdentity();
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const workers = new GatewayWorkers({
     count: run.workers,
     spawn: forkWorker,
@@ -165,7 +166,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
 async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
   const { log, graceMs } = run;
   const identity = await run.openIdentity();
-  run.lastResort.goOn();
+  run.lastResort.surviveUncaught();
   const source = await run.openTargets(identity).catch(async (error: unknown) => {
     await identity.close();
     throw error;
@@ -194,7 +195,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     connectionAge: run.connectionAge,
     workers: run.workers,
     maxPending: run.maxPending,
-    admission: run.admission,
+    connectionLimits: run.connectionLimits,
     accessLog,
   });
   let listening = false;

@@ -7,7 +7,7 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './lifecycle.ts';
+import { untilStopped } from './signals.ts';
 
 /** Settings of a signer process. At least one of its two tasks is configured. */
 export interface SignerProcess {
@@ -33,7 +33,7 @@ export async function runSigner(options: SignerProcess): Promise<void> {
   const lastResort = new LastResort({ log, clock: systemClock });
   const registry = createRegistry();
   publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
+  lastResort.surviveUncaught();
   const parts = await Promise.all([startSigner(options, registry), startRole(options)]);
   const running = parts.filter((part) => part !== undefined);
   const admin = await startAdmin({

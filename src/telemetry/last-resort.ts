@@ -33,14 +33,15 @@ export interface HostProcess {
  * The last resort of a serving process: exceptions that its parts did not catch are counted and logged with
  * their stack. Peers are told nothing.
  *
- * After `goOn` such an exception does not end the process, so that no peer can crash it, again and again,
- * with all its flows (ADR 0033). Before that, while it reads only its own flags and files, it ends with exit
- * code 1, so that Kubernetes starts it again instead of leaving a half-started process.
+ * After `surviveUncaught` such an exception does not end the process, so that no peer can crash it, again and
+ * again, with all its flows (ADR 0033). Before that, while the process gets what it starts with (flags,
+ * files, its own certificate), it ends with exit code 1, so that Kubernetes starts it again instead of
+ * leaving a half-started process.
  */
 export class LastResort {
   readonly #log: InternalErrorLog;
   readonly #counts = { exceptions: 0, rejections: 0, contained: 0 };
-  #goesOn = false;
+  #survives = false;
 
   /** @param host default: this process */
   constructor(options: InternalErrorLogOptions, host: HostProcess = process) {
@@ -64,14 +65,15 @@ export class LastResort {
   }
 
   /**
-   * To be called before the first input from outside is read: from then on the process survives exceptions.
+   * From now on the process survives uncaught exceptions. To be called before it opens a port or watches
+   * anything: before the first input of others is read.
    */
-  goOn(): void {
-    this.#goesOn = true;
+  surviveUncaught(): void {
+    this.#survives = true;
   }
 
   #caught(error: unknown, kind: 'exception' | 'rejection', host: HostProcess): void {
-    if (this.#goesOn) {
+    if (this.#survives) {
       this.#log.say(error, 'nobody caught an error, the process goes on', { kind });
       return;
     }

@@ -14,28 +14,29 @@ export interface TestSummary {
 }
 
 /**
- * Mocha's usual output, and the counts in a file (option `summary`): `scripts/test.ts` adds them up instead
- * of reading them from the output. With the option `pieces`, every suite's output ends with a mark.
+ * Mocha's usual output, or a dot for each test (option `terse`), and the counts in a file (option `summary`):
+ * `scripts/test.ts` adds them up instead of reading them from the output. With the option `pieces`, every
+ * suite's output ends with a mark. Mocha calls it with `new`.
  */
-class CountingReporter extends Mocha.reporters.Spec {
-  constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
-    super(runner, options);
-    const { summary, pieces } = options.reporterOptions as {
-      readonly summary: string;
-      readonly pieces?: string;
-    };
-    const files = timed(runner);
-    if (pieces !== undefined)
-      runner.on('suite end', (suite) => {
-        if (suite.parent?.root === true) process.stdout.write(END_OF_PIECE);
-      });
-    runner.once('end', () => {
-      const { passes: passed, failures: failed } = this.stats;
-      const counted: TestSummary = { passed, failed, files: Object.fromEntries(files) };
-      writeFileSync(summary, JSON.stringify(counted));
-      setTimeout(sayWhatIsOpen, 10_000).unref();
+function countingReporter(runner: Mocha.Runner, options: Mocha.MochaOptions): void {
+  const { summary, pieces, terse } = options.reporterOptions as {
+    readonly summary: string;
+    readonly pieces?: string;
+    readonly terse?: string;
+  };
+  const { Dot, Spec } = Mocha.reporters;
+  const { stats } = terse === undefined ? new Spec(runner, options) : new Dot(runner, options);
+  const files = timed(runner);
+  if (pieces !== undefined)
+    runner.on('suite end', (suite) => {
+      if (suite.parent?.root === true) process.stdout.write(END_OF_PIECE);
     });
-  }
+  runner.once('end', () => {
+    const { passes: passed, failures: failed } = stats;
+    const counted: TestSummary = { passed, failed, files: Object.fromEntries(files) };
+    writeFileSync(summary, JSON.stringify(counted));
+    setTimeout(sayWhatIsOpen, 10_000).unref();
+  });
 }
 
 /** Fills what it returns while the tests run: suites at the top of a file run one after another. */
@@ -68,4 +69,4 @@ function sayWhatIsOpen(): void {
 }
 
 // Mocha loads reporters with require(), which hands out this export as the module.
-export { CountingReporter as 'module.exports' };
+export { countingReporter as 'module.exports' };

@@ -10,7 +10,7 @@ import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import type { Route } from '../../src/egress/routes/routes.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
-import { untilStopped } from '../../src/processes/lifecycle.ts';
+import { untilStopped } from '../../src/processes/signals.ts';
 import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
@@ -51,7 +51,7 @@ publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(confi
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
-lastResort.goOn();
+lastResort.surviveUncaught();
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
   registry,

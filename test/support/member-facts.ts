@@ -1,5 +1,5 @@
 import type { MemberFacts } from '../../src/controllers/federated/member-facts.ts';
-import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
+import { TAKES_ALL } from '../../src/controllers/imports/link-imports.ts';
 import { aliveGateway, exportedService, nothing } from './mirror-facts.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { DesiredPart } from '../../src/controllers/mirror/desired-mirror.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts } from '../../src/controllers/reconcile/mirror-facts.ts';
-import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
+import { TAKES_ALL } from '../../src/controllers/imports/link-imports.ts';
 import { decide } from '../../src/controllers/mirror/mirror-verdict.ts';
 
 /** An exported Service `demo/web` as a target cluster would hold it. */

@@ -20,7 +20,7 @@ import { EgressAllocator } from '../../src/controllers/egress-ports/egress-alloc
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
 import { federatedMembers } from '../../src/controllers/federated/federated-reconciler.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
-import { Importer } from '../../src/controllers/reconcile/importer.ts';
+import { LinkImports } from '../../src/controllers/imports/link-imports.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
 import type { Inspection } from '../../src/controllers/import-reconciler/import-reconciler.ts';
 import { serviceMirrors } from '../../src/controllers/mirror/service-mirrors.ts';
@@ -146,7 +146,7 @@ export class MirrorWorld {
       concurrency: 4,
       signal: this.#stop.signal,
       guard,
-      importer: new Importer({
+      linkImports: new LinkImports({
         policy: verdict.link.imports,
         controlNamespaces: new Set(),
         createNamespaces: false,

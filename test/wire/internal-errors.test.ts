@@ -12,7 +12,7 @@ import { NO_POLICIES } from '../../src/gateway/authorization/policy-source.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
 import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
 import { Balancer } from '../../src/proxy/upstream/balancer/balancer.ts';
-import { AdmissionFilter } from '../../src/proxy/filters/admission.ts';
+import { RequestFilter } from '../../src/proxy/filters/request-filter.ts';
 import { BodyReader } from '../../src/proxy/http1/body.ts';
 import { Http1Forwarder } from '../../src/proxy/downstream/http1-forwarder.ts';
 import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
@@ -74,8 +74,8 @@ const AT_GATEWAY: readonly Row[] = [
   [ProxyCounters, 'response', HTTP1, 'answer'],
   [ProxyCounters, 'header', ENTRY, 'cut'],
   [HeaderAcceptor, 'admit', ENTRY, 'cut'],
-  [AdmissionFilter, 'pass', HTTP, 'answer'],
-  [AdmissionFilter, 'pass', RAW, 'cut'],
+  [RequestFilter, 'pass', HTTP, 'answer'],
+  [RequestFilter, 'pass', RAW, 'cut'],
   [Balancer, 'pick', HTTP, 'answer'],
   [Balancer, 'pick', RAW, 'cut'],
   [Target, 'leaseNow', ['http1'], 'answer'],
@@ -116,7 +116,7 @@ const AT_GATEWAY: readonly Row[] = [
   [Attempt, 'opened', ['tried1', 'tried2'], 'answer'],
   [OpaqueFlow, 'start', RAW, 'cut'],
   [OpaqueFlow, 'settle', RAW, 'cut'],
-  [UndecidedFlow, 'look', RAW, 'cut'],
+  [UndecidedFlow, 'inspect', RAW, 'cut'],
 ];
 /** What lies on the way through an egress, with streams between it and the gateway. */
 const THROUGH_EGRESS: readonly Row[] = [

@@ -33,14 +33,14 @@ export function allowCommand(): Command {
       'print an account by which one more source cluster may read the exports of this (target) cluster',
     )
     .option('--service-account-name <name>', 'name of the account: one for each source cluster (required)')
-    .option('--namespace <ns>', 'namespace of the account', DEFAULT_NAMESPACE)
+    .option('--namespace <ns>', 'namespace of the installation: of the account', DEFAULT_NAMESPACE)
     .option(
       '--linkerd',
-      'also what Linkerd in the source reads: pods for flat mirrors, its configuration for `linkerd mc check`',
+      'allow what Linkerd in the source reads too: pods for flat mirrors, its configuration for `linkerd mc check`',
     )
     .option(
       '--namespaces <list>',
-      'it may read these and its own only, with a Role in each; the Link says so. Not for Linkerd, which reads all',
+      'namespaces that the account may read beside its own, with a Role in each, instead of all; the Link says so. Not for Linkerd, which reads all',
     )
     .option(
       '--token-ttl <time>',
@@ -52,7 +52,7 @@ export function allowCommand(): Command {
     )
     .option('--apply', 'apply it instead of printing it')
     .option('-o, --output <format>', 'yaml or json', 'yaml');
-  return withClusterFlags(command, 'target').action(async (flags: unknown) => {
+  return withClusterFlags(command, 'target cluster').action(async (flags: unknown) => {
     const settings = parseFlags(schema, flags, 'allow');
     if (settings.linkerd && settings.namespaces !== undefined)
       throw new LinkspanError('USAGE', '--linkerd and --namespaces exclude each other: Linkerd reads all');

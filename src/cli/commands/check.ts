@@ -37,17 +37,17 @@ export function checkCommand(): Command {
   const command = withValueFlags(new Command('check'))
     .description('check the multicluster installation of a cluster and its Links, or whether one can be made')
     .option('--pre', 'before an installation: whether it can be made (with these values)')
-    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
+    .option('-n, --namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('--wait <time>', 'how long what may still come right is asked again', '5m')
-    .option('--timeout <time>', 'for one check', '10s')
+    .option('--wait <time>', 'how long checks that may still come right are repeated', '5m')
+    .option('--timeout <time>', 'time limit of one check', '10s')
     .option('-o, --output <format>', 'table, json (as Linkerd prints it) or short (what is wrong)', 'table')
     .addHelpText(
       'after',
       '\nExit codes: 0 all passed, or with warnings only; 1 a check failed; 2 wrong usage.',
     );
-  return withClusterFlags(command, 'own').action(async (options: unknown) => {
+  return withClusterFlags(command, 'cluster to check').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'check');
     // --timeout is the time for one check; there is none for all together.
     const { client } = openCluster(flags);

@@ -61,12 +61,16 @@ export function explainCommand(): Command {
     .description('say why a Service or a Link is as it is, or what a reason or an error code means')
     .argument('<kind>', 'svc, link, reason or error')
     .argument('<name>', 'of the Service over there, of its mirror or the federated Service; or the word')
-    .option('-n, --namespace <ns>', 'namespace of the Service', 'default')
+    .option('-n, --namespace <ns>', 'namespace of the Service (svc)', 'default')
     .option('--link <name>', 'only this Link (svc)')
-    .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
+    .option(
+      '--controller-namespace <ns>',
+      'namespace of the installation: of the controller and the Links',
+      DEFAULT_NAMESPACE,
+    )
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, json or yaml', 'table');
-  return withClusterFlags(withTimeoutFlag(command), 'source').action(
+  return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(
     async (kind: string, name: string, options: unknown) => {
       const flags = parseFlags(schema, options, 'explain');
       process.stdout.write(await explainer(kind)(name, flags));

@@ -20,7 +20,7 @@ const schema = z.strictObject({ ...clusterFlags, namespace: z.string(), mode: mo
 const unexportSchema = z.strictObject({ ...clusterFlags, namespace: z.string(), mode: modeFlag.optional() });
 
 function exportFlags(command: Command): Command {
-  return withClusterFlags(command, 'target').option(
+  return withClusterFlags(command, 'target cluster').option(
     '-n, --namespace <ns>',
     'namespace of the Services',
     'default',

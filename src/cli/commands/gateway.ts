@@ -27,9 +27,13 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
+import {
+  connectionLimitFlags,
+  connectionLimitsOf,
+  withConnectionLimitFlags,
+} from '../flags/connection-limit-flags.ts';
 import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
-import { tuneForTraffic } from '../../processes/lifecycle.ts';
+import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import {
   type GatewayRun,
   type OpenTargets,
@@ -75,7 +79,7 @@ const schema = z
     listeners: z.array(z.string()).default([]),
     admin: z.string(),
     probe: z.string(),
-    ...admissionFlags,
+    ...connectionLimitFlags,
     ...identityFlags,
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
@@ -117,7 +121,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  const command = withNamespacesFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))));
+  const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
   return withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -214,7 +218,7 @@ async function run(settings: Settings): Promise<void> {
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,
-    admission: admissionOf(settings),
+    connectionLimits: connectionLimitsOf(settings),
     log,
     lastResort: new LastResort({ log, clock: systemClock }),
     openIdentity: () => openIdentity(settings, log),

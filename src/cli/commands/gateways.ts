@@ -28,10 +28,14 @@ export function gatewaysCommand(): Command {
     .description('list the gateways of linked clusters, and whether they answer their probes')
     .option('--cluster-name <name>', 'only this cluster')
     .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s')
-    .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
+    .option(
+      '--controller-namespace <ns>',
+      'namespace of the installation: of the controller and the Links',
+      DEFAULT_NAMESPACE,
+    )
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
-  return withClusterFlags(command, 'source').action(async (options: unknown) => {
+  return withClusterFlags(command, 'source cluster').action(async (options: unknown) => {
     const parsed = parseFlags(schema, options, 'gateways');
     const flags = { ...parsed, timeout: parsed.wait };
     await withClient(flags, async (client) => {

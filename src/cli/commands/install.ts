@@ -35,7 +35,7 @@ export function installCommand(): Command {
   return withInstallFlags(
     new Command('install').description('install Linkspan: print its manifests, or --apply them'),
   )
-    .option('--crds', 'the CRD alone')
+    .option('--crds', 'print or apply the CRD alone')
     .option('--ignore-cluster', 'do not look at the cluster: what is there, and whether Linkerd is')
     .action(async (options: unknown) => {
       const flags = parseFlags(installSchema, options, 'install');
@@ -52,7 +52,7 @@ export function upgradeCommand(): Command {
   return withInstallFlags(
     new Command('upgrade').description('upgrade Linkspan, with the values that it was installed with'),
   )
-    .option('--crds', 'the CRD alone')
+    .option('--crds', 'print or apply the CRD alone')
     .action(async (options: unknown) => {
       const flags = parseFlags(upgradeSchema, options, 'upgrade');
       const request = await installRequest('upgrade', flags);

@@ -15,11 +15,13 @@ export function labelNamespaceCommand(): Command {
   const command = new Command('label-namespace')
     .description("label a namespace as that of the extension (run by the chart's hook)")
     .argument('<name>', 'the namespace');
-  return withClusterFlags(command, 'own').action(async (name: string, options: unknown) => {
-    await withClient(parseFlags(schema, options, 'label-namespace'), async (client) => {
-      const labels = EXTENSION_LABELS;
-      await client.patch(namespaces, { name }, { metadata: { name, labels } }, { type: 'merge' });
-      process.stdout.write(`namespace/${name} labelled ${EXTENSION_SELECTOR}\n`);
-    });
-  });
+  return withClusterFlags(command, 'cluster with the namespace').action(
+    async (name: string, options: unknown) => {
+      await withClient(parseFlags(schema, options, 'label-namespace'), async (client) => {
+        const labels = EXTENSION_LABELS;
+        await client.patch(namespaces, { name }, { metadata: { name, labels } }, { type: 'merge' });
+        process.stdout.write(`namespace/${name} labelled ${EXTENSION_SELECTOR}\n`);
+      });
+    },
+  );
 }

@@ -29,7 +29,7 @@ export function linkGenCommand(): Command {
   const command = new Command('link-gen').description(
     'print the Secrets and the Link that join this (target) cluster to a source cluster',
   );
-  return withLinkFlags(withClusterFlags(command, 'target'))
+  return withLinkFlags(withClusterFlags(command, 'target cluster'))
     .option(
       '--no-destination-credentials',
       "leave out the Secret for the source cluster's Linkerd control plane",

@@ -77,7 +77,7 @@ export function linkCommand(): Command {
   const command = new Command('link').description(
     'link a target cluster (--context) into a source cluster (--source-context): apply the Secrets and the Link there, and wait until mirrors are complete',
   );
-  withLinkFlags(withClusterFlags(command, 'target'))
+  withLinkFlags(withClusterFlags(command, 'target cluster'))
     .option('--source-context <name>', 'context of the source cluster')
     .option('--source-kubeconfig <file>', 'kubeconfig of the source cluster (default: --kubeconfig)')
     .option('--mutual', 'link both ways; needs --source-cluster-name')
@@ -87,14 +87,23 @@ export function linkCommand(): Command {
       "the source's API server as the target reaches it, with --mutual",
     )
     .option('--source-gateway [bool]', 'whether the source has a gateway, with --mutual', true)
-    .option('--source-gateway-addresses <list>', "instead of its gateway Service's, with --mutual")
-    .option('--source-gateway-port <port>', "instead of its gateway Service's, with --mutual")
+    .option(
+      '--source-gateway-addresses <list>',
+      "addresses of the source's gateway, instead of its Service's, with --mutual",
+    )
+    .option(
+      '--source-gateway-port <port>',
+      "port of the source's gateway, instead of its Service's, with --mutual",
+    )
     .option(
       '--destination-credentials',
-      'give them to the Linkerd control plane of the source too (default: where there is one)',
+      "give the target's credentials to the source's Linkerd control plane too (default: where there is one)",
     )
-    .option('--no-destination-credentials', 'do not')
-    .option('--rebuilt', 'the name stands for another cluster from now on: the former one was rebuilt')
+    .option(
+      '--no-destination-credentials',
+      "do not give the target's credentials to the source's Linkerd control plane",
+    )
+    .option('--rebuilt', 'the target was rebuilt: --cluster-name stands for another cluster from now on')
     .option('--force', 'take over a Link that neither Linkspan nor Linkerd wrote')
     .option('--wait <time>', 'how long to wait until the Link is synced; 0: not at all', '2m')
     .option('--dry-run', 'check everything, apply nothing and print what would be applied')

@@ -29,10 +29,10 @@ const schema = z.strictObject({
 export function linksCommand(): Command {
   const command = new Command('links')
     .description('list the Links of this (source) cluster and how each is')
-    .option('-n, --namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
+    .option('-n, --namespace <ns>', 'namespace of the installation: of the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, wide (with what only controllers know), json or yaml', 'table');
-  return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
+  return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'links');
     const { output } = flags;
     const where = { ...flags, controllerNamespace: flags.namespace };

@@ -34,10 +34,14 @@ export function mirrorsCommand(): Command {
     .description('list what linked clusters export and what became of each Service here')
     .option('-n, --namespace <ns>', 'only Services of this namespace (default: all)')
     .option('--link <name>', 'only this Link')
-    .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
+    .option(
+      '--controller-namespace <ns>',
+      'namespace of the installation: of the controller and the Links',
+      DEFAULT_NAMESPACE,
+    )
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, json or yaml', 'table');
-  return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
+  return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'mirrors');
     await withClient(flags, async (client) => {
       const { answers, failures } = await askControllers(client, flags, MIRRORS_PAGE);

@@ -27,12 +27,12 @@ type Settings = z.output<typeof schema>;
 export function uninstallCommand(): Command {
   return withClusterFlags(
     new Command('uninstall').description('uninstall Linkspan: print what to delete, or --apply'),
-    'own',
+    'cluster to uninstall from',
   )
-    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
-    .option('--crds', 'the Link CRD too')
+    .option('-n, --namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE)
+    .option('--crds', 'delete the Link CRD too')
     .option('--apply', 'delete it, and wait until it is gone')
-    .option('--force', 'also while clusters are linked, and what Helm has installed')
+    .option('--force', 'uninstall while clusters are linked too, and what Helm has installed')
     .option('--wait <time>', 'with --apply: time for everything to go', '5m')
     .option('-o, --output <format>', 'yaml or json', 'yaml')
     .action(async (options: unknown) => {

@@ -31,7 +31,7 @@ export function unlinkCommand(): Command {
       'print what links this (source) cluster to a target, for `kubectl delete -f -`, or delete it',
     )
     .option('--cluster-name <name>', 'name of the target cluster (required)')
-    .option('--namespace <ns>', 'namespace of the Link', DEFAULT_NAMESPACE)
+    .option('--namespace <ns>', 'namespace of the installation: of the Link', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option(
       '--only-controller',
@@ -40,7 +40,7 @@ export function unlinkCommand(): Command {
     .option('--apply', 'delete: the Link, then its mirrors, then its credentials')
     .option('--wait <time>', 'with --apply: how long the controller may take to remove the mirrors', '2m')
     .option('-o, --output <format>', 'yaml or json', 'yaml');
-  return withClusterFlags(command, 'source').action(async (flags: unknown) => {
+  return withClusterFlags(command, 'source cluster').action(async (flags: unknown) => {
     const settings = parseFlags(schema, flags, 'unlink');
     await withClient(settings, (client) => unlink(client, settings));
   });

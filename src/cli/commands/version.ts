@@ -42,15 +42,17 @@ export interface Versions {
 export function versionCommand(): Command {
   const command = new Command('version')
     .description('print the versions of this program and of what runs in the cluster')
-    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
+    .option('-n, --namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE)
     .option('--client', 'only that of this program; asks no cluster')
     .option('--short', 'only the numbers')
     .option('-o, --output <format>', 'table, json or yaml', 'table');
-  return withClusterFlags(withTimeoutFlag(command, '10s'), 'own').action(async (options: unknown) => {
-    const flags = parseFlags(schema, options, 'version');
-    const versions = flags.client ? { client: readVersion() } : await gather(flags);
-    process.stdout.write(render(flags.output, versions, () => versionText(versions, flags.short)));
-  });
+  return withClusterFlags(withTimeoutFlag(command, '10s'), 'cluster to ask').action(
+    async (options: unknown) => {
+      const flags = parseFlags(schema, options, 'version');
+      const versions = flags.client ? { client: readVersion() } : await gather(flags);
+      process.stdout.write(render(flags.output, versions, () => versionText(versions, flags.short)));
+    },
+  );
 }
 
 async function gather(flags: z.output<typeof schema>): Promise<Versions> {

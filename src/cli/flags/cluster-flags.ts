@@ -99,17 +99,17 @@ export function withTimeoutFlag(command: Command, otherwise = '30s'): Command {
   );
 }
 
-/** Adds them to a verb. */
+/** Adds them to a verb. @param cluster which one it is, such as `target cluster` */
 export function withClusterFlags(command: Command, cluster: string): Command {
   return command
-    .option(
-      '--kubeconfig <file>',
-      `kubeconfig of the ${cluster} cluster (default: $KUBECONFIG, ~/.kube/config)`,
-    )
+    .option('--kubeconfig <file>', `kubeconfig of the ${cluster} (default: $KUBECONFIG, ~/.kube/config)`)
     .option('--context <name>', 'context of the kubeconfig')
     .option('--as <user>', 'ask as this user (impersonation)')
-    .option('--as-group <group...>', 'and as a member of these groups')
-    .option('--api-addr <address>', "the API server, instead of the kubeconfig's: host:port or a URL")
+    .option('--as-group <group...>', 'ask as a member of these groups, with --as')
+    .option(
+      '--api-addr <address>',
+      "address of the API server, instead of the kubeconfig's: host:port or a URL",
+    )
     .option('--verbose', 'tell on stderr of every request to the API server');
 }
 

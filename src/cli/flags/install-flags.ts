@@ -62,8 +62,8 @@ const many = (next: string, before: readonly string[] | undefined) => [...(befor
  * stored ones for `upgrade`, stay.
  */
 export function withInstallFlags(command: Command): Command {
-  const flagged = withClusterFlags(command, 'own')
-    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
+  const flagged = withClusterFlags(command, 'cluster to install in')
+    .option('-n, --namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option('--gateway [bool]', 'whether there is a gateway (chart: true)')
     .option('--no-gateway', 'same as --gateway=false')

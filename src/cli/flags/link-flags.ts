@@ -91,7 +91,11 @@ const gathered = (next: string, before: string | undefined) =>
 export function withLinkFlags(command: Command): Command {
   return command
     .option('--cluster-name <name>', 'name of the target cluster; suffix of its mirrors (required)')
-    .option('--namespace <ns>', 'namespace of the Link and of the service account', DEFAULT_NAMESPACE)
+    .option(
+      '--namespace <ns>',
+      'namespace of the installation: of the Link and of the service account',
+      DEFAULT_NAMESPACE,
+    )
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option(
       '--api-server-address <url>',
@@ -100,12 +104,15 @@ export function withLinkFlags(command: Command): Command {
     .option('--service-account-name <name>', 'account whose token is used', REMOTE_ACCESS_ACCOUNT)
     .option(
       '--token-ttl <time>',
-      'a token of limited life, which the controller renews (default: one that never ends)',
+      'life of the token, which the controller renews (default: a token that never ends)',
     )
-    .option('--gateway-name <name>', 'gateway Service', DEFAULT_GATEWAY_NAME)
+    .option('--gateway-name <name>', 'name of the gateway Service', DEFAULT_GATEWAY_NAME)
     .option('--gateway-namespace <ns>', 'namespace of the gateway Service (default: --namespace)')
-    .option('--gateway-addresses <list>', "comma-separated addresses, instead of the Service's")
-    .option('--gateway-port <port>', "port, instead of the Service's")
+    .option(
+      '--gateway-addresses <list>',
+      "comma-separated addresses of the gateway, instead of its Service's",
+    )
+    .option('--gateway-port <port>', "port of the gateway, instead of its Service's")
     .option('--gateway [bool]', 'whether the target has a gateway', true)
     .option('--no-gateway', 'same as --gateway=false')
     .option('-l, --selector <selector>', 'Services mirrored through the gateway', exportSelector('gateway'))
@@ -121,15 +128,15 @@ export function withLinkFlags(command: Command): Command {
     .addOption(new Option('--excluded-labels <list>', 'labels that mirrors do not get').argParser(gathered))
     .option(
       '--cluster-domain <domain>',
-      `DNS domain (default: what Linkerd's configuration says, else ${DEFAULT_CLUSTER_DOMAIN})`,
+      `DNS domain of the target cluster (default: what Linkerd's configuration says, else ${DEFAULT_CLUSTER_DOMAIN})`,
     )
     .option(
       '--trust-domain <domain>',
-      "trust domain (default: what Linkerd's configuration says, else the cluster domain)",
+      "trust domain of the target cluster (default: what Linkerd's configuration says, else the cluster domain)",
     )
     .option(
       '--no-import-gateways',
-      `do not allow the gateways that exports name by annotation now (${IMPORT_GATEWAYS})`,
+      `do not allow the gateways that exports name by annotation at present (${IMPORT_GATEWAYS})`,
     );
 }
 

@@ -10,7 +10,7 @@ import {
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
-import { allocateEgressPorts } from './port-choice.ts';
+import { chooseEgressPorts } from './port-choice.ts';
 import { EgressShards, type EgressShardsOptions } from './egress-shards.ts';
 import { type ClaimScope, scopeOf } from './egress-table.ts';
 
@@ -74,7 +74,7 @@ export class EgressAllocator {
 
   #choose({ servicePorts, ...wish }: EgressWish): EgressPorts | undefined {
     const holder = holderOf(wish);
-    return allocateEgressPorts(
+    return chooseEgressPorts(
       holder,
       servicePorts,
       this.#portsOf(holder),

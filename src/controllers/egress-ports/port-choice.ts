@@ -8,7 +8,7 @@ import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../../ap
  * @param mirror `namespace/name` of the mirror Service
  * @param taken whether another mirror holds that port
  */
-export function allocateEgressPorts(
+export function chooseEgressPorts(
   mirror: string,
   wanted: readonly number[],
   current: EgressPorts,

@@ -17,9 +17,9 @@ import type { ExportView } from '../../exports/export-view.ts';
 import type { ImportStrategy, Noticing, SeenFacts } from '../import-reconciler/import-strategy.ts';
 import { ImportReconciler, type WritingOptions } from '../import-reconciler/import-reconciler.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
-import { TAKES_ALL } from '../reconcile/importer.ts';
+import { type ImportFacts, TAKES_ALL } from '../imports/link-imports.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
-import type { GatewayFacts, ImportFacts } from '../reconcile/mirror-facts.ts';
+import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { memberClaim } from '../removals/drop-guard.ts';
 import { planMember } from './federated-plan.ts';
 import { decideMember, type MemberVerdict } from './federated-verdict.ts';
@@ -196,8 +196,8 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
   }
 
   #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
-    const { importer, union } = this.#options;
-    if (importer === undefined) return TAKES_ALL;
+    const { linkImports, union } = this.#options;
+    if (linkImports === undefined) return TAKES_ALL;
     const request = {
       key,
       claim: memberClaim(key),
@@ -206,7 +206,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       mirrors: 1,
       egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
     };
-    return importer.judge(request);
+    return linkImports.judge(request);
   }
 
   #strangers(service: V1Service | undefined): string[] {

@@ -1,12 +1,8 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { federatedName, memberLabel } from '../../api/mirror/federated-members.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
-import {
-  desiredSlices,
-  podSlices,
-  shownAddresses,
-  type EndpointsOwner,
-} from '../objects/mirrored-endpoints.ts';
+import { desiredSlices, podSlices, type EndpointsOwner } from '../objects/mirrored-endpoints.ts';
+import { shownAddresses } from '../objects/shown-addresses.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { endpointsReason, standing, type EndpointsFrom } from '../policies/endpoints-reason.ts';
 import { importNotes } from '../policies/kept-out.ts';

@@ -95,7 +95,7 @@ export class LocalMembers {
       // The API server that says what is here is the one that is written to: there is nothing to be held back
       // for.
       guard: new DropGuard({ fraction: 1 }),
-      importer: undefined,
+      linkImports: undefined,
       rules: { ...copyRules(settings), ...exclusions.rules },
       createNamespaces: false,
       // Traffic to these passes through no egress.

@@ -3,7 +3,7 @@ import type { HostNames } from '../../dns/host-names.ts';
 import type { LinkProbe } from '../../api/link/link-schema.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { shortList, type Refusal } from '../imports/import-rules.ts';
-import type { GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
+import type { GatewayHealth, GatewayHealthFactory } from './gateway-probes.ts';
 import type { AddressReport, AddressTry } from '../../api/answers/admin-answers.ts';
 
 export interface GatewayPathOptions {

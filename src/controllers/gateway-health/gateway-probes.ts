@@ -1,3 +1,4 @@
+import type { AddressHealth, AddressReport, AddressTry } from '../../api/answers/admin-answers.ts';
 import { reportContained } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -12,6 +13,37 @@ import {
 } from './address-state.ts';
 import type { ProbeOutcome, ProbeReason } from '../../api/reasons/probe-outcome.ts';
 import type { Prober, ProbeTarget } from './probe-request.ts';
+
+/** The probes of one gateway; `GatewayProbes` implements it. */
+export interface GatewayHealth {
+  /** The addresses to be probed: new ones at once; those that stay keep their state. */
+  update(addresses: readonly string[]): void;
+  stateOf(address: string): AddressHealth;
+  readonly states: readonly AddressReport[];
+  /** One request to every address now, beside those of the probes; changes no state. */
+  tryNow?(): Promise<readonly AddressTry[]>;
+  stop(): void;
+}
+
+export interface GatewayHealthOptions {
+  readonly cluster: string;
+  /** TLS identity that the gateway must prove. */
+  readonly identity: string;
+  readonly probe: {
+    readonly path: string;
+    readonly port: number;
+    readonly periodMs: number;
+    readonly timeoutMs: number;
+    readonly failureThreshold: number;
+  };
+  /** The state of an address has changed. */
+  readonly onChange: () => void;
+  /** An address is as it was, for another reason than before. */
+  readonly onReason?: () => void;
+}
+
+/** Begins to probe a gateway. */
+export type GatewayHealthFactory = (options: GatewayHealthOptions) => GatewayHealth;
 
 /** `probeSpec` of a Link. */
 export interface GatewayProbeSpec extends ProbeTiming {

@@ -8,7 +8,7 @@ import { familyGap } from '../objects/address-families.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
-import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from '../reconcile/importer.ts';
+import { QUOTA_RECHECK_MS, type ExistingImport, type LinkImports } from '../imports/link-imports.ts';
 import type { LocalPart, NamespaceState } from '../reconcile/mirror-facts.ts';
 import {
   PRIORITY,
@@ -33,7 +33,7 @@ export const EMPTIED_GRACE_MS = 5000;
 export interface WritingOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
   readonly guard: DropGuard;
   /** Undefined for the source cluster's own members, which nobody else decides about. */
-  readonly importer: Importer | undefined;
+  readonly linkImports: LinkImports | undefined;
   readonly egress: EgressAllocator;
   readonly egressAddresses: () => readonly MirrorAddress[];
   /** Told when something exists here that did not, or the other way round; see `keys`. */
@@ -82,9 +82,9 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
 
   /** Follows what changes here and over there. */
   start(): void {
-    const { view, importer } = this.#options;
+    const { view, linkImports } = this.#options;
     const { exports, what } = this.#strategy;
-    importer?.seed(this.keys().flatMap((key) => this.#existing(key)));
+    linkImports?.seed(this.keys().flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       exports.subscribe((key) => {
         this.#note(key);
@@ -102,7 +102,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     );
     for (const key of this.keys()) {
       this.#note(key);
-      if (importer?.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
+      if (linkImports?.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
     }
   }
 
@@ -272,12 +272,12 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
 
   /** Tells the drop guard what exists here and over there. */
   #note(key: string): void {
-    const { guard, view, importer } = this.#options;
+    const { guard, view, linkImports } = this.#options;
     const strategy = this.#strategy;
     const { namespace, name } = parseKey(key);
     const local = view.stores.services.get(`${namespace}/${strategy.localName(name)}`);
     const claimed = local !== undefined && strategy.standsFor(local, key);
-    if (strategy.countsRefusals) importer?.note(key, claimed);
+    if (strategy.countsRefusals) linkImports?.note(key, claimed);
     const state = this.#claimState(key, strategy.exported(key));
     if (guard.note(strategy.claimOf(key), claimed, state)) this.#options.onKeys?.();
   }

@@ -3,7 +3,7 @@ import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import type { EgressWish } from '../egress-ports/egress-allocator.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
-import type { ExistingImport } from '../reconcile/importer.ts';
+import type { ExistingImport } from '../imports/link-imports.ts';
 import type { Step } from '../reconcile/steps.ts';
 
 /** What the reconciler sees of an export before its strategy adds what is its own. */

@@ -16,7 +16,7 @@ import type { LinkFacts } from '../reconcile/mirror-facts.ts';
 import { federatedMembers, type FederatedReconciler } from '../federated/federated-reconciler.ts';
 import type { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
-import { Importer } from '../reconcile/importer.ts';
+import { LinkImports } from '../imports/link-imports.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { Backlog } from './backlog.ts';
 import { LinkEvents } from './link-events.ts';
@@ -63,7 +63,7 @@ export class TargetCluster {
   readonly #drop: DropConfirmation;
   readonly #gateways: TargetGateways;
   readonly #backlog: Backlog;
-  readonly #imports: Importer;
+  readonly #imports: LinkImports;
   readonly #linkEvents: LinkEvents;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
@@ -106,7 +106,7 @@ export class TargetCluster {
     });
     this.#gateways = this.#targetGateways();
     const facts = linkFacts(link, settings);
-    this.#imports = this.#importer(facts);
+    this.#imports = this.#newLinkImports(facts);
     const writing = this.#writing();
     this.mirrors = serviceMirrors({
       ...writing,
@@ -296,18 +296,18 @@ export class TargetCluster {
       pace: new Pace(writeRate(settings.budgets), clock),
       signal: this.#stop.signal,
       guard: this.#guard,
-      importer: this.#imports,
+      linkImports: this.#imports,
       egress,
       egressAddresses,
       onBacklog: () => this.#backlog.changed(),
     };
   }
 
-  #importer({ rules, cluster }: LinkFacts): Importer {
+  #newLinkImports({ rules, cluster }: LinkFacts): LinkImports {
     const { link, settings, ranges, view, clock } = this.#options;
     const { controlNamespaces, createNamespaces } = settings;
     const common = { controlNamespaces, createNamespaces, rules, cluster, view, clock };
-    return new Importer({ ...common, policy: link.imports, own: ranges, guard: this.#guard });
+    return new LinkImports({ ...common, policy: link.imports, own: ranges, guard: this.#guard });
   }
 
   #targetGateways(): TargetGateways {

@@ -8,10 +8,10 @@ import {
   desiredSlices,
   podSlices,
   readyAddresses,
-  shownAddresses,
   type EndpointsWanted,
   type MirrorAddress,
 } from '../objects/mirrored-endpoints.ts';
+import { shownAddresses } from '../objects/shown-addresses.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { formOf, hostAddresses, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata } from '../../api/mirror/mirror-metadata.ts';

@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { HostFacts, LinkFacts, LocalPart } from '../reconcile/mirror-facts.ts';
 import { GracePeriods } from '../removals/grace-periods.ts';
 import { hostsOf } from './headless.ts';
-import type { Importer } from '../reconcile/importer.ts';
+import type { LinkImports } from '../imports/link-imports.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import {
   endpointMirrorName,
@@ -15,7 +15,7 @@ import {
 export interface HostMirrorsOptions {
   readonly facts: LinkFacts;
   readonly view: LocalView;
-  readonly importer: Importer;
+  readonly linkImports: LinkImports;
   readonly clock: Clock;
   /**
    * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
@@ -92,9 +92,9 @@ export class HostMirrors {
     host: Pick<HostFacts, 'host' | 'ready' | 'graceMs'>,
     existing: LocalPart | undefined,
   ): HostFacts {
-    const { view, facts, importer } = this.#options;
+    const { view, facts, linkImports } = this.#options;
     const free = (candidate: string) =>
-      importer.takesHost(namespace, host.host) && view.service(namespace, candidate) === undefined;
+      linkImports.takesHost(namespace, host.host) && view.service(namespace, candidate) === undefined;
     const local = existing ?? this.#unlabelled(host.host, { namespace, name }) ?? NOTHING;
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };

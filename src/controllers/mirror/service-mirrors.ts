@@ -12,9 +12,9 @@ import {
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
-import type { Importer } from '../reconcile/importer.ts';
+import type { ImportFacts, LinkImports } from '../imports/link-imports.ts';
 import { OWNER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
-import type { GatewayFacts, ImportFacts, LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
+import type { GatewayFacts, LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import type { Step } from '../reconcile/steps.ts';
 import { relayedTargets } from './desired-mirror.ts';
 import { HostMirrors } from './host-mirrors.ts';
@@ -29,7 +29,7 @@ export interface ServiceMirrorsOptions extends WritingOptions {
   readonly link: Link;
   readonly facts: LinkFacts;
   readonly exports: ExportView;
-  readonly importer: Importer;
+  readonly linkImports: LinkImports;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
   /**
@@ -193,7 +193,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
       mirrors: 1 + hosts.length,
       egressPorts: relayedTargets(facts).size * ports,
     };
-    return this.#options.importer.judge(request);
+    return this.#options.linkImports.judge(request);
   }
 
   #isFlat(remote: V1Service | undefined): boolean {

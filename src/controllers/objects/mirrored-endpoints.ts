@@ -6,9 +6,7 @@ import { isDnsLabel } from '../../base/text.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
-import { shortList } from '../imports/import-rules.ts';
 import type { MirroredPort } from './mirrored-ports.ts';
-import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /**
  * Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them.
@@ -56,31 +54,6 @@ export interface EndpointsWanted extends EndpointsOwner {
   readonly ports: readonly MirroredPort[];
   /** Port on the addresses for a service port: the gateway's own, or the egress port. */
   portOf(port: MirroredPort): number;
-}
-
-/**
- * What the endpoints of a Service show of its addresses. Behind a gateway that does not answer they stay, not
- * ready, as Linkerd leaves them: whoever looks sees what would be there. What is refused, or has no pods
- * behind it, shows nothing, as with Linkerd.
- * @param path why nothing can be sent to them; `Mirrored` where it can
- * @param dead further addresses, which do not answer
- */
-export function shownAddresses(
-  path: MirrorReason,
-  addresses: readonly MirrorAddress[],
-  dead: readonly MirrorAddress[] = [],
-): Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'> {
-  if (path !== 'Mirrored')
-    return {
-      addresses: [],
-      withdrawn: path === 'GatewayDead' ? [...addresses, ...dead] : [],
-      notReady: path,
-    };
-  const silent = shortList(
-    dead.map(({ ip }) => ip),
-    4,
-  );
-  return { addresses, withdrawn: dead, notReady: dead.length === 0 ? undefined : `no answer from ${silent}` };
 }
 
 type Family = 'IPv4' | 'IPv6';

@@ -6,8 +6,8 @@ import {
   podSlices,
   type EndpointsWanted,
   type MirrorAddress,
-  shownAddresses,
 } from '../objects/mirrored-endpoints.ts';
+import { shownAddresses } from '../objects/shown-addresses.ts';
 import type { GatewayFacts, RemoteFacts } from './mirror-facts.ts';
 import { contentPatch, patchStep, type Step } from './steps.ts';
 

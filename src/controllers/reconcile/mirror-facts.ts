@@ -3,6 +3,7 @@ import type { DataPath } from '../../api/mirror/mirror-annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { Refusal } from '../imports/import-rules.ts';
+import type { ImportFacts } from '../imports/link-imports.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import type { MirrorOwner, RemoteKey } from '../../api/mirror/mirror-names.ts';
 
@@ -64,25 +65,6 @@ export interface HostFacts {
 }
 
 export type NamespaceState = 'present' | 'absent' | 'terminating';
-
-/** What the import policy of the Link says about one Service. */
-export interface ImportFacts {
-  /** Why it is not taken at all. */
-  readonly refusal: Refusal | undefined;
-  /**
-   * For how long a mirror that exists still stays although the policy refuses it, because many would go at
-   * once; 0 when it goes now.
-   */
-  readonly heldMs: number;
-  /** Whether its namespace may be made, where it would be. */
-  readonly namespaceAllowed: boolean;
-  /** Why it finds no room in the quotas of the Link. */
-  readonly overQuota: string | undefined;
-  /** Whether its labels and annotations find room; where they do not, the mirror is made without them. */
-  readonly metadataAllowed: boolean;
-  /** Why an address that the target names as a pod's cannot be used. */
-  readonly podRefusal: (address: string) => string | undefined;
-}
 
 /** The exported Service as the target cluster says it is. */
 export interface RemoteFacts {

@@ -7,7 +7,7 @@ import type { clientFor } from '../../kube/client/scoped-client.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
-import type { GatewayHealthFactory } from '../gateway-health/gateway-health.ts';
+import type { GatewayHealthFactory } from '../gateway-health/gateway-probes.ts';
 import type { SourceRanges } from '../imports/source-ranges.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { LocalView } from '../reconcile/local-view.ts';

@@ -29,7 +29,7 @@ export async function checkGatewayDial(
     const { connection } = await tlsConnect(
       {
         label: `gateway ${name}`,
-        account: () => new ConnectionCounters(),
+        counters: () => new ConnectionCounters(),
         boundary: new ProxyCounters(),
         clock,
         identity: () => identity.current(),

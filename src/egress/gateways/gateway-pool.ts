@@ -284,7 +284,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
     const { connection, protocol } = await tlsConnect(
       {
         label: `gateway ${gateway}`,
-        account: () => counters.shared,
+        counters: () => counters.shared,
         boundary: counters,
         clock,
         identity: () => presented,

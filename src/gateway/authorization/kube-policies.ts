@@ -14,11 +14,11 @@ import {
   type MeshTlsAuthentication,
   type NetworkAuthentication,
   POLICY_GROUP,
-  type RateLimitPolicy,
+  type HttpLocalRateLimitPolicy,
   type Server,
   type ServerAuthorization,
   WORKLOAD_GROUP,
-} from '../../api/linkerd/policy-kinds.ts';
+} from '../../api/linkerd/linkerd-kinds.ts';
 import {
   gatewayRules,
   type OwnPod,
@@ -92,7 +92,7 @@ class KubePolicies implements PolicySource {
   readonly #serverAuthorizations: WatchedKind<ServerAuthorization>;
   readonly #meshTls: WatchedKind<MeshTlsAuthentication>;
   readonly #networks: WatchedKind<NetworkAuthentication>;
-  readonly #rateLimits: WatchedKind<RateLimitPolicy>;
+  readonly #rateLimits: WatchedKind<HttpLocalRateLimitPolicy>;
   readonly #externals: WatchedKind<ExternalWorkload>;
   readonly #pods: WatchedKind<V1Pod>;
   readonly #facts: PolicyFacts;
@@ -135,7 +135,7 @@ class KubePolicies implements PolicySource {
       'NetworkAuthentication',
       'networkauthentications',
     );
-    this.#rateLimits = this.#kind<RateLimitPolicy>(
+    this.#rateLimits = this.#kind<HttpLocalRateLimitPolicy>(
       POLICY_GROUP,
       'HTTPLocalRateLimitPolicy',
       'httplocalratelimitpolicies',

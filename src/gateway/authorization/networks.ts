@@ -1,6 +1,6 @@
 import { addressBytes } from '../../base/ip-ranges.ts';
 import { textBefore } from '../../base/text.ts';
-import type { Network } from '../../api/linkerd/policy-kinds.ts';
+import type { Network } from '../../api/linkerd/linkerd-kinds.ts';
 
 /** Linkerd's default for the networks of a cluster (`clusterNetworks` of its chart). */
 export const DEFAULT_CLUSTER_NETWORKS: readonly string[] = [

@@ -1,6 +1,10 @@
 import { byAge } from '../../api/kubernetes/resource.ts';
 import type { Rate, RateLimits, SharedRate } from '../../policy/rate-limits/rate-limits.ts';
-import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from '../../api/linkerd/policy-kinds.ts';
+import {
+  isReferenceTo,
+  POLICY_GROUP,
+  type HttpLocalRateLimitPolicy,
+} from '../../api/linkerd/linkerd-kinds.ts';
 import type { PolicyFacts, Rule } from './policy-rules.ts';
 import { accountIdentity, type PolicySetting } from './policy-verdict.ts';
 
@@ -35,12 +39,12 @@ export function limitsOf(
   return found;
 }
 
-function limits(ref: NonNullable<RateLimitPolicy['spec']>['targetRef'], server: string): boolean {
+function limits(ref: NonNullable<HttpLocalRateLimitPolicy['spec']>['targetRef'], server: string): boolean {
   return ref !== undefined && isReferenceTo(ref, POLICY_GROUP, 'Server') && ref.name === server;
 }
 
 function rates(
-  { metadata, spec = {} }: RateLimitPolicy,
+  { metadata, spec = {} }: HttpLocalRateLimitPolicy,
   setting: PolicySetting,
 ): Pick<RateLimits, 'total' | 'perClient' | 'overrides'> {
   const total = rateOf(spec.total);

@@ -5,10 +5,10 @@ import type {
   AuthorizationPolicy,
   MeshTlsAuthentication,
   NetworkAuthentication,
-  RateLimitPolicy,
+  HttpLocalRateLimitPolicy,
   Server,
   ServerAuthorization,
-} from '../../api/linkerd/policy-kinds.ts';
+} from '../../api/linkerd/linkerd-kinds.ts';
 import type { Workload } from './workload.ts';
 
 /** The policies and workloads of a cluster, as a source of facts. */
@@ -18,7 +18,7 @@ export interface PolicyFacts {
   serverAuthorizations(namespace: string): readonly ServerAuthorization[];
   meshTlsAuthentication(namespace: string, name: string): MeshTlsAuthentication | undefined;
   networkAuthentication(namespace: string, name: string): NetworkAuthentication | undefined;
-  rateLimits(namespace: string): readonly RateLimitPolicy[];
+  rateLimits(namespace: string): readonly HttpLocalRateLimitPolicy[];
   /** Workloads at an address, in any namespace. */
   workloadsAt(address: string): readonly Workload[];
   pod(namespace: string, name: string): Workload | undefined;

@@ -8,7 +8,7 @@ import {
   POLICY_GROUP,
   type Server,
   type ServerAuthorization,
-} from '../../api/linkerd/policy-kinds.ts';
+} from '../../api/linkerd/linkerd-kinds.ts';
 import { byName, type PolicyFacts, type Rule } from './policy-rules.ts';
 
 /** The client that a verdict is about. */

@@ -1,7 +1,7 @@
 import type { V1Container, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { readAnnotation } from '../../api/annotations.ts';
 import { DEFAULT_INBOUND_POLICY } from '../../api/names.ts';
-import type { ExternalWorkload } from '../../api/linkerd/policy-kinds.ts';
+import type { ExternalWorkload } from '../../api/linkerd/linkerd-kinds.ts';
 
 /** What Servers select: a pod, or a machine outside of the cluster (ExternalWorkload). */
 export interface Workload {

@@ -13,13 +13,13 @@ export interface AccrualRules {
 }
 
 type Part = 'max-failures' | 'jitter-ratio' | 'min-penalty' | 'max-penalty';
-/** What Linkerd takes for what is not said. */
+/** Linkerd's defaults. */
 const DEFAULTS: AccrualRules = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000, jitter: 0.5 };
 
 /**
  * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it; undefined where nothing is said that
- * can be followed. A value that is wrong gives way to its default, because a slip in one annotation must not
- * take a Service's protection away, nor the Service.
+ * can be followed. A wrong value is replaced by its default: a slip in one annotation must take away neither
+ * the Service's protection nor the Service.
  */
 export function readAccrual(reader: AnnotationReader): AccrualRules | undefined {
   const mode = reader.read([FAILURE_ACCRUAL], parseMode, 'is not known, it is ignored');

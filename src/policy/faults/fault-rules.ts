@@ -148,12 +148,12 @@ export interface FaultRule {
   readonly percent: number;
   /** Fields that a request must have, with exactly these values. Names are in lower case. */
   readonly headers: readonly { readonly name: string; readonly value: string }[];
-  /** How long a request or new raw connection waits; 0 = it does not. */
+  /** How long a request or new raw connection waits; 0 = not at all. */
   readonly delayMs: number;
-  /** Up to so much more, at random. */
+  /** At most this much is added to the delay, at random. */
   readonly jitterMs: number;
-  /** It is answered with this instead of being carried. */
+  /** The request gets this answer and is not forwarded. */
   readonly abort?: { readonly status: number; readonly grpc: number };
-  /** Its connection, or with HTTP/2 its stream, is broken. */
+  /** The request's connection, or with HTTP/2 its stream, is broken. */
   readonly reset: boolean;
 }

@@ -3,7 +3,7 @@ import type { AnnotationName } from '../../api/annotations.ts';
 import type { Rate, RateLimits, SharedRate } from './rate-limits.ts';
 import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../../api/names.ts';
 
-/** Beyond it a rate is a slip, and the arithmetic is no longer exact. */
+/** A rate above this is a slip of the pen, and the arithmetic would no longer be exact. */
 const MAX_RATE = 1_000_000;
 const SECONDS: ReadonlyMap<string, number> = new Map([
   ['s', 1],
@@ -70,8 +70,8 @@ function readOverrides(text: string, problems: string[]): SharedRate[] {
 }
 
 /**
- * Reads `100`, `100/s`, `30/m`, `10/h`, each with or without ` burst 200`. Without, a second's worth may come
- * at once, at least 1.
+ * Reads `100`, `100/s`, `30/m`, `10/h`, each with or without ` burst 200`. Without a burst, the requests of
+ * one second may come at once, at least 1.
  * @returns undefined when it is none of these, 0, or more than a million a second
  */
 export function parseRate(text: string): Rate | undefined {

@@ -1,4 +1,4 @@
-/** A steady rate and what may come at once. */
+/** A steady rate and a burst. */
 export interface Rate {
   /** More than 0. */
   readonly perSecond: number;
@@ -13,11 +13,11 @@ export interface SharedRate {
   readonly rate: Rate;
 }
 
-/** How much may come, as one Service, policy or file says it. */
+/** The rate limits that one Service, policy or file sets. */
 export interface RateLimits {
-  /** What has the same key shares one limit: the ports of a Service, the targets behind a Server. */
+  /** Limits with the same key are one limit: the ports of a Service, the targets behind a Server. */
   readonly key: string;
-  /** Where it is said: `group/kind/name`, for messages and metrics. */
+  /** Where they are set: `group/kind/name`, for messages and metrics. */
   readonly policy: string;
   /** All clients together. */
   readonly total?: Rate;

@@ -27,7 +27,7 @@ export function readRequestAnnotations(reader: AnnotationReader): RequestRules |
   const retry = readRetry(reader);
   const timeouts = readTimeouts(reader);
   const budget = readBudget(reader);
-  // How many retries there may be says nothing where there are none.
+  // A budget means nothing where there are no retries.
   if (retry === undefined) reader.drop(...BUDGET_ANNOTATIONS);
   if (retry === undefined && timeouts === undefined) return undefined;
   return {

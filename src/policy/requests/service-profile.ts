@@ -17,7 +17,7 @@ import type { ReadRequests } from './request-annotations.ts';
 /** `linkerd.io/v1alpha2` ServiceProfile, as far as it is read; everything in it is a stranger's word. */
 export type ServiceProfile = KubeObject & { readonly spec?: unknown };
 
-/** Routes of one profile that are looked at: each costs every request of the Service a look. */
+/** How many routes of one profile are read: each one is compared with every request of the Service. */
 const MAX_ROUTES = 256;
 const MAX_DEPTH = 10;
 /** Conditions of one profile: each is compiled, and may cost every request. */
@@ -109,7 +109,7 @@ function readRoute(value: unknown, problems: string[], room: Room): RouteRules {
   };
 }
 
-/** All that is said of a request must hold. */
+/** A request must meet every part of the condition. */
 function requestCondition(value: unknown, depth: number, room: Room): RequestCondition {
   takeRoom(room);
   const { method, pathRegex, all, any, not } = valid(requestMatch, value);
@@ -130,7 +130,7 @@ function responseCondition(value: unknown, depth: number, room: Room): ResponseC
   const found: ResponseCondition[] = [];
   if (all) found.push({ kind: 'all', of: all.map((one) => responseCondition(one, next, room)) });
   if (any) found.push({ kind: 'any', of: any.map((one) => responseCondition(one, next, room)) });
-  // Zero is what a field is that is not set.
+  // A field that is not set is zero.
   if (range) found.push({ kind: 'status', min: range.min || 100, max: range.max || 599 });
   if (not !== undefined && not !== null) found.push({ kind: 'not', of: responseCondition(not, next, room) });
   return together(found, (of) => ({ kind: 'all', of }));

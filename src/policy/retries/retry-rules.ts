@@ -5,8 +5,8 @@ export interface StatusRange {
 }
 
 /**
- * Which answers are asked for again, and how often. A try that takes too long, and one that the endpoint
- * refused unprocessed, is repeated whatever these lists say.
+ * Which answers make a request be retried, and how often. A try that takes too long is repeated whatever
+ * these lists say, and so is one that the endpoint refused unprocessed.
  */
 export interface RetryRules {
   readonly statuses: readonly StatusRange[];
@@ -14,12 +14,12 @@ export interface RetryRules {
   readonly grpc: readonly number[];
   /** Tries after the first. */
   readonly limit: number;
-  /** From when the request has been sent until the response's head; the last try has all the time. */
+  /** Time limit from the end of the request to the response's head; the last try has none. */
   readonly tryTimeoutMs?: number;
 }
 
 /**
- * How many retries a target bears: `ratio` of its requests, and `minPerSecond` on top, both counted over
+ * How many retries a target may get: `ratio` of its requests, and `minPerSecond` on top, both counted over
  * `ttlMs`.
  */
 export interface BudgetRules {

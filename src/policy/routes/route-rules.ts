@@ -23,10 +23,10 @@ export interface ResponseClass {
 export interface RouteRules {
   readonly name: string;
   readonly condition: RequestCondition;
-  /** Failures are asked for again as long as the budget bears it. */
+  /** Failed requests are retried as long as the budget allows it. */
   readonly retryable: boolean;
   /** From the request's head to the response's, all tries together. */
   readonly timeoutMs?: number;
-  /** The first whose condition holds decides; none = 5xx and failures of gRPC. */
+  /** The first whose condition holds decides; where none does, 5xx and failures of gRPC are failures. */
   readonly classes: readonly ResponseClass[];
 }

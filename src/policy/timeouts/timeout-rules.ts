@@ -1,7 +1,7 @@
 import { type AnnotationReader, parseTime } from '../../api/annotation-reader.ts';
 import { TIMEOUT_IDLE, TIMEOUT_REQUEST, TIMEOUT_RESPONSE } from '../../api/linkerd/traffic-annotations.ts';
 
-/** Milliseconds; what is absent does not end. */
+/** Time limits, milliseconds; an absent one does not exist. */
 export interface TimeoutRules {
   /** From the request's head to the response's end, all tries together. */
   readonly requestMs?: number;
@@ -10,7 +10,7 @@ export interface TimeoutRules {
    * response's end.
    */
   readonly responseMs?: number;
-  /** Without a byte either way. */
+  /** How long no byte may pass in either direction. */
   readonly idleMs?: number;
 }
 

@@ -1,7 +1,7 @@
 import type { ProxyFailure } from '../http/failures.ts';
-import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { NO_BODY } from '../http/messages.ts';
-import { type AccessRecord, recordAccess } from './access-record.ts';
+import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Target } from '../upstream/target.ts';
@@ -11,7 +11,7 @@ import type { RequestHead, ResponseHead } from '../http1/head.ts';
 const EMPTY = Buffer.alloc(0);
 
 /** One request and its response, both in HTTP/1. */
-export class Http1Exchange implements AccessRecord {
+export class Http1Exchange implements LoggedFlow {
   readonly head: RequestHead;
   /** Monotonic milliseconds. */
   readonly startedAt: number;
@@ -21,7 +21,7 @@ export class Http1Exchange implements AccessRecord {
   status: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
-  /** Where an admission filter has made it wait. */
+  /** Where a request filter has made it wait. */
   hold: Hold | undefined;
   readonly requestBody: BodyReader;
   lease: ConnectionLease | undefined;

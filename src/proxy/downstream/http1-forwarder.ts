@@ -15,7 +15,7 @@ import { renderRequest, renderResponse } from '../http1/render.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
-import { recordAccess } from './access-record.ts';
+import { recordAccess } from './access-log.ts';
 import {
   abandonLease,
   type Http1Exchange,

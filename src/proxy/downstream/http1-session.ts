@@ -1,6 +1,6 @@
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { recordAccess } from './access-record.ts';
+import { recordAccess } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { closeGracefully } from '../io/graceful-close.ts';

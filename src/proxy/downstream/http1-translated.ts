@@ -1,7 +1,7 @@
 import { ProxyFailure } from '../http/failures.ts';
 import { Field, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
-import { FAULT_FIELD } from '../filters/admission.ts';
+import { FAULT_FIELD } from '../filters/request-filter.ts';
 import type {
   Framing,
   IncomingResponse,
@@ -10,10 +10,10 @@ import type {
   UpstreamHandler,
 } from '../http/messages.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
-import { applicationProtocol } from '../upstream/transport.ts';
+import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
-import { recordAccess } from './access-record.ts';
+import { recordAccess } from './access-log.ts';
 import type { Http1Exchange } from './http1-exchange.ts';
 import { failureResponse } from '../http1/failure-response.ts';
 import { HeadError, type RequestHead } from '../http1/head.ts';

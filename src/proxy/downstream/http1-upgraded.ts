@@ -2,7 +2,7 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Session } from './session.ts';
 import { spliceConnections } from '../io/splice.ts';
-import { recordAccess } from './access-record.ts';
+import { recordAccess } from './access-log.ts';
 import { type Http1Exchange, marked } from './http1-exchange.ts';
 import type { ResponseHead } from '../http1/head.ts';
 import { renderResponse } from '../http1/render.ts';

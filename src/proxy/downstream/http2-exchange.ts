@@ -3,10 +3,10 @@ import { appendChunk } from '../../base/gathered-bytes.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
-import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
-import { applicationProtocol } from '../upstream/transport.ts';
-import { type AccessRecord, recordAccess } from './access-record.ts';
+import { applicationProtocol } from '../upstream/endpoint-transport.ts';
+import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
@@ -14,7 +14,7 @@ import { type Http2Request, readRequest, statusField } from '../http2/message.ts
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
-export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessRecord {
+export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow {
   readonly #session: Session;
   readonly #stream: Http2Stream;
   readonly startedAt: number;
@@ -38,7 +38,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
    */
   #ahead = 0;
   #refusals = 0;
-  /** Where an admission filter has made the request wait. */
+  /** Where a request filter has made the request wait. */
   hold: Hold | undefined;
   status: number | undefined;
   grpcStatus: number | undefined;

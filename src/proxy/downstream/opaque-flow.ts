@@ -1,9 +1,9 @@
 import { contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { Hold } from '../filters/admission.ts';
+import type { Hold } from '../filters/request-filter.ts';
 import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
-import { type AccessRecord, recordAccess } from './access-record.ts';
+import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
@@ -12,7 +12,7 @@ const EMPTY = Buffer.alloc(0);
 const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
-export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
+export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   readonly #session: Session;
   readonly #watch: SpliceWatch | undefined;
   readonly startedAt: number;
@@ -26,7 +26,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   /** What came before there was an endpoint. */
   #held: Buffer = EMPTY;
   #clientEnded = false;
-  /** Where an admission filter makes the connection wait. */
+  /** Where a request filter makes the connection wait. */
   hold: Hold | undefined;
 
   constructor(session: Session, watch?: SpliceWatch) {
@@ -130,7 +130,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   }
 
   onData(connection: Connection, chunk: Buffer): void {
-    const bytes = this.#watch === undefined ? chunk : this.#watch.look(connection, chunk);
+    const bytes = this.#watch === undefined ? chunk : this.#watch.inspect(connection, chunk);
     if (bytes !== undefined) this.#keep(bytes);
   }
 

@@ -5,7 +5,7 @@ import type { ProxyCounters } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import type { AccessLog } from '../metrics/access-log.ts';
+import type { AccessLog } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
 import type { Target } from '../upstream/target.ts';
 
@@ -44,7 +44,7 @@ export interface Flow {
 }
 
 /** A client connection, and how it is served as whichever protocol it turns out to be. */
-export interface Parties {
+export interface AcceptedConnection {
   readonly client: Connection;
   readonly clock: Clock;
   /** Takes what is thrown before there is a session. */

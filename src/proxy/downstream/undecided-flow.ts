@@ -5,7 +5,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import { MAX_HEAD } from '../http1/head.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { OpaqueFlow } from './opaque-flow.ts';
-import type { Flow, Parties } from './session.ts';
+import type { Flow, AcceptedConnection } from './session.ts';
 import type { SpliceWatch } from '../io/splice.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -27,8 +27,8 @@ const DRAIN_IDLE_MS = 1000;
  * and one that comes when bytes have passed already (either way) is not let through.
  */
 export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
-  readonly #parties: Parties;
-  readonly #serve: (protocol: 'http1' | 'http2', parties: Parties, first: Buffer) => Flow;
+  readonly #accepted: AcceptedConnection;
+  readonly #serve: (protocol: 'http1' | 'http2', accepted: AcceptedConnection, first: Buffer) => Flow;
   readonly #client: Connection;
   readonly #clock: Clock;
   readonly #line = new FirstLine();
@@ -47,22 +47,22 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
 
   /** @param serve how it goes on once it is known what it is */
   constructor(
-    parties: Parties,
+    accepted: AcceptedConnection,
     options: {
       /** The port is said to speak HTTP. */
       readonly http: boolean;
-      readonly serve: (protocol: 'http1' | 'http2', parties: Parties, first: Buffer) => Flow;
+      readonly serve: (protocol: 'http1' | 'http2', accepted: AcceptedConnection, first: Buffer) => Flow;
     },
   ) {
-    this.#parties = parties;
+    this.#accepted = accepted;
     this.#serve = options.serve;
-    this.#client = parties.client;
-    this.#clock = parties.clock;
+    this.#client = accepted.client;
+    this.#clock = accepted.clock;
     this.#http = options.http;
   }
 
   start(first: Buffer): void {
-    const { quietMs } = this.#parties;
+    const { quietMs } = this.#accepted;
     this.#client.handler = this;
     this.#client.resume();
     if (this.#http) this.#client.established();
@@ -76,7 +76,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
 
   onData(client: Connection, chunk: Buffer): void {
     this.#quiet?.cancel();
-    const bytes = this.look(client, chunk);
+    const bytes = this.inspect(client, chunk);
     if (bytes !== undefined) this.#open(bytes);
   }
 
@@ -116,7 +116,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     try {
       work();
     } catch (error) {
-      this.#fail(this.#parties.boundary.caught(error));
+      this.#fail(this.#accepted.boundary.caught(error));
     }
   }
 
@@ -126,7 +126,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     return this.#decided !== undefined || this.#line.decided;
   }
 
-  look(from: Connection, chunk: Buffer): Buffer | undefined {
+  inspect(from: Connection, chunk: Buffer): Buffer | undefined {
     if (from !== this.#client) return this.#lookAtServer(chunk);
     const sight = this.#line.take(chunk);
     if (sight === 'http1' || sight === 'http2') return this.#request(sight, chunk);
@@ -184,7 +184,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   /** The first line is one of HTTP. */
   #request(protocol: 'http1' | 'http2', chunk: Buffer): undefined {
     if (this.#passed) {
-      const { label } = this.#parties.session('opaque').target;
+      const { label } = this.#accepted.session('opaque').target;
       const text = `${label}: a request of HTTP on a connection that has carried other bytes before`;
       this.#patience?.cancel();
       this.#raw?.fail(new ProxyFailure('protocol not served', text));
@@ -215,7 +215,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     this.#patience?.cancel();
     this.#giveUpRaw();
     this.#client.established();
-    this.#decided = this.#serve(protocol, this.#parties, this.#gathered());
+    this.#decided = this.#serve(protocol, this.#accepted, this.#gathered());
   }
 
   #giveUpRaw(): void {
@@ -226,7 +226,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   /** Connects it to an endpoint. @param first what may pass at once */
   #open(first: Buffer = EMPTY): void {
     if (this.#client.closed) return;
-    this.#raw = new OpaqueFlow(this.#parties.session('opaque'), this.#line.decided ? undefined : this);
+    this.#raw = new OpaqueFlow(this.#accepted.session('opaque'), this.#line.decided ? undefined : this);
     if (this.#passed) this.#raw.settle();
     this.#raw.start(first);
   }

@@ -2,7 +2,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { Field } from '../http/fields.ts';
 
-/** What is asked for: the head of a request; undefined = a raw connection. */
+/** The head of a request; undefined = a raw connection. */
 export type FilteredHead = { readonly fields: readonly Field[] } | undefined;
 
 /** Rules that have not expired. */
@@ -11,8 +11,9 @@ export function unexpired(rules: readonly FaultRule[], now: number): readonly Fa
 }
 
 /**
- * The first rule that meets a request and whose die falls so; later ones get what earlier ones leave. Raw
- * connections have no fields and cannot be answered, so only rules without `headers` and `abort` meet them.
+ * The first rule that matches a request and whose percentage the random number falls into; later rules get
+ * the requests that earlier ones leave. Raw connections have no fields and cannot be answered, so only rules
+ * without `headers` and `abort` match them.
  */
 export function chooseFault(
   rules: readonly FaultRule[],

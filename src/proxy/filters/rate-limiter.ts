@@ -15,7 +15,7 @@ export interface Excess {
 
 /** Clients that are told apart; those beyond share one bucket. */
 const MAX_CLIENTS = 10_000;
-/** How often a full table is looked through for clients that have rested, at most. */
+/** Shortest time between two sweeps of a full table for idle clients. */
 const SWEEP_MS = 1000;
 
 export interface RateLimiterOptions {
@@ -31,10 +31,9 @@ export interface RateLimiterOptions {
  * The state of one set of limits. A request counts against the limit of its client and against that of all
  * only if both let it through, so that one who asks too much takes nothing from the others.
  *
- * Its memory is bounded: of clients only those are remembered that have asked of late, because a bucket that
- * is full again is as good as a new one. When there are too many of these, those who come new share one
- * bucket. Nobody is forgotten to make room, so a client cannot get rid of its own past by coming under many
- * names.
+ * Its memory is bounded: it remembers only clients that have asked lately, because a bucket that is full
+ * again is as good as a new one. When there are too many of these, new clients share one bucket. No client is
+ * forgotten to make room, so a client cannot get rid of its own past by using many names.
  */
 export class RateLimiter {
   readonly limits: RateLimits;
@@ -75,7 +74,7 @@ export class RateLimiter {
     if (ownWait === 0 && totalWait === 0) return undefined;
     const { limits } = this;
     const waitMs = Math.max(ownWait, totalWait);
-    // What it could do something about comes first.
+    // The client's own limit is reported first: the client can do something about that one.
     if (own !== undefined && ownWait > 0) {
       const scope = this.#override(client) === undefined ? 'identity' : 'override';
       return { limits, scope, rate: own.pace.rate, waitMs };
@@ -83,7 +82,7 @@ export class RateLimiter {
     return { limits, scope: 'total', rate: this.#total?.pace.rate ?? { perSecond: 0, burst: 0 }, waitMs };
   }
 
-  /** One of this client passes. */
+  /** Counts one request of this client, which passes. */
   take(client: string, now: number): void {
     this.#own(client, now)?.take(now);
     this.#total?.take(now);

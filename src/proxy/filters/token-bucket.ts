@@ -1,14 +1,13 @@
 import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 
 /**
- * What the arithmetic of a moment may be wrong by, milliseconds: who comes exactly when it may is let
- * through.
+ * Rounding error of the arithmetic, milliseconds: a request that comes exactly at its time passes.
  */
 const ROUNDING_MS = 1e-3;
 
 /** A rate as its limiter calculates with it. */
 export class BucketPace {
-  /** As it was said. */
+  /** The rate as it was set. */
   readonly rate: Rate;
   /** Between two that come as fast as they may, milliseconds. */
   readonly intervalMs: number;
@@ -46,7 +45,7 @@ export class TokenBucket {
     return early <= ROUNDING_MS ? 0 : early;
   }
 
-  /** One passes. Only when `wait` says that it may. */
+  /** Counts one request. Call it only when `wait` returns 0. */
   take(now: number): void {
     this.#fullAt = Math.max(this.#fullAt, now) + this.pace.intervalMs;
   }

@@ -56,7 +56,7 @@ export interface UpstreamHandler {
 }
 
 /**
- * One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's account is kept here too: its user only
+ * One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's counters are kept here too: its user only
  * says when it gives up.
  */
 export interface Upstream {

@@ -81,7 +81,7 @@ export class DataReceiver {
     }
     stream.unconsumed += chunk.length;
     this.#window.hold(chunk.length);
-    stream.tellData(chunk);
+    stream.notifyData(chunk);
   }
 
   /** All of it has come. */

@@ -130,7 +130,7 @@ export class Sender {
         const sent = this.#step(stream);
         if (sent === 0) continue;
         progress = true;
-        stream.tellSent(sent);
+        stream.notifySent(sent);
       }
     }
   }

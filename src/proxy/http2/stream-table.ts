@@ -286,11 +286,11 @@ export class StreamTable implements StreamOwner {
         this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
       else if (end)
         this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
-      else stream.tellInterim(fields);
+      else stream.notifyInterim(fields);
       return;
     }
     stream.begins(bodyLengthOf(fields), end);
-    stream.tellHead(fields, end);
+    stream.notifyHead(fields, end);
     if (end) this.#maybeOver(stream);
   }
 
@@ -309,7 +309,7 @@ export class StreamTable implements StreamOwner {
       return;
     }
     stream.remoteEnded = true;
-    stream.tellEnd(trailers);
+    stream.notifyEnd(trailers);
     this.#maybeOver(stream);
   }
 
@@ -319,7 +319,7 @@ export class StreamTable implements StreamOwner {
     if (this.#options.role === 'server') this.#options.budget.spendReset();
     stream.release();
     this.#sendReset(stream, error.code);
-    stream.tellReset(handler, error.code, false);
+    stream.notifyReset(handler, error.code, false);
   }
 
   /** A stream ends without us having ended it. */
@@ -327,7 +327,7 @@ export class StreamTable implements StreamOwner {
     const { handler } = stream;
     stream.release();
     this.#over(stream);
-    stream.tellReset(handler, code, unprocessed);
+    stream.notifyReset(handler, code, unprocessed);
   }
 
   #maybeOver(stream: Http2Stream): void {

@@ -148,7 +148,7 @@ export class Http2Stream {
 
   // --- what its connection tells its handler; what that throws ends this stream, and no other
 
-  tellInterim(fields: readonly Field[]): void {
+  notifyInterim(fields: readonly Field[]): void {
     try {
       this.handler.onInterim(this, fields);
     } catch (error) {
@@ -156,7 +156,7 @@ export class Http2Stream {
     }
   }
 
-  tellHead(fields: readonly Field[], ended: boolean): void {
+  notifyHead(fields: readonly Field[], ended: boolean): void {
     try {
       this.handler.onHead(this, fields, ended);
     } catch (error) {
@@ -164,7 +164,7 @@ export class Http2Stream {
     }
   }
 
-  tellData(chunk: Buffer): void {
+  notifyData(chunk: Buffer): void {
     try {
       this.handler.onData(this, chunk);
     } catch (error) {
@@ -172,7 +172,7 @@ export class Http2Stream {
     }
   }
 
-  tellEnd(trailers: readonly Field[] | undefined): void {
+  notifyEnd(trailers: readonly Field[] | undefined): void {
     try {
       this.handler.onEnd(this, trailers);
     } catch (error) {
@@ -180,7 +180,7 @@ export class Http2Stream {
     }
   }
 
-  tellSent(bytes: number): void {
+  notifySent(bytes: number): void {
     try {
       this.handler.onSent(this, bytes);
     } catch (error) {
@@ -189,7 +189,7 @@ export class Http2Stream {
   }
 
   /** @param handler of before it was released */
-  tellReset(handler: StreamHandler, code: number, unprocessed: boolean): void {
+  notifyReset(handler: StreamHandler, code: number, unprocessed: boolean): void {
     try {
       handler.onReset(this, code, unprocessed);
     } catch (error) {

@@ -9,7 +9,7 @@ import { SocketConnection, TLS_BELOW } from './socket-connection.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { ConnectionCounters } from '../metrics/connection-counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { DialAddress } from './endpoint-address.ts';
+import type { DialAddress } from './dial-address.ts';
 
 /** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
 export const CONNECT_TIMEOUT_MS = 1000;
@@ -18,7 +18,7 @@ export interface DialOptions {
   /** The service, for messages: `name:port`. */
   readonly label: string;
   /** Where connections are counted; asked for with each. */
-  readonly account: () => ConnectionCounters;
+  readonly counters: () => ConnectionCounters;
   /** Where exceptions that nobody foresaw end. */
   readonly boundary: Boundary;
   readonly clock: Clock;
@@ -127,7 +127,7 @@ function connected(
   },
 ): Promise<Connection> {
   const { socket, event, refuses, below } = opening;
-  const { clock, account, boundary, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const { clock, counters, boundary, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where = `${label}: ${endpoint.host}:${endpoint.port}`;
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
@@ -162,7 +162,7 @@ function connected(
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
       const connection = new SocketConnection(socket, boundary, below);
-      account().follow(connection);
+      counters().follow(connection);
       // Nothing may be lost before somebody listens.
       connection.pause();
       resolve(connection);

@@ -70,11 +70,11 @@ export class SocketConnection implements Connection, Unflushed {
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
       eventLoopTurn.read();
-      this.#contain(tellData, chunk);
+      this.#contain(notifyData, chunk);
     });
-    socket.on('end', () => this.#contain(tellEnd, this.#error));
+    socket.on('end', () => this.#contain(notifyEnd, this.#error));
     outliveWriteErrors(socket, (error) => this.#writeFailed(error));
-    socket.on('drain', () => this.#contain(tellDrain, undefined));
+    socket.on('drain', () => this.#contain(notifyDrain, undefined));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#error ??= error;
       this.#errno ??= error.code;
@@ -99,7 +99,7 @@ export class SocketConnection implements Connection, Unflushed {
 
   #onClose(): void {
     this.#closed = true;
-    this.#contain(tellClose, this.#error);
+    this.#contain(notifyClose, this.#error);
     for (const listener of this.#whenClosed) this.#contain((_, errno) => listener(errno), this.#errno);
   }
 
@@ -245,7 +245,7 @@ export class SocketConnection implements Connection, Unflushed {
   retire(): void {
     if (this.retired || this.#closed) return;
     this.retired = true;
-    this.#contain(tellRetire, undefined);
+    this.#contain(notifyRetire, undefined);
   }
 
   /** What was sent is given to the kernel before; what that does not take is lost. */
@@ -280,25 +280,25 @@ export class SocketConnection implements Connection, Unflushed {
 
 // What a connection tells, and does where nobody is above it.
 
-function tellData(connection: SocketConnection, chunk: Buffer): void {
+function notifyData(connection: SocketConnection, chunk: Buffer): void {
   connection.handler.onData(connection, chunk);
 }
 
 /** A failed write has taken the reset that stood behind what was read: it is no proper end. */
-function tellEnd(connection: SocketConnection, error: Error | undefined): void {
+function notifyEnd(connection: SocketConnection, error: Error | undefined): void {
   if (error === undefined) connection.handler.onEnd(connection);
   else connection.destroy();
 }
 
-function tellDrain(connection: SocketConnection): void {
+function notifyDrain(connection: SocketConnection): void {
   connection.handler.onDrain(connection);
 }
 
-function tellRetire(connection: SocketConnection): void {
+function notifyRetire(connection: SocketConnection): void {
   connection.handler.onRetire?.(connection);
 }
 
-function tellClose(connection: SocketConnection, error: Error | undefined): void {
+function notifyClose(connection: SocketConnection, error: Error | undefined): void {
   connection.handler.onClose(connection, error);
 }
 

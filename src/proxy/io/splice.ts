@@ -9,7 +9,7 @@ export interface SpliceWatch {
    * @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody
    * else's by then.
    */
-  look(from: Connection, chunk: Buffer): Buffer | undefined;
+  inspect(from: Connection, chunk: Buffer): Buffer | undefined;
   /** That side sends no more. @returns what has been kept back of it, and may pass */
   rest(from: Connection): Buffer | undefined;
 }
@@ -56,7 +56,7 @@ class Tunnel implements ConnectionHandler {
 
   onData(connection: Connection, chunk: Buffer): void {
     if (this.#watch === undefined) return this.#pass(connection, chunk);
-    const passed = this.#watch.look(connection, chunk);
+    const passed = this.#watch.inspect(connection, chunk);
     if (this.#watch.over) this.#watch = undefined;
     if (passed !== undefined) this.#pass(connection, passed);
   }

@@ -1,7 +1,7 @@
 import { DEFAULT_GATEWAY_NAME } from '../../api/names.ts';
 import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
-import { POLICY_GROUP } from '../../api/linkerd/policy-kinds.ts';
+import { POLICY_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
 import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
@@ -192,7 +192,7 @@ export function countersExposition(
 
 function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
   const labelled = Object.entries(targets).map(
-    ([label, account]) => [{ direction: 'outbound', ...targetLabels(label) }, account] as const,
+    ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
   );
   out.write(
     families.request,

@@ -138,9 +138,9 @@ export class ProxyCounters implements Boundary {
   route(target: string, route: string): RouteCounters {
     const key = keyOf(target, route.replaceAll(SEPARATOR, ' '));
     const bounded = this.#routes.has(key) || this.#takes(target, this.#routes) ? key : keyOf(OTHER, '');
-    let account = this.#routes.get(bounded);
-    if (account === undefined) this.#routes.set(bounded, (account = new RouteCounters()));
-    return account;
+    let counters = this.#routes.get(bounded);
+    if (counters === undefined) this.#routes.set(bounded, (counters = new RouteCounters()));
+    return counters;
   }
 
   /** The proxy answered, or ended a connection, itself. */
@@ -206,9 +206,9 @@ export class ProxyCounters implements Boundary {
     const known = this.#endpoints.get(target);
     if (known !== undefined) return known;
     const label = this.#takes(target, this.#endpoints) ? target : OTHER;
-    const account = this.#endpoints.get(label) ?? new ConnectionCounters();
-    this.#endpoints.set(label, account);
-    return account;
+    const counters = this.#endpoints.get(label) ?? new ConnectionCounters();
+    this.#endpoints.set(label, counters);
+    return counters;
   }
 
   /** All numbers as they are now. Forgets services that have been gone and unused for 10 minutes. */
@@ -237,17 +237,17 @@ export class ProxyCounters implements Boundary {
   }
 
   #target(label: string): TargetCounters {
-    const account = this.targets.get(label);
-    if (account !== undefined) return account;
+    const counters = this.targets.get(label);
+    if (counters !== undefined) return counters;
     return this.#open(this.#takes(label, this.targets) ? label : OTHER);
   }
 
   #open(label: string): TargetCounters {
     const known = this.targets.get(label);
     if (known !== undefined) return known;
-    const account: TargetCounters = { requests: 0, responses: new Map() };
-    this.targets.set(label, account);
-    return account;
+    const counters: TargetCounters = { requests: 0, responses: new Map() };
+    this.targets.set(label, counters);
+    return counters;
   }
 
   #takes(label: string, counted: ReadonlyMap<string, unknown>): boolean {

@@ -1,6 +1,6 @@
 import { backendOf } from '../../api/ports/target-key.ts';
 import { type Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
-import { PROFILE_GROUP } from '../../api/linkerd/policy-kinds.ts';
+import { PROFILE_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { readAnswerKey, type RouteCounts } from './route-counters.ts';
 

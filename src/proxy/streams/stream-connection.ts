@@ -166,7 +166,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
 
   onEnd(): void {
     this.#remoteEnded = true;
-    if (!this.#paused && this.#held.length === 0) this.#tellEnd();
+    if (!this.#paused && this.#held.length === 0) this.#notifyEnd();
   }
 
   onSent(stream: Http2Stream, bytes: number): void {
@@ -248,11 +248,11 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   #flow(): void {
     for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#deliver(chunk);
     const drained = !this.#paused && this.#held.length === 0;
-    if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#tellEnd();
+    if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#notifyEnd();
   }
 
   /** Tells that it is over. */
-  tellClose(): void {
+  notifyClose(): void {
     this.#closed = true;
     this.dead = true;
     contained(this.#boundary, () => this.handler.onClose(this, this.#error));
@@ -269,7 +269,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.stream?.consumed(chunk.length);
   }
 
-  #tellEnd(): void {
+  #notifyEnd(): void {
     this.#endTold = true;
     this.handler.onEnd(this);
     this.#maybeClose();
@@ -291,5 +291,5 @@ function flow(connection: StreamConnection): void {
 }
 
 function close(connection: StreamConnection): void {
-  connection.tellClose();
+  connection.notifyClose();
 }

@@ -2,18 +2,18 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from '../http/failures.ts';
 
 /**
- * Connections to one endpoint that may be on their way to be opened, for one service. Ones that take 100 ms
- * (another cluster, with a handshake) come 1,280 a second so.
+ * Connections to one endpoint that may be on their way to be opened, for one service. If each takes 100 ms
+ * (another cluster, with a handshake), this allows 1,280 a second.
  */
 export const MAX_OPENING = 128;
 
-/** Somebody whose turn has not come. */
+/** A request that waits for its turn. */
 interface Turn {
   readonly begin: () => void;
   readonly fail: (reason: ProxyFailure) => void;
 }
 
-/** What there is towards one endpoint. */
+/** The dials to one endpoint, and the requests that wait for theirs. */
 interface EndpointQueue {
   opening: number;
   /** In the order in which they came. */
@@ -22,8 +22,8 @@ interface EndpointQueue {
 
 /**
  * Opens connections to endpoints, to each a limited number at a time: one that takes long to accept, or never
- * does, must not cost a socket for each request that waits for it. Nothing has been sent for those whose turn
- * has not come: when a connection cannot be opened they are told so, too, and may go elsewhere.
+ * does, must not cost a socket for each request that waits for it. Requests that wait have sent nothing: when
+ * a connection cannot be opened, they fail too and may go to another endpoint.
  */
 export class ConnectLimit {
   readonly #max: number;
@@ -38,7 +38,7 @@ export class ConnectLimit {
     let queue = this.#queues.get(endpoint);
     if (queue === undefined) this.#queues.set(endpoint, (queue = { opening: 0, waiting: new Set() }));
     const waits = queue.opening >= this.#max;
-    // Whoever gives a turn away keeps the count.
+    // A turn that is passed on leaves the count as it is.
     if (waits) await turn(queue);
     else queue.opening++;
     try {

@@ -11,7 +11,7 @@ import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
-import { transportTo } from './transport.ts';
+import { transportTo } from './endpoint-transport.ts';
 
 /** An HTTP/2 connection that a request is sent on. */
 interface ChosenConnection {
@@ -26,7 +26,7 @@ interface ChosenConnection {
 
 /**
  * The connections to the endpoints of one target, unused ones and new ones, and the requests that are sent on
- * them. Which endpoint it is, others have decided.
+ * them. The balancer has chosen the endpoint.
  */
 export class EndpointConnections implements RequestedTarget {
   readonly label: string;
@@ -137,7 +137,7 @@ export class EndpointConnections implements RequestedTarget {
       const back = fresh || !waited ? undefined : this.#idle.take(state);
       if (back !== undefined) return { endpoint: picked, connection: back, reused: true, since: this.#now() };
       const connection = await this.#options.dial(state, purpose, client);
-      // Of raw bytes nobody can say more than that they were taken.
+      // For raw bytes, all that is known is that the endpoint took the connection.
       if (purpose === 'opaque') picked.accepted();
       else picked.connected();
       return { endpoint: picked, connection, reused: false, since: this.#now() };
@@ -167,7 +167,8 @@ export class EndpointConnections implements RequestedTarget {
   ): Promise<Upstream | undefined> {
     for (;;) {
       const connection = streams.ready(picked.state);
-      // Nothing may come between the look for room and its use: many may have waited for the same connection.
+      // The check for room and its use must be one step: many requests may have waited for the same
+      // connection.
       if (connection !== undefined) {
         const { target: carried } = streams;
         const chosen = { connection, endpoint: picked, upgraded: true, startedAt: undefined, carried };
@@ -186,8 +187,8 @@ export class EndpointConnections implements RequestedTarget {
 
   #onStream(chosen: ChosenConnection, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
     const { connection, endpoint, upgraded, startedAt, carried } = chosen;
-    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind
-    // a gateway, the gateway knows.
+    // The application's proxy is told what the application speaks, whatever the client spoke. Behind a
+    // gateway, the gateway knows that.
     const wrapped = upgraded && carried === undefined;
     const told =
       wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;

@@ -198,14 +198,14 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
       const { trailers } = this.#body;
       const handler = this.#handler;
       if (this.#requestDone || taken < chunk.length) this.#finish(taken < chunk.length);
-      this.#tellEnd(handler, trailers.length === 0 ? undefined : trailers);
+      this.#notifyEnd(handler, trailers.length === 0 ? undefined : trailers);
     } else if (this.#unconsumed > MAX_UNCONSUMED && !this.#paused) {
       this.#paused = true;
       this.#lease.connection.pause();
     }
   }
 
-  #tellEnd(handler: UpstreamHandler, trailers: readonly Field[] | undefined): void {
+  #notifyEnd(handler: UpstreamHandler, trailers: readonly Field[] | undefined): void {
     try {
       handler.onResponseEnd(trailers);
     } catch (error) {
@@ -232,7 +232,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     if (error === undefined && this.#response !== undefined && this.#body.end()) {
       const handler = this.#handler;
       this.#finish(true);
-      this.#tellEnd(handler, undefined);
+      this.#notifyEnd(handler, undefined);
       return;
     }
     const stale = this.#lease.reused && this.#response === undefined && this.#held.length === 0;

@@ -5,7 +5,7 @@ import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import type { Field } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { Dial } from '../io/dial.ts';
-import type { DialAddress } from '../io/endpoint-address.ts';
+import type { DialAddress } from '../io/dial-address.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
 

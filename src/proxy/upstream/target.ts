@@ -8,7 +8,7 @@ import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import { type PickedEndpoint, DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
-import type { AdmissionFilter } from '../filters/admission.ts';
+import type { RequestFilter } from '../filters/request-filter.ts';
 import { EndpointConnections } from './endpoint-connections.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import type { AttemptOpener } from './retry/attempt.ts';
@@ -16,7 +16,7 @@ import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
-import { someOverHttp2 } from './transport.ts';
+import { someOverHttp2 } from './endpoint-transport.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
@@ -46,7 +46,7 @@ export class Target implements AttemptOpener, Boundary {
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: PortProtocol | undefined;
   /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
-  filter: AdmissionFilter | undefined;
+  filter: RequestFilter | undefined;
 
   constructor(options: TargetOptions) {
     this.label = options.label;

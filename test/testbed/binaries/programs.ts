@@ -137,23 +137,21 @@ export interface OptionalNeed {
   readonly programs: readonly BinaryName[];
   /** Of the machine; default none. */
   readonly machine?: readonly MachineProgram[];
-  /** Where the files belong to; only this suite's programs are asked for. */
-  readonly suite: 'unit' | 'integration';
-  /** Paths from the checkout's root. */
+  /**
+   * Paths from the checkout's root; only where one of them runs is it asked whether the programs are there.
+   */
   readonly files: readonly string[];
 }
 
 export const LINKERD = {
   title: "Linkerd's own programs",
   programs: ['linkerd', 'linkerd-controller', 'linkerd-destination-client'],
-  suite: 'integration',
   files: ['test/integration/linkerd-programs.test.ts'],
 } as const satisfies OptionalNeed;
 
 export const PEERS = {
   title: "Go's HTTP/2 and gRPC",
   programs: ['go-peers'],
-  suite: 'unit',
   files: ['test/wire/go-peers.test.ts', 'test/wire/go-grpc.test.ts'],
 } as const satisfies OptionalNeed;
 
@@ -161,7 +159,6 @@ export const NGHTTP2 = {
   title: "nghttp2's nghttpd and h2load",
   programs: [],
   machine: ['nghttpd', 'h2load'],
-  suite: 'unit',
   files: ['test/wire/nghttp2-peers.test.ts'],
 } as const satisfies OptionalNeed;
 
@@ -169,7 +166,6 @@ export const GRPCIO = {
   title: 'grpcio (C-core)',
   programs: [],
   machine: ['python3-grpcio'],
-  suite: 'unit',
   files: ['test/wire/grpcio-peers.test.ts'],
 } as const satisfies OptionalNeed;
 
@@ -185,6 +181,11 @@ export const NEEDS = {
 
 /** What may be missing without a failure, as long as the run says so. */
 export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, LINKERD];
+
+/** What some test files need of it. @param files paths from the checkout's root */
+export function optionalNeedsOf(files: readonly string[]): OptionalNeed[] {
+  return OPTIONAL.filter((need) => need.files.some((file) => files.includes(file)));
+}
 
 /** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
 export const SYSTEM_PROGRAMS = {

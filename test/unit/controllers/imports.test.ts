@@ -7,9 +7,13 @@ import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-policy.ts';
 import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
-import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
+import { chooseEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
 import { decideMember } from '../../../src/controllers/federated/federated-verdict.ts';
-import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/controllers/reconcile/importer.ts';
+import {
+  LinkImports,
+  TAKES_ALL,
+  type LinkImportsOptions,
+} from '../../../src/controllers/imports/link-imports.ts';
 import { controlNamespaces, importRefusal } from '../../../src/controllers/imports/import-rules.ts';
 import {
   BY_SERVICE,
@@ -46,8 +50,8 @@ const slice = (...addresses: string[]): V1EndpointSlice => ({
   ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
 });
 
-/** An importer of the Link west, its clock, and the view of what is here. */
-function newImporter(change: Partial<ImporterOptions> = {}) {
+/** The imports of the Link west, its clock, and the view of what is here. */
+function newLinkImports(change: Partial<LinkImportsOptions> = {}) {
   const clock = new VirtualClock();
   const view = new LocalView(
     {
@@ -59,7 +63,7 @@ function newImporter(change: Partial<ImporterOptions> = {}) {
     clock,
   );
   const guard = new DropGuard({ fraction: 0.5 });
-  const importer = new Importer({
+  const linkImports = new LinkImports({
     policy: DEFAULT_POLICY,
     controlNamespaces: controlNamespaces(['links']),
     rules,
@@ -71,8 +75,8 @@ function newImporter(change: Partial<ImporterOptions> = {}) {
     clock,
     ...change,
   });
-  const look = (key: string, more: Partial<Parameters<Importer['judge']>[0]> = {}) =>
-    importer.judge({
+  const look = (key: string, more: Partial<Parameters<LinkImports['judge']>[0]> = {}) =>
+    linkImports.judge({
       key,
       claim: key,
       remote: exportedService(),
@@ -81,7 +85,7 @@ function newImporter(change: Partial<ImporterOptions> = {}) {
       egressPorts: 0,
       ...more,
     });
-  return { importer, clock, view, guard, look };
+  return { linkImports, clock, view, guard, look };
 }
 
 const quotas = (change: Partial<typeof DEFAULT_POLICY.quotas>) => ({
@@ -155,11 +159,11 @@ describe('what a Link takes', () => {
   it('is held for half a minute when a change of the policy would take many mirrors at once', async () => {
     // A slip in the list of namespaces would cut all traffic in one second.
     const policy = { ...DEFAULT_POLICY, namespaces: new NamePatterns(['nobody']) };
-    const { importer, guard, look, clock } = newImporter({ policy });
+    const { linkImports, guard, look, clock } = newLinkImports({ policy });
     const keys = Array.from({ length: 12 }, (_, i) => `shop/web-${i}`);
     for (const key of keys) {
       guard.note(key, true, 'there');
-      importer.note(key, true);
+      linkImports.note(key, true);
     }
     expect(look('shop/web-0', { exists: true }).heldMs).to.equal(30_000);
     await clock.advance(29_000);
@@ -171,7 +175,7 @@ describe('what a Link takes', () => {
 
   it('is judged by what is here before the target has said a word', () => {
     const policy = { ...DEFAULT_POLICY, namespaces: new NamePatterns(['shop']) };
-    const { look } = newImporter({ policy });
+    const { look } = newLinkImports({ policy });
     const silent = { remote: undefined };
     expect(look('blog/web', { ...silent, exists: true }).refusal?.reason).to.equal('ImportNamespaceRefused');
     expect(look('blog/web', { ...silent, exists: false }).refusal).to.equal(undefined);
@@ -180,19 +184,19 @@ describe('what a Link takes', () => {
 
   it('is refused at once when it is a few of many', () => {
     const policy = { ...DEFAULT_POLICY, namespaces: new NamePatterns(['shop']) };
-    const { importer, guard, look } = newImporter({ policy });
+    const { linkImports, guard, look } = newLinkImports({ policy });
     for (let i = 0; i < 100; i++) guard.note(`shop/web-${i}`, true, 'there');
-    importer.note('blog/web', true);
+    linkImports.note('blog/web', true);
     expect(look('blog/web', { exists: true })).to.deep.include({ heldMs: 0 });
   });
 });
 
 describe('quotas of a Link', () => {
   it('leave other Links their egress ports: 200 exports of 100 ports do not take all 20,000', () => {
-    const { look } = newImporter();
+    const { look } = newLinkImports();
     const taken = new Set<number>();
     const allocate = (holder: string, wanted: readonly number[]): EgressPorts | undefined => {
-      const ports = allocateEgressPorts(holder, wanted, {}, (port) => taken.has(port), DEFAULT_EGRESS_RANGE);
+      const ports = chooseEgressPorts(holder, wanted, {}, (port) => taken.has(port), DEFAULT_EGRESS_RANGE);
       for (const port of Object.values(ports ?? {})) taken.add(port);
       return ports;
     };
@@ -208,11 +212,11 @@ describe('quotas of a Link', () => {
   });
 
   it('go to who came first, and what exists here comes before all: a flood displaces nobody over a restart', () => {
-    const { importer, look } = newImporter(quotas({ mirrors: 3 }));
+    const { linkImports, look } = newLinkImports(quotas({ mirrors: 3 }));
     const at = (name: string, minute: number): V1Service => ({
       metadata: { name, namespace: 'shop', creationTimestamp: new Date(minute * 60_000) },
     });
-    importer.seed(
+    linkImports.seed(
       [at('c', 3), at('a', 1), at('d', 4), at('b', 2)].map((service) => ({
         claim: `shop/${service.metadata?.name ?? ''}`,
         service,
@@ -233,7 +237,7 @@ describe('quotas of a Link', () => {
   });
 
   it('count the endpoint mirrors of a headless Service', () => {
-    const { look } = newImporter(quotas({ mirrors: 10 }));
+    const { look } = newLinkImports(quotas({ mirrors: 10 }));
     expect(look('shop/db', { mirrors: 11 }).overQuota).to.match(/mirrors=10/);
     expect(look('shop/db', { mirrors: 10 }).overQuota).to.equal(undefined);
   });
@@ -245,7 +249,7 @@ describe('quotas of a Link', () => {
       action: 'remove',
       reason: 'ImportQuotaExceeded',
     });
-    const { look } = newImporter(quotas({ metadataBytes: 60 }));
+    const { look } = newLinkImports(quotas({ metadataBytes: 60 }));
     const remote = exportedService({
       metadata: {
         name: 'web',
@@ -264,7 +268,7 @@ describe('quotas of a Link', () => {
   });
 
   it('bound the namespaces that are made for a Link', () => {
-    const { look, view } = newImporter({ createNamespaces: true, ...quotas({ namespaces: 2 }) });
+    const { look, view } = newLinkImports({ createNamespaces: true, ...quotas({ namespaces: 2 }) });
     const made = { metadata: { name: 'was', labels: { 'mirror.linkerd.io/cluster-name': 'west' } } };
     view.stores.namespaces.set(made);
     view.stores.namespaces.set({ metadata: { name: 'ours' } });

@@ -4,7 +4,7 @@ import {
   createAccessLog,
   parseAccessLogMode,
 } from '../../../src/gateway/access-log-lines.ts';
-import type { AccessEntry } from '../../../src/proxy/metrics/access-log.ts';
+import type { AccessEntry } from '../../../src/proxy/downstream/access-log.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const ENTRY: AccessEntry = {

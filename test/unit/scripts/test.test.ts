@@ -32,6 +32,17 @@ describe('scripts/test.ts', () => {
     expect(status).to.equal(0);
   });
 
+  // Every save printed hundreds of names, and what failed had scrolled away.
+  it('shows a dot for each test when it is asked for the fast ones, and names what fails', () => {
+    const names = `it('one passes', () => {}); it('one fails', () => { throw new Error('no'); });`;
+    writeFileSync(file(), names);
+    const args = [path.join(root, 'scripts/test.ts'), 'fast', file()];
+    const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
+    expect(stdout).not.to.include('one passes');
+    expect(stdout).to.include('one fails');
+    expect(stdout.trimEnd().split('\n').at(-1)).to.equal('1 passed, 1 failed');
+  });
+
   it('fails when a test fails', () => {
     const { lastLine, status } = run(file(), `it('a', () => {}); it('b', () => { throw new Error('no'); });`);
     expect(lastLine).to.equal('1 passed, 1 failed');

@@ -25,7 +25,7 @@ describe('the last resort of a process', () => {
 
   it('counts, says and goes on from then on', () => {
     const { lastResort, lines, exits, host } = begin();
-    lastResort.goOn();
+    lastResort.surviveUncaught();
     host.emit('uncaughtException', new Error('one'));
     host.emit('unhandledRejection', new Error('two'));
     host.emit('unhandledRejection', undefined);

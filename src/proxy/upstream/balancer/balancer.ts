@@ -1,6 +1,6 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { type DialAddress, isUpgrading } from '../../io/endpoint-address.ts';
+import { type DialAddress, isUpgrading } from '../../io/dial-address.ts';
 import {
   type AccrualSettings,
   DEFAULT_ACCRUAL,
@@ -24,7 +24,7 @@ export interface BalancerOptions {
   readonly accrual?: AccrualSettings;
 }
 
-/** What was picked, or why nothing was. */
+/** The endpoint that was picked, or the reason why none was. */
 export type Pick = { readonly endpoint: EndpointState } | { readonly none: 'no endpoints' | 'all tried' };
 
 const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
@@ -147,7 +147,10 @@ export class Balancer {
   }
 }
 
-/** Who is spoken to in another way is another endpoint: nothing that was said to one is said to the other. */
+/**
+ * An address that is spoken to in another way is another endpoint: nothing known of the one holds for the
+ * other.
+ */
 function keyOf({ host, port, mesh }: DialAddress): string {
   return mesh === undefined
     ? `${host} ${port}`

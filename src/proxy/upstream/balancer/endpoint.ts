@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import type { DialAddress, MeshPeer } from '../../io/endpoint-address.ts';
+import type { DialAddress, MeshPeer } from '../../io/dial-address.ts';
 
 /** Peak-EWMA parameters; defaults are Linkerd's. */
 export interface EwmaSettings {
@@ -78,7 +78,7 @@ export class EndpointState implements DialAddress {
   #ejectedUntil = 0;
   #refused = false;
   #probing: PickedEndpoint | undefined;
-  /** Goes up whenever the endpoint is ejected: what began before says nothing about it any more. */
+  /** Goes up whenever the endpoint is ejected: attempts from before then no longer count. */
   #era = 0;
 
   constructor(place: DialAddress, parts: EndpointParts) {
@@ -126,7 +126,7 @@ export class EndpointState implements DialAddress {
   }
 
   /**
-   * What an attempt has shown. For `PickedEndpoint` only.
+   * Takes the outcome of an attempt. For `PickedEndpoint` only.
    * @param ms time to the first byte of the answer, where it counts
    */
   learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
@@ -139,7 +139,7 @@ export class EndpointState implements DialAddress {
       if (decides) this.#probe(undefined);
       return;
     }
-    // With all endpoints ejected requests are tried all the same; that one of those fails is nothing new.
+    // When all endpoints are ejected, requests are still tried; the failure of one of those is nothing new.
     if (this.open || decides) this.#failed(outcome === 'refused', decides);
   }
 
@@ -203,15 +203,14 @@ export class EndpointState implements DialAddress {
 }
 
 /**
- * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or
+ * The outcome of an attempt at its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or
  * not at all. `connected`: it has taken a connection. `refused`: it could not be connected to. `unknown`: the
  * client went away first.
  */
 export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
 
 /**
- * One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not
- * count.
+ * One request or flow at an endpoint, from when it was picked. It ends once; later outcomes do not count.
  */
 export class PickedEndpoint {
   /** What the balancer knows of the endpoint. */

@@ -5,7 +5,7 @@ import type { Field } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
 
-/** What an answer that nobody wants may still cost, so that its connection can be used again. */
+/** How many bytes of an unwanted answer are read, so that its connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
 const DISCARD_MS = 1000;
 
@@ -20,11 +20,11 @@ export interface AttemptOpener extends Boundary {
   ): Promise<Upstream>;
   /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
   mayOpenAgain(elapsedMs: number): boolean;
-  /** The wait before it is. */
+  /** How long to wait before sending it again. */
   untilOpenAgain(refusals: number): Promise<void>;
 }
 
-/** Hears of an attempt, as long as it counts. */
+/** Gets the events of an attempt, as long as it counts. */
 export interface AttemptOwner {
   onAttemptInterim(status: number, fields: readonly Field[]): void;
   onAttemptResponse(one: Attempt, response: IncomingResponse): void;
@@ -37,7 +37,7 @@ export interface AttemptOwner {
   onAttemptFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void;
 }
 
-/** One attempt of a request at one endpoint. When it does not count any more nobody hears of it. */
+/** One attempt of a request at one endpoint. Once it no longer counts, it reports nothing. */
 export class Attempt implements UpstreamHandler {
   readonly startedAt: number;
   readonly #clock: Clock;

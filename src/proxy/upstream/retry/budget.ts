@@ -5,17 +5,17 @@ import type { BudgetRules } from '../../../policy/retries/retry-rules.ts';
 const SLOTS = 10;
 
 /**
- * How many retries a target bears, counted over a sliding time: a share of the requests that came, and a few
- * each second on top so that a target with little traffic has some too (tower `TpsBudget`, which Linkerd's
- * ServiceProfiles use). Unlike there every request counts, not only one that went well: the share is of
- * requests, as Linkerd documents it.
+ * How many retries a target may get, counted over a sliding time: a share of the requests that came, and a
+ * few each second on top so that a target with little traffic has some too (tower `TpsBudget`, which
+ * Linkerd's ServiceProfiles use). Unlike there every request counts, not only one that went well: the share
+ * is of requests, as Linkerd documents it.
  */
 export class RetryBudget {
   readonly rules: BudgetRules;
   readonly #clock: Clock;
   readonly #slotMs: number;
   readonly #reserve: number;
-  /** What was paid in, less what was taken out, by slot. */
+  /** Deposits less withdrawals, by slot. */
   readonly #slots = new Float64Array(SLOTS);
   #slot = 0;
   /** When the present slot began (monotonic milliseconds). */

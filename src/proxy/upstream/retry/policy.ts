@@ -13,11 +13,11 @@ import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
 import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-match.ts';
 
 /**
- * Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which
- * with a target that fails for good is for ever.
+ * Retries of a retryable route of a ServiceProfile. Linkerd retries as long as the budget allows it, which is
+ * for ever when the target always fails.
  */
 const MAX_ROUTE_RETRIES = 5;
-/** Paths beyond are of no route: nobody's regular expression is meant for them. */
+/** A longer path belongs to no route: no regular expression is meant for it. */
 const MAX_PATH = 2048;
 /**
  * What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions
@@ -26,23 +26,23 @@ const MAX_PATH = 2048;
 const MAX_EFFORT = 400_000;
 
 /** Whether and how often a request is tried again. */
-export interface RetryWay {
+export interface RetryConfig {
   readonly limit: number;
   readonly tryTimeoutMs: number | undefined;
-  /** Whether an answer is to be asked for again. */
+  /** Whether an answer makes the request be retried. */
   again(status: number, grpc: number | undefined): boolean;
   /** The gRPC status matters, so a gRPC response is looked at until it is known or data comes. */
   readonly looksAtGrpc: boolean;
 }
 
 /** How one request is to be treated. */
-export interface Way {
-  readonly account: RouteCounters;
-  readonly retry: RetryWay | undefined;
+export interface RouteConfig {
+  readonly counters: RouteCounters;
+  readonly retry: RetryConfig | undefined;
   readonly timeouts: TimeoutRules;
   /** From the request's head to the response's. */
   readonly headMs: number | undefined;
-  /** What is a failure in the metrics. */
+  /** Which answers the metrics count as failures. */
   readonly classes: readonly ResponseClass[];
 }
 
@@ -58,10 +58,10 @@ export interface PolicyParts {
 
 interface Route {
   readonly matches: (asked: Asked) => boolean;
-  readonly way: Way;
+  readonly config: RouteConfig;
 }
 
-/** What is said of a target's requests, made ready to be followed. */
+/** The rules for a target's requests, compiled. */
 export class RequestPolicy {
   readonly label: string;
   readonly clock: Clock;
@@ -70,11 +70,11 @@ export class RequestPolicy {
   readonly budget: RetryBudget;
   readonly #rules: RequestRules;
   readonly #routes: readonly Route[];
-  readonly #other: Way;
+  readonly #other: RouteConfig;
 
   /**
-   * @param former what held before: its budget goes on, where the rules for it are the same
-   * @throws RegexError for a path that is no regular expression; whoever made the rules has looked
+   * @param former the policy before this one: its budget is kept, where the rules for it are the same
+   * @throws RegexError for a path that is no regular expression; the reader of the rules has checked that
    */
   constructor(rules: RequestRules, parts: PolicyParts, former?: RequestPolicy) {
     const { label, clock, random, counters, room = PROCESS_ROOM } = parts;
@@ -91,27 +91,27 @@ export class RequestPolicy {
     const { routes } = rules;
     this.#routes = (routes ?? []).map((route) => ({
       matches: requestTest(route.condition),
-      way: routeWay(route, counters.route(label, route.name)),
+      config: routeConfig(route, counters.route(label, route.name)),
     }));
     const other = counters.route(label, '');
-    this.#other = routes === undefined ? plainWay(rules, other) : { ...NOTHING, account: other };
+    this.#other = routes === undefined ? plainConfig(rules, other) : { ...NOTHING, counters: other };
   }
 
-  /** Whether this is what those rules make. */
+  /** Whether this policy was made from those rules. */
   follows(rules: RequestRules | undefined): boolean {
     return isDeepStrictEqual(this.#rules, rules);
   }
 
-  wayOf({ method, path }: OutgoingRequest): Way {
+  configOf({ method, path }: OutgoingRequest): RouteConfig {
     if (this.#routes.length > 0 && path.length <= MAX_PATH) {
       const effort = { left: MAX_EFFORT };
       const asked = { method, path: withoutQuery(path), effort };
-      for (const { matches, way } of this.#routes) {
+      for (const { matches, config } of this.#routes) {
         const found = matches(asked);
-        // Expressions that take longer are meant to; a test that was given up is no answer, least of all
-        // where its opposite was asked for.
+        // An expression that takes longer was written to do so. A test that was given up is no answer, least
+        // of all where a condition negates it.
         if (effort.left < 0) break;
-        if (found) return way;
+        if (found) return config;
       }
     }
     return this.#other;
@@ -120,11 +120,11 @@ export class RequestPolicy {
 
 const NOTHING = { retry: undefined, timeouts: {}, headMs: undefined, classes: [] };
 
-function plainWay({ retry, timeouts = {} }: RequestRules, account: RouteCounters): Way {
-  return { ...NOTHING, account, timeouts, retry: retry === undefined ? undefined : retryWay(retry) };
+function plainConfig({ retry, timeouts = {} }: RequestRules, counters: RouteCounters): RouteConfig {
+  return { ...NOTHING, counters, timeouts, retry: retry === undefined ? undefined : retryConfig(retry) };
 }
 
-function retryWay({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryWay {
+function retryConfig({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryConfig {
   return {
     limit,
     tryTimeoutMs,
@@ -133,12 +133,12 @@ function retryWay({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryWay
   };
 }
 
-function routeWay({ retryable, timeoutMs, classes }: RouteRules, account: RouteCounters): Way {
-  const retry: RetryWay = {
+function routeConfig({ retryable, timeoutMs, classes }: RouteRules, counters: RouteCounters): RouteConfig {
+  const retry: RetryConfig = {
     limit: MAX_ROUTE_RETRIES,
     tryTimeoutMs: undefined,
     again: (status, code) => isFailure(classes, status, code),
     looksAtGrpc: true,
   };
-  return { ...NOTHING, account, headMs: timeoutMs, classes, retry: retryable ? retry : undefined };
+  return { ...NOTHING, counters, headMs: timeoutMs, classes, retry: retryable ? retry : undefined };
 }

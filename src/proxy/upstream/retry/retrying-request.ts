@@ -5,7 +5,7 @@ import type { ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
 import { RequestTimeouts, type DeadlineKind, timeoutFailure } from './timeouts.ts';
-import type { RequestPolicy, Way } from './policy.ts';
+import type { RequestPolicy, RouteConfig } from './policy.ts';
 import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
 import { Attempt, type AttemptOpener, type AttemptOwner } from './attempt.ts';
@@ -18,24 +18,24 @@ export interface RetryingRequestOptions {
   readonly policy: RequestPolicy;
   readonly protocol: 'http1' | 'http2';
   readonly request: OutgoingRequest;
-  /** Whoever asks: it hears of one response. */
+  /** The handler of the request; it gets one response. */
   readonly handler: UpstreamHandler;
 }
 
 /**
- * One request with deadlines and, maybe, more than one attempt. Towards whoever asks it is the endpoint;
- * towards each attempt it is who asks. What could be needed again of the body is kept, and nothing of a
- * response is passed on before it is known to be the one: afterwards there is no other attempt.
+ * One request with deadlines and, maybe, more than one attempt. To its handler it acts as the endpoint, to
+ * each attempt as the client. It keeps the part of the body that another attempt may need. It passes no part
+ * of a response on before it has decided for that response: afterwards there is no other attempt.
  */
 export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #options: RetryingRequestOptions;
-  readonly #way: Way;
+  readonly #route: RouteConfig;
   readonly #deadlines: RequestTimeouts;
   readonly #startedAt: number;
   readonly #body: ReplayBody;
-  /** What came when there was neither room to keep it nor anybody to send it to. */
+  /** Parts of the body that came when there was neither room to keep them nor an attempt to send them to. */
   #waiting: Buffer[] = [];
-  /** Something of the body has been sent that is not kept. */
+  /** Whether a part of the body has been sent that was not kept. */
   #unkept = false;
   #ended: boolean;
   #trailers: readonly Field[] | undefined;
@@ -43,7 +43,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #avoid = new Set<EndpointState>();
   #count = 0;
   #refusals = 0;
-  /** The head of a gRPC response whose status may still say that it is not the one. */
+  /** The head of a gRPC response whose status may still lead to another attempt. */
   #held: IncomingResponse | undefined;
   #answer: { readonly status: number; readonly ms: number } | undefined;
   /** Of a gRPC response without messages, whose head says it. */
@@ -53,12 +53,12 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   constructor(options: RetryingRequestOptions) {
     this.#options = options;
     const { policy, request } = options;
-    this.#way = policy.wayOf(request);
+    this.#route = policy.configOf(request);
     this.#startedAt = policy.clock.monotonic();
     this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     this.#ended = request.framing.kind === 'none';
-    // What an endpoint refuses unseen is sent again, whatever the rules.
-    this.#body = new ReplayBody(policy.room, this.#way.retry === undefined ? MAX_UNSEEN : undefined);
+    // A request that an endpoint refuses unseen is sent again, whatever the rules say.
+    this.#body = new ReplayBody(policy.room, this.#route.retry === undefined ? MAX_UNSEEN : undefined);
   }
 
   get endpoint(): string | undefined {
@@ -70,8 +70,8 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   }
 
   begin(): void {
-    const { timeouts, headMs, account, retry } = this.#way;
-    account.requests++;
+    const { timeouts, headMs, counters, retry } = this.#route;
+    counters.requests++;
     if (retry !== undefined) this.#options.policy.budget.deposit();
     this.#deadlines.begin('request', timeouts.requestMs);
     this.#deadlines.begin('head', headMs);
@@ -79,7 +79,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#attempt();
   }
 
-  // --- whoever asks
+  // --- the handler's side
 
   write(chunk: Buffer): number {
     this.#deadlines.touch();
@@ -125,7 +125,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   onAttemptResponse(one: Attempt, response: IncomingResponse): void {
     this.#deadlines.touch();
     this.#deadlines.end('try');
-    this.#deadlines.begin('response', this.#way.timeouts.responseMs);
+    this.#deadlines.begin('response', this.#route.timeouts.responseMs);
     const { status, fields, framing } = response;
     const grpc = grpcStatus(fields);
     if (this.#wants(status, grpc)) return this.#again(one, status, grpc);
@@ -160,7 +160,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   }
 
   onAttemptFlushed(): void {
-    const { retry, timeouts } = this.#way;
+    const { retry, timeouts } = this.#route;
     this.#deadlines.begin('response', timeouts.responseMs);
     // No limit for the last attempt: when it is over there is no other.
     if (
@@ -206,8 +206,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   }
 
   /**
-   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
-   * request.
+   * Runs work of a timer or promise, above which no failure boundary stands: an exception ends this request.
    */
   #safely(work: () => void): void {
     try {
@@ -221,7 +220,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
 
   #attempt(): void {
     this.#count++;
-    this.#way.account.attempts++;
+    this.#route.counters.attempts++;
     this.#deadlines.touch();
     this.#open(false);
   }
@@ -254,18 +253,18 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     if (this.#ended) one.end(this.#trailers, this.#options.request.framing.kind === 'none');
   }
 
-  /** Whether that answer, or failure, is asked for again; takes its part of the budget. */
+  /** Whether the request is retried after that answer or failure; if so, takes one retry from the budget. */
   #wants(status: number, grpc: number | undefined): boolean {
-    return this.#way.retry?.again(status, grpc) === true && this.#mayTry();
+    return this.#route.retry?.again(status, grpc) === true && this.#mayTry();
   }
 
   #mayTry(): boolean {
-    const { retry, account } = this.#way;
+    const { retry, counters } = this.#route;
     let refused: 'unreplayable' | 'exhausted' | 'overBudget' | undefined;
     if (retry === undefined || !this.#ended || !this.#replayable) refused = 'unreplayable';
     else if (this.#count > retry.limit) refused = 'exhausted';
     else if (!this.#options.policy.budget.withdraw()) refused = 'overBudget';
-    if (refused !== undefined) account.retries[refused]++;
+    if (refused !== undefined) counters.retries[refused]++;
     return refused === undefined;
   }
 
@@ -273,9 +272,9 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return !this.#unkept && this.#body.whole;
   }
 
-  /** A gRPC response that has begun without its status may end with one that is asked for again. */
+  /** A gRPC response that has begun without its status may end with a status that is retried. */
   #looksAtTrailers(fields: readonly Field[]): boolean {
-    const { retry } = this.#way;
+    const { retry } = this.#route;
     if (retry?.looksAtGrpc !== true || this.#count > retry.limit || !this.#ended || !this.#replayable)
       return false;
     return isGrpc(fields);
@@ -292,7 +291,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     const { policy } = this.#options;
     this.#held = undefined;
     this.#current = undefined;
-    this.#way.account.retries.sent++;
+    this.#route.counters.retries.sent++;
     this.#endAttempt();
     this.#deadlines.begin('pause', backoffDelay(this.#count - 1, PAUSE, policy.random));
   }
@@ -322,25 +321,25 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   #done(one: Attempt, grpc: number | undefined): void {
     const { status, ms } = this.#answer ?? { status: 0, ms: this.#elapsed() };
     const code = grpc ?? this.#grpcAtHead;
-    const failed = isFailure(this.#way.classes, status, code);
-    if (this.#count > 1 && this.#way.retry?.again(status, code) === false)
-      this.#way.account.retries.succeeded++;
+    const failed = isFailure(this.#route.classes, status, code);
+    if (this.#count > 1 && this.#route.retry?.again(status, code) === false)
+      this.#route.counters.retries.succeeded++;
     this.#answered(one, status, code);
-    this.#way.account.response({ status, grpc: code, failed, ms });
+    this.#route.counters.response({ status, grpc: code, failed, ms });
     this.#finish();
   }
 
   #answered(one: Attempt, status: number, grpc: number | undefined): void {
-    const failed = isFailure(this.#way.classes, status, grpc);
+    const failed = isFailure(this.#route.classes, status, grpc);
     const ms = this.#options.policy.clock.monotonic() - one.startedAt;
-    this.#way.account.answer({ status, grpc, failed, ms });
+    this.#route.counters.answer({ status, grpc, failed, ms });
   }
 
   #expired(kind: DeadlineKind): void {
     if (kind === 'pause') return this.#attempt();
-    const { account, timeouts, headMs } = this.#way;
+    const { counters, timeouts, headMs } = this.#route;
     if (kind === 'try') return this.#attemptExpired();
-    account.timeouts[kind === 'head' ? 'request' : kind]++;
+    counters.timeouts[kind === 'head' ? 'request' : kind]++;
     const within = kind === 'head' ? headMs : timeouts[`${kind}Ms`];
     this.#current?.giveUp(this.#current.flushed);
     this.#fail(timeoutFailure(kind, this.#options.policy.label, within));
@@ -350,7 +349,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   #attemptExpired(): void {
     const one = this.#current;
     if (one === undefined || !this.#mayTry()) return;
-    this.#way.account.timeouts.try++;
+    this.#route.counters.timeouts.try++;
     this.#answered(one, 504, undefined);
     one.giveUp(true);
     this.#pause();
@@ -369,7 +368,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   #countFailure({ status, grpc }: ProxyFailure): void {
     if (this.#current !== undefined) this.#answered(this.#current, status, undefined);
     const asked = isGrpc(this.#options.request.fields);
-    this.#way.account.response({
+    this.#route.counters.response({
       status: this.#answer?.status ?? (asked ? 200 : status),
       grpc: asked ? grpc : undefined,
       failed: true,

@@ -17,7 +17,7 @@ export class RequestTimeouts {
     this.#expired = expired;
   }
 
-  /** Begins one; nothing where there is no limit, or it runs already. */
+  /** Begins a deadline, unless it has no limit or runs already. */
   begin(kind: DeadlineKind, ms: number | undefined): void {
     if (ms === undefined || this.#timers.has(kind)) return;
     this.#timers.set(
@@ -47,7 +47,7 @@ export class RequestTimeouts {
     this.#waitIdle(ms);
   }
 
-  /** Something moved. A timer for each byte would cost more than a look at the end of the time. */
+  /** A byte has passed. A timer for each byte would cost more than a check at the end of the time. */
   touch(): void {
     if (this.#idleMs > 0) this.#activeAt = this.#clock.monotonic();
   }
@@ -76,7 +76,7 @@ const FAILURE: Readonly<Record<keyof typeof WHAT, FailureKind>> = {
   idle: 'idle timeout',
 };
 
-/** What is told of a time that is over. @param within milliseconds, as the rules say */
+/** The failure for a deadline that has passed. @param within milliseconds, as the rules say */
 export function timeoutFailure(
   kind: keyof typeof WHAT,
   label: string,

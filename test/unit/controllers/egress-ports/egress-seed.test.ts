@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { DEFAULT_EGRESS_RANGE } from '../../../../src/api/egress/egress-ports.ts';
-import { allocateEgressPorts } from '../../../../src/controllers/egress-ports/port-choice.ts';
+import { chooseEgressPorts } from '../../../../src/controllers/egress-ports/port-choice.ts';
 import { seedClaims } from '../../../../src/controllers/egress-ports/egress-seed.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 
@@ -17,7 +17,7 @@ const link = (cluster: string, created = '2026-01-01'): LinkObject => ({
 });
 
 /** The port that the controller tries first. */
-const home = (holder: string, port = 80) => allocateEgressPorts(holder, [port], {}, () => false)?.[port] ?? 0;
+const home = (holder: string, port = 80) => chooseEgressPorts(holder, [port], {}, () => false)?.[port] ?? 0;
 
 function mirror(namespace: string, name: string, change: Readonly<Record<string, string>> = {}): V1Service {
   const [svc = ''] = name.split('-west');

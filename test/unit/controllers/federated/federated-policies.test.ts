@@ -4,7 +4,7 @@ import { federatedChain, memberSubject } from '../../../../src/controllers/feder
 import type { MemberFacts } from '../../../../src/controllers/federated/member-facts.ts';
 import { mirrorChain } from '../../../../src/controllers/mirror/mirror-policies.ts';
 import { firstFinding } from '../../../../src/controllers/policies/check-chain.ts';
-import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
+import { TAKES_ALL } from '../../../../src/controllers/imports/link-imports.ts';
 import { memberFacts } from '../../../support/member-facts.ts';
 import { aliveGateway, exportedService, nothing } from '../../../support/mirror-facts.ts';
 

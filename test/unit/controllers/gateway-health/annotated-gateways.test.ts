@@ -7,7 +7,7 @@ import { MAX_NAMED_GATEWAYS } from '../../../../src/linking/export-gateways.ts';
 import { TARGET_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { AnnotatedGateways } from '../../../../src/controllers/gateway-health/annotated-gateways.ts';
-import type { GatewayHealthOptions } from '../../../../src/controllers/gateway-health/gateway-health.ts';
+import type { GatewayHealthOptions } from '../../../../src/controllers/gateway-health/gateway-probes.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { noNames } from '../../../support/host-names.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';

@@ -10,7 +10,7 @@ import type {
 import { planMember } from '../../../../src/controllers/federated/federated-plan.ts';
 import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
 import type { MemberFacts } from '../../../../src/controllers/federated/member-facts.ts';
-import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
+import { TAKES_ALL } from '../../../../src/controllers/imports/link-imports.ts';
 import { isPopulated } from '../../../../src/controllers/reconcile/followed-endpoints.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';
 import type { MirrorReason } from '../../../../src/api/reasons/mirror-reasons.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { mirrorChain, mirrorSubject } from '../../../../src/controllers/mirror/mirror-policies.ts';
 import { firstFinding } from '../../../../src/controllers/policies/check-chain.ts';
-import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
+import { TAKES_ALL } from '../../../../src/controllers/imports/link-imports.ts';
 import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import {
   aliveGateway,

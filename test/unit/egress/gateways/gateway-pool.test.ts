@@ -486,7 +486,7 @@ describe('The connections of an egress to a gateway', () => {
     const { connection: bytes } = await tlsConnect(
       {
         label: 'gateway',
-        account: () => counters.shared,
+        counters: () => counters.shared,
         boundary: counters,
         clock,
         identity: () => identity,

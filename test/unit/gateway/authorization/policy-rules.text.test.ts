@@ -4,10 +4,10 @@ import type {
   ExternalWorkload,
   MeshTlsAuthentication,
   NetworkAuthentication,
-  RateLimitPolicy,
+  HttpLocalRateLimitPolicy,
   Server,
   ServerAuthorization,
-} from '../../../../src/api/linkerd/policy-kinds.ts';
+} from '../../../../src/api/linkerd/linkerd-kinds.ts';
 import { limitsOf } from '../../../../src/gateway/authorization/policy-rate-limits.ts';
 import {
   gatewayRules,
@@ -97,7 +97,7 @@ function readPolicies(writer: Writer): void {
       },
     },
   };
-  const limit: RateLimitPolicy = {
+  const limit: HttpLocalRateLimitPolicy = {
     metadata: metadata(),
     spec: {
       targetRef: { group: 'policy.linkerd.io', kind: 'Server', name: 'one' },

@@ -6,7 +6,7 @@ import type {
   NetworkAuthentication,
   Server,
   ServerAuthorization,
-} from '../../../../src/api/linkerd/policy-kinds.ts';
+} from '../../../../src/api/linkerd/linkerd-kinds.ts';
 import {
   gatewayRules,
   type PolicyFacts,

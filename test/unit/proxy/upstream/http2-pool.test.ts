@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sleep as clockSleep } from '../../../../src/base/clock.ts';
-import type { DialAddress } from '../../../../src/proxy/io/endpoint-address.ts';
+import type { DialAddress } from '../../../../src/proxy/io/dial-address.ts';
 import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';

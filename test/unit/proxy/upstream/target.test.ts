@@ -10,7 +10,7 @@ import type { TargetOptions } from '../../../../src/proxy/upstream/target-option
 import { eventually } from '../../../support/eventually.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
 
-const account = () => new ConnectionCounters();
+const counters = () => new ConnectionCounters();
 const failureOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
     () => 'none',
@@ -25,7 +25,7 @@ describe('target', () => {
   const made: Target[] = [];
 
   const target = (options: Partial<TargetOptions> = {}): Target => {
-    const dial = plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock });
+    const dial = plainDial({ label: 'web:80', counters, boundary: NO_BOUNDARY, clock });
     const one = new Target({ label: 'web:80', dial, clock, random: () => 0, ...options });
     made.push(one);
     return one;
@@ -171,7 +171,7 @@ describe('target', () => {
     let refusals = 3;
     const dial: TargetOptions['dial'] = (endpoint) => {
       if (refusals-- > 0) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', counters, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);
@@ -189,7 +189,7 @@ describe('target', () => {
     const dial: TargetOptions['dial'] = (endpoint) => {
       connectLimit++;
       if (refuses) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', counters, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);

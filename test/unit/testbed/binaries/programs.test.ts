@@ -9,6 +9,7 @@ import {
   MACHINE_PROGRAMS,
   NEEDS,
   OPTIONAL,
+  optionalNeedsOf,
   programs,
   SYSTEM_PROGRAMS,
 } from '../../../testbed/binaries/programs.ts';
@@ -33,6 +34,14 @@ function matches(pattern: RegExp, globs: readonly string[]): (readonly [string, 
 describe('the list of programs', () => {
   const temp = useTempDir();
   const tests = ['test/{unit,wire,integration,support,testbed}/**/*.ts', 'demo/**/*.ts'];
+
+  // One file of unit tests made the run build go-peers, which only two files at the wire use.
+  it('says what some files need, and nothing for files that need nothing', () => {
+    const titles = (...files: string[]) => optionalNeedsOf(files).map(({ title }) => title);
+    expect(titles('test/unit/base/duration.test.ts', 'test/wire/http1.test.ts')).to.deep.equal([]);
+    expect(titles('test/wire/go-grpc.test.ts')).to.deep.equal(["Go's HTTP/2 and gRPC"]);
+    expect(titles(...OPTIONAL.flatMap(({ files }) => files))).to.have.length(OPTIONAL.length);
+  });
 
   it('has every program of the machine that tests, testbed and demo start by name', () => {
     const listed = new Set<string>([...SYSTEM_PROGRAMS.required, ...SYSTEM_PROGRAMS.used]);

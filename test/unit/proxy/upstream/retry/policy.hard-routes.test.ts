@@ -21,24 +21,24 @@ function policyOf(conditions: readonly object[]): RequestPolicy {
     counters,
   });
 }
-const wayOf = (policy: RequestPolicy, path: string) =>
-  policy.wayOf({ method: 'GET', path } as Parameters<RequestPolicy['wayOf']>[0]);
+const configOf = (policy: RequestPolicy, path: string) =>
+  policy.configOf({ method: 'GET', path } as Parameters<RequestPolicy['configOf']>[0]);
 
 // The expressions of a ServiceProfile are its owner's, and each is linear in the path; but 256 of them, each
 // as hard as can be, took 2.6 s of the gateway for one request.
 describe('routes whose expressions are as hard as can be', () => {
   it('cost a request no more than others notice', () => {
     const policy = policyOf(Array.from({ length: 256 }, () => ({ pathRegex: HARD })));
-    expectUnnoticed(() => wayOf(policy, PATH), 'one request');
+    expectUnnoticed(() => configOf(policy, PATH), 'one request');
     const lists = policyOf([{ any: Array.from({ length: 1900 }, () => ({ pathRegex: HARD })) }]);
-    expectUnnoticed(() => wayOf(lists, PATH), 'one request, lists');
+    expectUnnoticed(() => configOf(lists, PATH), 'one request, lists');
   });
 
   it('that were given up are no route, and neither is their opposite', () => {
     const hard = Array.from({ length: 200 }, () => ({ pathRegex: HARD }));
     const policy = policyOf([...hard, { not: { pathRegex: HARD } }, { method: 'GET' }]);
-    expect(wayOf(policy, PATH).retry).to.equal(undefined);
-    expect(wayOf(policy, '/short').retry).not.to.equal(undefined);
+    expect(configOf(policy, PATH).retry).to.equal(undefined);
+    expect(configOf(policy, '/short').retry).not.to.equal(undefined);
   });
 
   it('do not shut out usual ones, however many and however long the path is', () => {
@@ -46,7 +46,7 @@ describe('routes whose expressions are as hard as can be', () => {
       pathRegex: `/api/v1/things${nth}/[^/]+/parts(/.*)?`,
     }));
     const policy = policyOf([...usual, { pathRegex: '/last/.*' }]);
-    expect(wayOf(policy, `/last/${'x'.repeat(2000)}`).retry).not.to.equal(undefined);
+    expect(configOf(policy, `/last/${'x'.repeat(2000)}`).retry).not.to.equal(undefined);
   });
 
   it('are of one profile 2,000 at most', () => {

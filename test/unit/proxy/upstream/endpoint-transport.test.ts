@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import type { MeshPeer } from '../../../../src/proxy/io/endpoint-address.ts';
+import type { MeshPeer } from '../../../../src/proxy/io/dial-address.ts';
 import {
   applicationProtocol,
   someOverHttp2,
   type Transport,
   transportTo,
-} from '../../../../src/proxy/upstream/transport.ts';
+} from '../../../../src/proxy/upstream/endpoint-transport.ts';
 
 const plain = { host: '10.0.0.1', port: 80 };
 const mesh: MeshPeer = { identity: 'web.demo', port: 4143, opaque: false };

@@ -4,7 +4,7 @@ import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import type { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import type { FilteredHead } from '../../../../src/proxy/filters/fault-injection.ts';
-import { AdmissionFilter, type AdmissionFilterOptions } from '../../../../src/proxy/filters/admission.ts';
+import { RequestFilter, type RequestFilterOptions } from '../../../../src/proxy/filters/request-filter.ts';
 import { RateLimiter } from '../../../../src/proxy/filters/rate-limiter.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
@@ -12,7 +12,7 @@ const LABEL = 'web.demo.svc.cluster.local:80';
 const HEAD = { fields: [makeField('x-drill', 'yes'), makeField('accept', '*/*')] };
 const PLAIN = { fields: [] };
 
-describe('Gate', () => {
+describe('RequestFilter', () => {
   let clock: VirtualClock;
   let counters: ProxyCounters;
   let emptied: number;
@@ -23,8 +23,8 @@ describe('Gate', () => {
     emptied = 0;
   });
 
-  const filter = (options: Partial<AdmissionFilterOptions> = {}) =>
-    new AdmissionFilter({
+  const filter = (options: Partial<RequestFilterOptions> = {}) =>
+    new RequestFilter({
       label: LABEL,
       counters,
       clock,
@@ -44,7 +44,7 @@ describe('Gate', () => {
   const abort = { status: 503, grpc: 14 };
 
   /** What becomes of one that comes. */
-  function come(to: AdmissionFilter, head: FilteredHead | 'raw' = PLAIN, client = 'a') {
+  function come(to: RequestFilter, head: FilteredHead | 'raw' = PLAIN, client = 'a') {
     const seen = { admitted: false, failure: undefined as ProxyFailure | undefined };
     const hold = to.pass(client, head === 'raw' ? undefined : head, {
       admit: () => (seen.admitted = true),

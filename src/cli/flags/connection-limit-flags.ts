@@ -1,16 +1,16 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { AdmissionLimits } from '../../base/connection-admission.ts';
-import { ownLimits } from '../../gateway/admission/admission-limits.ts';
+import type { ConnectionLimits } from '../../base/connection-admission.ts';
+import { ownLimits } from '../../gateway/connection-limits.ts';
 
 /** Flags of the gateway about how many connections it takes. */
-export const admissionFlags = {
+export const connectionLimitFlags = {
   maxHandshakes: z.coerce.number().int().min(1).optional(),
   maxConnections: z.coerce.number().int().min(1).optional(),
 };
 
 /** Adds them to a verb. */
-export function withAdmissionFlags(command: Command): Command {
+export function withConnectionLimitFlags(command: Command): Command {
   return command
     .option(
       '--max-handshakes <n>',
@@ -23,9 +23,9 @@ export function withAdmissionFlags(command: Command): Command {
 }
 
 /** The limits from the flags; those that were not given follow from the memory. */
-export function admissionOf(
-  flags: z.output<z.ZodObject<typeof admissionFlags>> & { readonly workers: number },
-): AdmissionLimits {
+export function connectionLimitsOf(
+  flags: z.output<z.ZodObject<typeof connectionLimitFlags>> & { readonly workers: number },
+): ConnectionLimits {
   const { handshakes, connections } = ownLimits(flags.workers);
   return {
     handshakes: flags.maxHandshakes ?? handshakes,

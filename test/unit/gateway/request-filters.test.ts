@@ -1,23 +1,23 @@
 import { expect } from 'chai';
-import type { FaultRule } from '../../../../src/policy/faults/fault-rules.ts';
-import type { RateLimits } from '../../../../src/policy/rate-limits/rate-limits.ts';
-import { AdmissionFilters } from '../../../../src/gateway/admission/admission-filters.ts';
-import { limitsOf } from '../../../../src/gateway/authorization/policy-rate-limits.ts';
-import type { RateLimitPolicy, Server } from '../../../../src/api/linkerd/policy-kinds.ts';
-import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
-import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
-import { Target } from '../../../../src/proxy/upstream/target.ts';
-import { VirtualClock } from '../../../support/virtual-clock.ts';
+import type { FaultRule } from '../../../src/policy/faults/fault-rules.ts';
+import type { RateLimits } from '../../../src/policy/rate-limits/rate-limits.ts';
+import { RequestFilters } from '../../../src/gateway/request-filters.ts';
+import { limitsOf } from '../../../src/gateway/authorization/policy-rate-limits.ts';
+import type { HttpLocalRateLimitPolicy, Server } from '../../../src/api/linkerd/linkerd-kinds.ts';
+import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
+import { ProxyFailure } from '../../../src/proxy/http/failures.ts';
+import { Target } from '../../../src/proxy/upstream/target.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
 
-describe('AdmissionFilters', () => {
+describe('RequestFilters', () => {
   let clock: VirtualClock;
-  let filters: AdmissionFilters;
+  let filters: RequestFilters;
   let counters: ProxyCounters;
 
   beforeEach(() => {
     clock = new VirtualClock();
     counters = new ProxyCounters();
-    filters = new AdmissionFilters({ counters, clock, random: () => 0, workers: 1 });
+    filters = new RequestFilters({ counters, clock, random: () => 0, workers: 1 });
   });
 
   const target = (label: string) =>
@@ -110,13 +110,13 @@ describe("limits of Linkerd's HTTPLocalRateLimitPolicy", () => {
   const server = (name: string): Server => ({ metadata: { name, namespace: 'demo' } });
   const policy = (
     name: string,
-    spec: RateLimitPolicy['spec'],
+    spec: HttpLocalRateLimitPolicy['spec'],
     created = '2026-01-01T00:00:00Z',
-  ): RateLimitPolicy => ({
+  ): HttpLocalRateLimitPolicy => ({
     metadata: { name, namespace: 'demo', creationTimestamp: new Date(created) },
     spec: { targetRef: { group: 'policy.linkerd.io', kind: 'Server', name: 'web' }, ...spec },
   });
-  const read = (...policies: RateLimitPolicy[]) =>
+  const read = (...policies: HttpLocalRateLimitPolicy[]) =>
     limitsOf(
       { rateLimits: (namespace) => (namespace === 'demo' ? policies : []) },
       [

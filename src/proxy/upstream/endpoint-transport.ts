@@ -1,6 +1,6 @@
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import type { HttpVersion } from '../http/messages.ts';
-import { type DialAddress, isUpgrading } from '../io/endpoint-address.ts';
+import { type DialAddress, isUpgrading } from '../io/dial-address.ts';
 import type { StreamCarrier } from './target-options.ts';
 
 /**

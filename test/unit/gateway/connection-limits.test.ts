@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
 import { ConnectionAdmission, type Ticket } from '../../../src/base/connection-admission.ts';
-import { admissionLimits } from '../../../src/gateway/admission/admission-limits.ts';
+import { connectionLimits } from '../../../src/gateway/connection-limits.ts';
 import { clientKeyOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;
@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 describe('what a gateway admits', () => {
   it('follows from the memory that it may take', () => {
     const limits = (mib: number, runtime: 'node' | 'bun' = 'node', workers = 1) =>
-      admissionLimits(mib * MIB, { runtime, workers });
+      connectionLimits(mib * MIB, { runtime, workers });
     expect(limits(512)).to.deep.equal({ handshakes: 3276, connections: 5782 });
     expect(limits(512, 'bun')).to.deep.equal({ handshakes: 3276, connections: 14_043 });
     expect(limits(512, 'node', 2)).to.deep.equal({ handshakes: 1638, connections: 2891 });
@@ -34,7 +34,7 @@ describe('what a gateway admits', () => {
   });
 });
 
-describe('Admission', () => {
+describe('ConnectionAdmission', () => {
   const LIMITS = { handshakes: 4, connections: 6 };
   let admission: ConnectionAdmission;
   let evicted: string[];

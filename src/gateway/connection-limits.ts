@@ -1,5 +1,5 @@
-import type { AdmissionLimits } from '../../base/connection-admission.ts';
-import { memoryLimit } from '../../base/memory-limit.ts';
+import type { ConnectionLimits } from '../base/connection-admission.ts';
+import { memoryLimit } from '../base/memory-limit.ts';
 
 /** Share of the memory for connections before the end of their handshake. */
 const HANDSHAKE_SHARE = 1 / 8;
@@ -23,10 +23,10 @@ const LEAST_CONNECTIONS = 256;
  * on Node, 5,782 in all. Pure.
  * @param memoryBytes memory of all `workers` together
  */
-export function admissionLimits(
+export function connectionLimits(
   memoryBytes: number,
   { runtime, workers }: { readonly runtime: 'node' | 'bun'; readonly workers: number },
-): AdmissionLimits {
+): ConnectionLimits {
   const own = memoryBytes / workers;
   const within = (count: number, least: number, most: number) =>
     Math.min(most, Math.max(least, Math.floor(count)));
@@ -41,7 +41,7 @@ export function admissionLimits(
 }
 
 /** The limits for this process, by its memory limit. @param workers processes that share that memory */
-export function ownLimits(workers: number): AdmissionLimits {
+export function ownLimits(workers: number): ConnectionLimits {
   const runtime = process.versions.bun === undefined ? 'node' : 'bun';
-  return admissionLimits(memoryLimit(), { runtime, workers });
+  return connectionLimits(memoryLimit(), { runtime, workers });
 }

@@ -16,12 +16,12 @@ const MAX_HELD = 1000;
  * How a filter says what becomes of a request or connection. Exactly one of the two is called, and none after
  * `Hold.cancel`.
  */
-export interface FilterCallbacks {
+export interface RequestFilterCallbacks {
   admit(): void;
   refuse(failure: ProxyFailure): void;
 }
 
-export interface AdmissionFilterOptions {
+export interface RequestFilterOptions {
   /** `name:port` of the target. */
   readonly label: string;
   readonly counters: ProxyCounters;
@@ -38,17 +38,17 @@ export interface AdmissionFilterOptions {
  * then fault injection. It is passed before an endpoint is picked, so nothing that happens here counts
  * against one, and nothing of it is tried again here.
  */
-export class AdmissionFilter {
-  readonly #options: AdmissionFilterOptions;
+export class RequestFilter {
+  readonly #options: RequestFilterOptions;
   #limiters: readonly RateLimiter[] = [];
   #faults: readonly FaultRule[] = [];
   #held = 0;
 
-  constructor(options: AdmissionFilterOptions) {
+  constructor(options: RequestFilterOptions) {
     this.#options = options;
   }
 
-  /** What holds from the next request on. @returns whether there is anything */
+  /** Sets the limits and faults from the next request on. @returns whether there is anything */
   set(limiters: readonly RateLimiter[], faults: readonly FaultRule[]): boolean {
     this.#limiters = limiters;
     this.#faults = unexpired(faults, this.#options.clock.now());
@@ -56,7 +56,7 @@ export class AdmissionFilter {
   }
 
   /** Lets a request pass, refuses it, or makes it wait. @returns how it is held, if it is */
-  pass(client: string, head: FilteredHead, callbacks: FilterCallbacks): Hold | undefined {
+  pass(client: string, head: FilteredHead, callbacks: RequestFilterCallbacks): Hold | undefined {
     const excess = this.#limit(client, head);
     const fault = excess === undefined && this.#faults.length > 0 ? this.#fault(head) : undefined;
     if (excess !== undefined) callbacks.refuse(this.#excessFailure(excess));
@@ -66,7 +66,7 @@ export class AdmissionFilter {
     return undefined;
   }
 
-  /** The limit that a client has reached; else it counts against all of them. */
+  /** Returns the limit that a client has reached; if there is none, counts the request against all limits. */
   #limit(client: string, head: FilteredHead): Excess | undefined {
     const now = this.#options.clock.monotonic();
     for (const limiter of this.#limiters) {
@@ -99,7 +99,7 @@ export class AdmissionFilter {
     return chooseFault(this.#faults, head, random);
   }
 
-  #delay(fault: FaultRule, callbacks: FilterCallbacks): Hold | undefined {
+  #delay(fault: FaultRule, callbacks: RequestFilterCallbacks): Hold | undefined {
     const { label, counters, clock, random, maxHeld = MAX_HELD } = this.#options;
     if (this.#held >= maxHeld) {
       const text = `${label}: a drill delays ${maxHeld} requests already, which is as many as it may`;
@@ -114,7 +114,7 @@ export class AdmissionFilter {
   }
 
   /** What a rule does besides delaying. */
-  #finish({ abort, reset, until }: FaultRule, callbacks: FilterCallbacks): void {
+  #finish({ abort, reset, until }: FaultRule, callbacks: RequestFilterCallbacks): void {
     const { label, counters } = this.#options;
     if (abort === undefined && !reset) {
       callbacks.admit();
@@ -135,7 +135,7 @@ function rateText({ perSecond, burst }: Rate): string {
   return `${Number((perSecond * count).toPrecision(4))} ${unit}, ${burst} at once`;
 }
 
-/** Somebody waits at a filter, or has waited there. */
+/** A request or connection that waits at a filter, or has waited there. */
 export class Hold {
   /** What was done to it: value of `FAULT_FIELD`, and of the access log's `fault`. */
   readonly mark = 'delay';
@@ -145,7 +145,7 @@ export class Hold {
 
   constructor(clock: Clock, ms: number, then: { readonly over: () => void; readonly pass: () => void }) {
     this.#over = then.over;
-    // A process that is told to end does not stay for those who wait.
+    // A process that is told to end does not stay for requests that wait.
     this.#timer = clock.after(
       ms,
       () => {
@@ -161,7 +161,7 @@ export class Hold {
     return this.#waits;
   }
 
-  /** Whoever is held has gone: nothing is done any more. */
+  /** The client has gone: nothing happens any more. */
   cancel(): void {
     if (!this.#waits) return;
     this.#waits = false;

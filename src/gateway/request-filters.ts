@@ -1,15 +1,15 @@
-import type { EffectivePolicy } from '../../policy/effective-policy.ts';
-import type { Random } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
-import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
+import type { EffectivePolicy } from '../policy/effective-policy.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
-import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
-import { AdmissionFilter } from '../../proxy/filters/admission.ts';
-import { RateLimiter } from '../../proxy/filters/rate-limiter.ts';
-import type { Target } from '../../proxy/upstream/target.ts';
+import { matchesIdentity } from '../identity/x509/peer-certificate.ts';
+import type { ProxyCounters } from '../proxy/metrics/counters.ts';
+import { RequestFilter } from '../proxy/filters/request-filter.ts';
+import { RateLimiter } from '../proxy/filters/rate-limiter.ts';
+import type { Target } from '../proxy/upstream/target.ts';
 
-export interface AdmissionFiltersOptions {
+export interface RequestFiltersOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
@@ -23,15 +23,15 @@ interface Shared {
 }
 
 /**
- * The admission filters of all targets. Rate limits with the same key share one state, whichever targets they
+ * The request filters of all targets. Rate limits with the same key share one state, whichever targets they
  * apply to, and keep it while they are unchanged.
  */
-export class AdmissionFilters {
-  readonly #options: AdmissionFiltersOptions;
-  readonly #filters = new Map<Target, AdmissionFilter>();
+export class RequestFilters {
+  readonly #options: RequestFiltersOptions;
+  readonly #filters = new Map<Target, RequestFilter>();
   readonly #limiters = new Map<string, Shared>();
 
-  constructor(options: AdmissionFiltersOptions) {
+  constructor(options: RequestFiltersOptions) {
     this.#options = options;
   }
 
@@ -53,11 +53,11 @@ export class AdmissionFilters {
     if (this.#filters.delete(target)) this.#release(target, new Set());
   }
 
-  #make(target: Target): AdmissionFilter {
+  #make(target: Target): RequestFilter {
     const { counters, clock, random } = this.#options;
     const { label } = target;
     const onEmpty = () => this.drop(target);
-    const filter = new AdmissionFilter({ label, counters, clock, random, onEmpty });
+    const filter = new RequestFilter({ label, counters, clock, random, onEmpty });
     this.#filters.set(target, filter);
     return filter;
   }

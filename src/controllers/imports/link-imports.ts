@@ -1,4 +1,4 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1Namespace, V1Service } from '@kubernetes/client-node';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import type { Clock } from '../../base/clock.ts';
 import { createdAt } from '../../api/kubernetes/resource.ts';
@@ -6,11 +6,9 @@ import { IMPORT_QUOTAS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { metadataBytes } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
-import type { ImportFacts } from './mirror-facts.ts';
 import { GracePeriods } from '../removals/grace-periods.ts';
-import { ImportLedger } from '../imports/import-ledger.ts';
-import { importRefusal, type Refusal } from '../imports/import-rules.ts';
-import type { LocalView } from './local-view.ts';
+import { ImportLedger } from './import-ledger.ts';
+import { importRefusal, type Refusal } from './import-rules.ts';
 import {
   copiedAnnotations,
   copiedLabels,
@@ -18,7 +16,7 @@ import {
   type CopyRules,
 } from '../../api/mirror/mirror-metadata.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
-import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
+import { podRefusal, type OwnRanges } from './remote-addresses.ts';
 
 /**
  * How long mirrors that exist are kept when the policy suddenly refuses many of them: time to undo a mistaken
@@ -27,6 +25,25 @@ import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
 const HELD_MS = 30_000;
 /** When something that found no room is looked at again: what others give back is no event. */
 export const QUOTA_RECHECK_MS = 30_000;
+
+/** What the import policy of the Link says about one Service. */
+export interface ImportFacts {
+  /** Why it is not taken at all. */
+  readonly refusal: Refusal | undefined;
+  /**
+   * For how long a mirror that exists still stays although the policy refuses it, because many would go at
+   * once; 0 when it goes now.
+   */
+  readonly heldMs: number;
+  /** Whether its namespace may be made, where it would be. */
+  readonly namespaceAllowed: boolean;
+  /** Why it finds no room in the quotas of the Link. */
+  readonly overQuota: string | undefined;
+  /** Whether its labels and annotations find room; where they do not, the mirror is made without them. */
+  readonly metadataAllowed: boolean;
+  /** Why an address that the target names as a pod's cannot be used. */
+  readonly podRefusal: (address: string) => string | undefined;
+}
 
 /** What is said of Services that no policy is about: the source cluster's own. */
 export const TAKES_ALL: ImportFacts = {
@@ -38,7 +55,13 @@ export const TAKES_ALL: ImportFacts = {
   podRefusal: () => undefined,
 };
 
-export interface ImporterOptions {
+/** Namespaces of the source cluster, our own writes included. */
+interface NamespaceView {
+  namespace(name: string): 'present' | 'absent' | 'terminating';
+  readonly stores: { readonly namespaces: { list(): readonly V1Namespace[] } };
+}
+
+export interface LinkImportsOptions {
   readonly policy: ImportPolicy;
   readonly controlNamespaces: ReadonlySet<string>;
   readonly rules: CopyRules;
@@ -48,7 +71,7 @@ export interface ImporterOptions {
   readonly createNamespaces: boolean;
   readonly own: OwnRanges;
   readonly guard: DropGuard;
-  readonly view: LocalView;
+  readonly view: NamespaceView;
   readonly clock: Clock;
 }
 
@@ -84,9 +107,9 @@ function recorded({ metadata }: V1Service): V1Service {
 }
 
 /** The import policy of one Link at work: what its mirrors and its memberships may be, together. */
-export class Importer {
+export class LinkImports {
   readonly ledger: ImportLedger;
-  readonly #options: ImporterOptions;
+  readonly #options: LinkImportsOptions;
   readonly #held: GracePeriods;
   /**
    * Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than
@@ -96,7 +119,7 @@ export class Importer {
   /** Keys of mirrors that exist and that the policy refuses. */
   readonly #refused = new Set<string>();
 
-  constructor(options: ImporterOptions) {
+  constructor(options: LinkImportsOptions) {
     this.#options = options;
     this.ledger = new ImportLedger(options.policy.quotas);
     this.#held = new GracePeriods(options.clock, HELD_MS);

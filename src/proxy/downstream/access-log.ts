@@ -1,0 +1,149 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Hold } from '../filters/request-filter.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import type { FailureKind, ProxyFailure } from '../http/failures.ts';
+import type { SessionProtocol } from '../http/messages.ts';
+
+/** One request, or one opaque connection, at its end. What was never known is undefined. */
+export interface AccessEntry {
+  /** Identity of the client, or its address where clients have none (egress). */
+  readonly client: string;
+  /** Identity of the relay that has named the client, where it has not proven itself who it is. */
+  readonly via?: string | undefined;
+  /** `name:port`. */
+  readonly target: string;
+  /** `host:port` of the endpoint that was picked. */
+  readonly endpoint?: string | undefined;
+  /** How often the request was sent, where retries apply to it. */
+  readonly attempts?: number | undefined;
+  /** What the client speaks. */
+  readonly protocol: SessionProtocol;
+  readonly method?: string | undefined;
+  /** As the client sent it; the log leaves the query out unless it was asked for. */
+  readonly path?: string | undefined;
+  readonly status?: number | undefined;
+  readonly grpcStatus?: number | undefined;
+  /** Body bytes from the client. */
+  readonly bytesIn: number;
+  /** Body bytes to the client. */
+  readonly bytesOut: number;
+  /** Milliseconds until the first byte of the response. */
+  readonly firstByteMs?: number | undefined;
+  /** Milliseconds until the end. */
+  readonly totalMs: number;
+  readonly failure?: FailureKind | undefined;
+  /** One line for people: the message of the failure. */
+  readonly reason?: string | undefined;
+  /** The fault that was injected before it was carried. */
+  readonly fault?: string | undefined;
+}
+
+/**
+ * Where sessions say what they carried. Call `wants` once at the end of a request; only when it says so build
+ * an entry and `record` it. With the log off this costs one call.
+ */
+export interface AccessLog {
+  /** Whether this request is to be recorded. Draws a random number when sampling, so ask once. */
+  wants(status: number | undefined, failure?: FailureKind, grpcStatus?: number): boolean;
+  record(entry: AccessEntry): void;
+}
+
+/** Wants nothing. */
+export const NO_ACCESS_LOG: AccessLog = { wants: () => false, record: () => undefined };
+
+/** A log that watches flows and so never ends one. */
+export function containedLog(log: AccessLog, boundary: Boundary): AccessLog {
+  if (log === NO_ACCESS_LOG) return log;
+  return {
+    wants(status, failure, grpcStatus) {
+      try {
+        return log.wants(status, failure, grpcStatus);
+      } catch (error) {
+        boundary.caught(error);
+        return false;
+      }
+    },
+    record(entry) {
+      try {
+        log.record(entry);
+      } catch (error) {
+        boundary.caught(error);
+      }
+    },
+  };
+}
+
+/** What an entry says of the session that a request or raw connection belongs to. */
+export interface LoggedSession {
+  readonly accessLog: AccessLog;
+  readonly clientName: string;
+  readonly via?: string | undefined;
+  readonly target: { readonly label: string };
+  readonly clock: Clock;
+}
+
+/**
+ * What an entry says of one request or raw connection: its exchange or flow keeps this, and it is read only
+ * when the log wants an entry. What was never known is absent, such as all of HTTP for raw bytes.
+ */
+export interface LoggedFlow {
+  /** What the client speaks. */
+  readonly protocol: SessionProtocol;
+  readonly method?: string | undefined;
+  readonly path?: string | undefined;
+  /** When it came (monotonic milliseconds). */
+  readonly startedAt: number;
+  /** Milliseconds until the response's head. */
+  readonly firstByteMs?: number | undefined;
+  /** What the client has been answered. */
+  readonly status?: number | undefined;
+  readonly grpcStatus?: number | undefined;
+  /** Body bytes from the client, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Where a request filter has made it wait. */
+  readonly hold: Hold | undefined;
+}
+
+/** Where it was sent: the endpoint that was picked, or a request there. */
+export interface LoggedUpstream {
+  /** `host:port` of the endpoint. */
+  readonly endpoint: string | undefined;
+  /** How often it was sent, where retries apply. */
+  readonly attempts?: number | undefined;
+}
+
+/**
+ * Enters into the access log what became of a request or a raw connection, at its end: the one place where
+ * entries are made. With the log off this costs one call.
+ * @param upstream undefined: nothing was picked
+ */
+export function recordAccess(
+  session: LoggedSession,
+  flow: LoggedFlow,
+  upstream: LoggedUpstream | undefined,
+  failure?: ProxyFailure,
+): void {
+  const { accessLog } = session;
+  if (!accessLog.wants(flow.status, failure?.kind, flow.grpcStatus)) return;
+  const { clientName, via, target, clock } = session;
+  accessLog.record({
+    client: clientName,
+    via,
+    target: target.label,
+    endpoint: upstream?.endpoint,
+    attempts: upstream?.attempts,
+    protocol: flow.protocol,
+    method: flow.method,
+    path: flow.path,
+    status: flow.status,
+    grpcStatus: flow.grpcStatus,
+    bytesIn: flow.bytesIn,
+    bytesOut: flow.bytesOut,
+    firstByteMs: flow.firstByteMs,
+    totalMs: clock.monotonic() - flow.startedAt,
+    failure: failure?.kind,
+    reason: failure?.message,
+    fault: flow.hold?.mark,
+  });
+}
