@@ -23,7 +23,7 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { endOfStart, untilStopped } from './lifecycle.ts';
+import { endOfStart, StopSignals } from './lifecycle.ts';
 import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace period after which a worker that has not ended is killed, milliseconds. */
@@ -73,6 +73,7 @@ interface Served {
 
 /** A gateway in one process. */
 export async function runAlone(run: GatewayRun): Promise<void> {
+  const stops = new StopSignals();
   const served = await openGateway(run, false);
   try {
     const view = served.view;
@@ -83,7 +84,7 @@ export async function runAlone(run: GatewayRun): Promise<void> {
       throw error;
     });
     endOfStart();
-    await untilStopped(async (signal) => {
+    await stops.untilStopped(async (signal) => {
       run.log.info({ signal }, 'draining');
       await served.gateway.stop();
       await admin.close();
@@ -123,6 +124,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
  * Several processes on the same port; this one serves the admin port for all of them and carries no traffic.
  */
 export async function runWorkers(run: GatewayRun): Promise<void> {
+  const stops = new StopSignals();
   for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
     if (address.port === 0)
       throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
@@ -143,19 +145,21 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   try {
     const admin = await openAdmin(run, { identity, view: workers, counts: () => workers.counts() });
     endOfStart();
-    const stopped = untilStopped(async (signal) => {
+    const stopped = stops.untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await workers.stop();
       await admin.close();
     });
     try {
-      await workers.start();
+      if (!stops.came) await workers.start();
     } catch (error) {
+      // A worker that was told to end before it could serve has not failed.
+      if (stops.came) return void (await stopped);
       await workers.stop();
       await admin.close();
       throw error;
     }
-    log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
+    if (!stops.came) log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
     await stopped;
   } finally {
     await identity.close();
