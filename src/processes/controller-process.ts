@@ -6,7 +6,9 @@ import {
 } from '../api/answers/admin-answers.ts';
 import { type MirrorControllerSettings, MirrorController } from '../controllers/mirror-controller.ts';
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
-import { explainName, reportLinks, tryGateways } from '../controllers/explain.ts';
+import { explainName } from '../controllers/explain.ts';
+import { tryGateways } from '../controllers/gateway-tries.ts';
+import { reportLinks } from '../controllers/link-reports.ts';
 import type { Explanation } from '../api/answers/admin-answers.ts';
 import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-health.ts';
 import { GatewayProbes } from '../controllers/gateway-health/gateway-probes.ts';

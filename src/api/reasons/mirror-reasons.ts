@@ -31,6 +31,7 @@ export const mirrorReasons = {
   NotExported: 'The Service is not, or no longer, exported by the target cluster.',
   NotSynced:
     'The first complete list from the target cluster has not arrived; nothing is changed until then.',
+  Pending: 'The export is known, and has not been looked at yet; that takes a moment.',
   OverBudgetService:
     'The Service alone is more than one may be (labels and annotations, or ports; the message has the numbers); its mirror is left as it is.',
   DropHeld: 'Removing this mirror is held back: too many would go at once, a second list must confirm it.',
