@@ -93,7 +93,7 @@ function inspected(
     namespace,
     reason,
     message: outcome?.message ?? '',
-    meaning: mirrorReasons[reason],
+    meaning: mirrorReasons[reason].meaning,
     remote: { ...view.endpointsOf(key), certain: view.endpointsKnown(key) },
     clusterIP: part.service?.spec?.clusterIP ?? null,
     endpoints: readyAddresses(part.slices).sort(),

@@ -9,11 +9,17 @@ import { type AnyReason, reasonAdvice } from './reason-advice.ts';
 
 /** The tables of reasons with their meanings, in the order of docs/reference/reasons.md. */
 export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
-  ['a mirror or a federated membership', mirrorReasons],
+  ['a mirror or a federated membership', meaningsOf(mirrorReasons)],
   ['an Event', eventReasons],
   ['a probe of a gateway address', probeReasons],
   ['a condition of a Link', linkReasons],
 ];
+
+function meaningsOf(
+  entries: Readonly<Record<string, { readonly meaning: string }>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(entries).map(([reason, { meaning }]) => [reason, meaning]));
+}
 
 /** A reason constant, for programs. */
 export interface ReasonText {
