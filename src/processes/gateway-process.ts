@@ -1,8 +1,9 @@
+import { listenOn } from '../base/listen.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { AdmissionLimits } from '../base/connection-admission.ts';
@@ -280,12 +281,6 @@ async function openAdmin(
 /** Checks that no other program has the port: with SO_REUSEPORT, binding it would succeed anyway. */
 async function assertFree(address: SocketAddress): Promise<void> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
-      reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
-    });
-    server.listen({ ...address, exclusive: true }, resolve);
-  });
+  await listenOn(server, address, { exclusive: true });
   await new Promise<void>((resolve) => server.close(() => resolve()));
 }
