@@ -9,7 +9,7 @@ import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
-import { REFUSED } from '../api/reasons/mirror-reasons.ts';
+import { isRefusedOrHeld } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
 import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, passedUnless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
@@ -79,7 +79,7 @@ export interface ImportRefusal {
 /** The current refusals by a Link's import policy. Pure. */
 export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): ImportRefusal[] {
   return [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) =>
-    REFUSED.has(reason) || reason === 'ImportHeld'
+    isRefusedOrHeld(reason)
       ? [{ service, reason, why: message }]
       : leftOut.map((note) => ({ service, reason: note.reason, why: note.text })),
   );

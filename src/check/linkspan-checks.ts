@@ -15,7 +15,7 @@ import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../api/answers/admin-answers.ts';
-import { REFUSED } from '../api/reasons/mirror-reasons.ts';
+import { isTrouble } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import {
   type Category,
@@ -248,11 +248,10 @@ export function unwrittenStatus(reports: readonly LinkReport[]): CheckFinding {
 }
 
 export function notMirrored(reports: readonly LinkReport[]): CheckFinding {
-  const fine = new Set(['Mirrored', 'NotExported']);
   const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
     [...mirrors, ...federated]
       // Refusals by the import policy have a check of their own.
-      .filter(({ reason }) => !fine.has(reason) && !REFUSED.has(reason))
+      .filter(({ reason }) => isTrouble(reason))
       .map(
         ({ service, reason, message }) =>
           `* ${service} of ${cluster}: ${reason}${message === '' ? '' : `: ${message}`}`,

@@ -1,128 +1,50 @@
-import {
-  type Explanation,
-  type GatewayTry,
-  type LinkReport,
-  LOCAL,
-  type ServiceReport,
-} from '../api/answers/admin-answers.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { messageOf } from '../api/errors/linkspan-error.ts';
+import { type Explanation, LOCAL } from '../api/answers/admin-answers.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
+import { type MirrorReason, mirrorReasons } from '../api/reasons/mirror-reasons.ts';
+import type { FederatedReconciler } from './federated/federated-reconciler.ts';
+import type { TargetCluster } from './link/target-cluster.ts';
+import { ageOf, gatewayReport } from './link-reports.ts';
+import { isAnnotated } from './mirror/selected-exports.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
-import type { LinkController } from './link/link-controller.ts';
-import type { FederatedReconciler } from './federated/federated-reconciler.ts';
-import { isAnnotated } from './mirror/selected-exports.ts';
-import { parseKey } from '../api/mirror/mirror-names.ts';
-import type { TargetCluster } from './link/target-cluster.ts';
-import { mirrorReasons } from '../api/reasons/mirror-reasons.ts';
-import type { Outcome } from './reconcile/reconciler.ts';
-
-/**
- * Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of
- * federated Services, if there are any.
- */
-export function reportLinks(controller: MirrorController): LinkReport[] {
-  const found = [...controller.runs]
-    .map(([key, run]) => reportLink(controller, key, run))
-    .sort((a, b) => (a.link < b.link ? -1 : 1));
-  return [...found, ...reportLocal(controller)];
-}
-
-function reportLocal(controller: MirrorController): LinkReport[] {
-  const kept = controller.localMembers?.kept;
-  if (kept === undefined || kept.writer.reconciler.outcomes.size === 0) return [];
-  const { outcomes } = kept.writer.reconciler;
-  const federated = services(controller, outcomes, () => 'federated');
-  return [{ link: LOCAL, cluster: LOCAL, held: true, synced: kept.members.synced, mirrors: [], federated }];
-}
-
-/** Sends one request through every gateway path that this replica probes, now. */
-export async function tryGateways(controller: MirrorController): Promise<GatewayTry[]> {
-  const tries = [...controller.runs].map(async ([link, { peer }]) =>
-    ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({
-      link,
-      cluster: peer?.link.targetClusterName ?? '',
-      ...one,
-    })),
-  );
-  return (await Promise.all(tries)).flat();
-}
-
-function reportLink(controller: MirrorController, link: string, run: LinkController): LinkReport {
-  const { peer, problem } = run;
-  const cluster = controller.links.get(link)?.spec?.targetClusterName ?? '';
-  const unwritten = unwrittenOf(controller, run);
-  const seen = unwritten.length === 0 ? {} : { unwritten };
-  if (peer === undefined)
-    return {
-      link,
-      cluster,
-      held: run.leader,
-      ...(problem === undefined ? {} : { problem: problem.message }),
-      ...seen,
-    };
-  const lastWordSeconds = ageOf(controller, peer);
-  return {
-    link,
-    cluster,
-    held: true,
-    synced: peer.synced,
-    ...(peer.apiError === undefined ? {} : { apiError: peer.apiError.message }),
-    ...(peer.overBudget === undefined ? {} : { overBudget: peer.overBudget.message }),
-    ...(lastWordSeconds === null ? {} : { lastWordSeconds }),
-    ...(run.expiry === undefined
-      ? {}
-      : { credentialsExpireAt: new Date(run.expiry.expiresAt).toISOString() }),
-    ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
-    unknownRanges: peer.unknownRanges,
-    ...seen,
-    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.modeOf(key)),
-    federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
-  };
-}
-
-function unwrittenOf({ events }: MirrorController, { statusFailure }: LinkController): string[] {
-  const status = statusFailure === undefined ? [] : [`status: ${messageOf(statusFailure)}`];
-  return events.failure === undefined ? status : [...status, `Events: ${messageOf(events.failure)}`];
-}
-
-function services(
-  controller: MirrorController,
-  outcomes: ReadonlyMap<string, Outcome>,
-  modeOf: (key: string) => string,
-): ServiceReport[] {
-  return [...outcomes]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([service, { reason, message, notes, local, since }]) => ({
-      service,
-      local,
-      mode: modeOf(service),
-      reason,
-      message,
-      ...(notes === undefined ? {} : { leftOut: notes }),
-      since: new Date(since).toISOString(),
-      endpoints: readyAddresses(controller.view.slices(parseKey(service).namespace, local)).length,
-    }));
-}
 
 /**
  * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated
- * Service's. One explanation for each Link that this replica keeps, whether the Service is exported or not,
- * and one for this cluster's own member of a federated Service.
+ * Service's; where it can be several, each that is there is explained. One explanation for each Link that
+ * this replica keeps at least, whether the Service is exported or not, and one for this cluster's own member
+ * of a federated Service.
  */
 export function explainName(controller: MirrorController, namespace: string, name: string): Explanation[] {
   const found: Explanation[] = [];
   for (const { peer } of controller.runs.values()) {
     if (peer === undefined) continue;
-    const suffix = `-${peer.link.targetClusterName}`;
-    const remote = name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
-    const member = memberName(name) ?? remote;
-    found.push(explainMirror(controller, peer, `${namespace}/${remote}`));
-    const federated = explainMember(controller, peer, `${namespace}/${member}`);
-    if (federated.exported || federated.endpoints.length > 0) found.push(federated);
+    const remote = ofMirror(name, peer.link.targetClusterName);
+    const mirrors = keysOf(namespace, [remote, name]).map((key) => explainMirror(controller, peer, key));
+    const there = mirrors.filter(isThere);
+    found.push(...(there.length > 0 ? there : mirrors.slice(0, 1)));
+    const members = keysOf(namespace, [memberName(name), remote, name]);
+    found.push(...members.map((key) => explainMember(controller, peer, key)).filter(isThere));
   }
-  return [...found, ...explainLocal(controller, `${namespace}/${memberName(name) ?? name}`)];
+  const own = keysOf(namespace, [memberName(name), name]);
+  return [...found, ...own.flatMap((key) => explainLocal(controller, key))];
+}
+
+/** Name of the remote Service whose mirror would be called `name`; undefined where none would. */
+function ofMirror(name: string, cluster: string): string | undefined {
+  const suffix = `-${cluster}`;
+  return name.endsWith(suffix) && name !== suffix ? name.slice(0, -suffix.length) : undefined;
+}
+
+/** Keys of the Services that a name may mean, the likeliest first: a Service may itself end as mirrors do. */
+function keysOf(namespace: string, names: readonly (string | undefined)[]): string[] {
+  const there = names.filter((name) => name !== undefined);
+  return [...new Set(there)].map((name) => `${namespace}/${name}`);
+}
+
+/** Whether there is something to be said: it is exported, or something stands here for it. */
+function isThere({ exported, clusterIP, endpoints }: Explanation): boolean {
+  return exported || clusterIP !== null || endpoints.length > 0;
 }
 
 /** This cluster's own member of a federated Service, where it is one and this replica keeps it. */
@@ -163,20 +85,25 @@ function inspected(
 ) {
   const { exported, outcome, local, namespace, mode, part } = reconciler.inspect(key);
   const isExported = exported !== undefined;
-  const unknown = isExported ? 'nobody has looked at it yet' : '';
-  const reason = outcome?.reason ?? (view.synced && !isExported ? 'NotExported' : 'NotSynced');
+  const reason = outcome?.reason ?? reasonWithout(isExported, view.synced);
   return {
     local,
     exported: isExported,
     mode,
     namespace,
     reason,
-    message: outcome?.message ?? unknown,
-    meaning: mirrorReasons[reason],
+    message: outcome?.message ?? '',
+    meaning: mirrorReasons[reason].meaning,
     remote: { ...view.endpointsOf(key), certain: view.endpointsKnown(key) },
     clusterIP: part.service?.spec?.clusterIP ?? null,
     endpoints: readyAddresses(part.slices).sort(),
   };
+}
+
+/** Why nothing has come of a key yet. */
+function reasonWithout(isExported: boolean, synced: boolean): MirrorReason {
+  if (isExported) return 'Pending';
+  return synced ? 'NotExported' : 'NotSynced';
 }
 
 function common(controller: MirrorController, peer: TargetCluster, service: string) {
@@ -194,13 +121,4 @@ function common(controller: MirrorController, peer: TargetCluster, service: stri
 function selectedBy(peer: TargetCluster, remote: V1Service): string {
   if (peer.link.remoteDiscoverySelector.matches(remote.metadata?.labels)) return 'remoteDiscoverySelector';
   return isAnnotated(remote, peer.link) ? 'annotation' : 'selector';
-}
-
-function gatewayReport(gateway: NonNullable<TargetCluster['gateway']>): NonNullable<LinkReport['gateway']> {
-  return { path: gateway.facts.path, addresses: gateway.reports };
-}
-
-function ageOf(controller: MirrorController, peer: TargetCluster): number | null {
-  const { lastHeard } = peer;
-  return lastHeard === undefined ? null : Math.round((controller.options.clock.now() - lastHeard) / 100) / 10;
 }

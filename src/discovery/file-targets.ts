@@ -10,6 +10,7 @@ import { describeError, LinkspanError, messageOf } from '../api/errors/linkspan-
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
+import type { EffectivePolicy, PolicyPart } from '../policy/effective-policy.ts';
 import type { Rate, RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { yamlValue } from '../base/yaml.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -116,10 +117,7 @@ export function parseTargets(text: string, file: string, now = systemClock.now()
       const key = problem.slice(0, problem.indexOf(':')).split('.');
       throw invalid(`${file}:${lineOf(document, lines, ['services', index, ...key])}: ${problem}`);
     }
-    const target = {
-      ...toTarget(service, parsed.clusterDomain),
-      ...(requests === undefined ? {} : { requests }),
-    };
+    const target = toTarget(service, parsed.clusterDomain, requests);
     const key = targetKey(target.name, target.port);
     if (seen.has(key)) {
       const where = `${file}:${lineOf(document, lines, ['services', index])}`;
@@ -157,18 +155,29 @@ function toValue(document: Document, file: string): unknown {
   }
 }
 
-function toTarget(service: TargetsFile['services'][number], clusterDomain: string): TargetSpec {
+function toTarget(
+  service: TargetsFile['services'][number],
+  clusterDomain: string,
+  requests: EffectivePolicy['requests'],
+): TargetSpec {
   const { allow, rateLimit, faults } = service;
   const protocol = portProtocol({ port: service.port, said: service.protocol });
   const name = service.name.endsWith('.svc') ? `${service.name}.${clusterDomain}` : service.name;
+  // Every subject stands here, also one that the file has no keys for.
+  const policy: { readonly [P in PolicyPart]: EffectivePolicy[P] | undefined } = {
+    accrual: undefined,
+    limits: rateLimit && [toLimits(targetKey(name, service.port), rateLimit)],
+    faults: faults === undefined || faults.length === 0 ? undefined : faults,
+    requests,
+  };
+  const said = Object.entries(policy).filter(([, value]) => value !== undefined);
   return {
     name,
     port: service.port,
     endpoints: service.endpoints,
     ...(protocol === undefined ? {} : { protocol }),
     ...(allow === undefined ? {} : { allow }),
-    ...(rateLimit === undefined ? {} : { limits: [toLimits(targetKey(name, service.port), rateLimit)] }),
-    ...(faults === undefined || faults.length === 0 ? {} : { faults }),
+    ...(Object.fromEntries(said) as EffectivePolicy),
   };
 }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { targetKey } from '../api/ports/target-key.ts';
 import { notifyAll } from '../base/isolation.ts';
+import { POLICY_PARTS, type PolicyPart } from '../policy/effective-policy.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
 import type { TargetSpec } from './target-spec.ts';
 
@@ -54,31 +55,46 @@ export class TargetTable {
   }
 }
 
-const RULES = ['accrual', 'limits', 'faults', 'requests'] as const;
+type Sameness<T> = { readonly [F in keyof T]-?: (a: T[F], b: T[F]) => boolean };
+
+/** Of the traffic policy nothing stands here: its parts are in one list, `POLICY_PARTS`. */
+const FIELDS: Sameness<Omit<TargetSpec, PolicyPart>> = {
+  name: equal,
+  port: equal,
+  protocol: equal,
+  allow: (a, b) => a === b || (a !== undefined && b !== undefined && sameList(a, b, equal)),
+  endpoints: (a, b) => sameList(a, b, sameEndpoint),
+};
 
 /** Whether both are equal, with endpoints in the same order. */
 export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
   return (
     a !== undefined &&
-    a.name === b.name &&
-    a.port === b.port &&
-    a.protocol === b.protocol &&
-    (a.allow === undefined) === (b.allow === undefined) &&
-    sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
-    RULES.every((rules) => isDeepStrictEqual(a[rules], b[rules])) &&
-    sameList(a.endpoints, b.endpoints, sameEndpoint)
+    sameFields(FIELDS, a, b) &&
+    POLICY_PARTS.every((part) => isDeepStrictEqual(a[part], b[part]))
   );
 }
 
+const ENDPOINT: Sameness<TargetEndpoint> = {
+  host: equal,
+  port: equal,
+  ready: equal,
+  zone: equal,
+  preferred: equal,
+  mesh: (a, b) => a === b || isDeepStrictEqual(a, b),
+};
+
 function sameEndpoint(a: TargetEndpoint, b: TargetEndpoint): boolean {
-  return (
-    a.host === b.host &&
-    a.port === b.port &&
-    a.ready === b.ready &&
-    a.zone === b.zone &&
-    a.preferred === b.preferred &&
-    (a.mesh === b.mesh || isDeepStrictEqual(a.mesh, b.mesh))
-  );
+  return sameFields(ENDPOINT, a, b);
+}
+
+function sameFields<T>(fields: Sameness<T>, a: T, b: T): boolean {
+  for (const field in fields) if (!fields[field](a[field], b[field])) return false;
+  return true;
+}
+
+function equal(a: unknown, b: unknown): boolean {
+  return a === b;
 }
 
 function sameList<T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean): boolean {

@@ -1,6 +1,6 @@
+import { listenOn } from '../base/listen.ts';
 import net from 'node:net';
-import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import type { SocketAddress } from '../base/address.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import { SocketConnection } from '../proxy/io/socket-connection.ts';
@@ -29,23 +29,9 @@ export class PortListener {
     return this.#connections.size;
   }
 
-  /** @throws LinkspanError PORT_IN_USE */
+  /** @throws LinkspanError of `listenOn` */
   listen(): Promise<void> {
-    const { address } = this.#options;
-    return new Promise((resolve, reject) => {
-      // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
-      // uncaught.
-      this.#server.on('error', (error) =>
-        reject(
-          new LinkspanError(
-            'PORT_IN_USE',
-            `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`,
-            { cause: error },
-          ),
-        ),
-      );
-      this.#server.listen(address.port, address.host, resolve);
-    });
+    return listenOn(this.#server, this.#options.address);
   }
 
   /** Takes no more connections; existing flows go on. */

@@ -184,7 +184,7 @@ export class RouteServer {
     return this.#listener.size;
   }
 
-  /** Begins to resolve the gateway's names, and to accept connections. @throws LinkspanError PORT_IN_USE */
+  /** Begins to resolve the gateway's names, and to accept connections. @throws LinkspanError of `listenOn` */
   async listen(): Promise<void> {
     this.#hosts.start();
     await this.#listener.listen();

@@ -133,7 +133,7 @@ export class Gateway {
 
   /**
    * @returns the bound addresses: that of `listen`, and those of the fixed listeners
-   * @throws LinkspanError PORT_IN_USE
+   * @throws LinkspanError of `listenOn`
    */
   async start(): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
     const bound: SocketAddress[] = [];

@@ -12,7 +12,7 @@ import type { RequestRules } from './requests/request-rules.ts';
 
 /**
  * The policy for the traffic to one Service, wherever each part of it was said: a field for each subject of
- * src/policy. A new subject is a folder, a field here, and a line in `PARTS`. An absent field says nothing.
+ * src/policy, whose README has the steps to a new one. An absent field says nothing.
  */
 export interface EffectivePolicy {
   /** Which failures eject an endpoint; absent = the program's own rules. */

@@ -6,7 +6,9 @@ import {
 } from '../api/answers/admin-answers.ts';
 import { type MirrorControllerSettings, MirrorController } from '../controllers/mirror-controller.ts';
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
-import { explainName, reportLinks, tryGateways } from '../controllers/explain.ts';
+import { explainName } from '../controllers/explain.ts';
+import { tryGateways } from '../controllers/gateway-tries.ts';
+import { reportLinks } from '../controllers/link-reports.ts';
 import type { Explanation } from '../api/answers/admin-answers.ts';
 import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-probes.ts';
 import { GatewayProbes } from '../controllers/gateway-health/gateway-probes.ts';
@@ -26,7 +28,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './signals.ts';
+import { StopSignals } from './signals.ts';
 
 /** Settings of a controller process. */
 export interface ControllerProcess {
@@ -50,6 +52,7 @@ export interface ControllerProcess {
 
 /** Runs a controller until the process is told to end. */
 export async function runController(options: ControllerProcess): Promise<void> {
+  const stops = new StopSignals();
   const { log, access } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const registry = createRegistry();
@@ -70,7 +73,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
 
   lastResort.surviveUncaught();
   const stopping = new AbortController();
-  const stopped = untilStopped(async (signal) => {
+  const stopped = stops.untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');
     stopping.abort();
     await controller?.stop();
@@ -78,7 +81,8 @@ export async function runController(options: ControllerProcess): Promise<void> {
     await identity?.close();
   });
   const meshed = await detectMesh(options, stopping.signal);
-  if (meshed !== undefined) {
+  // Also one that came behind the answer: nobody would stop what is begun after it.
+  if (meshed !== undefined && !stops.came) {
     const shared = { clock: systemClock, random: Math.random, log };
     const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
     controller = new MirrorController({

@@ -19,7 +19,7 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { untilStopped } from './signals.ts';
+import { StopSignals } from './signals.ts';
 import { endOfStart, tuneForTraffic } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
@@ -42,6 +42,7 @@ export interface EgressProcess
 
 /** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
+  const stops = new StopSignals();
   tuneForTraffic();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
@@ -88,7 +89,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     routes.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
     endOfStart();
-    await untilStopped(async (signal) => {
+    await stops.untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await egress.stop();
       await admin.close();

@@ -1,8 +1,9 @@
+import { listenOn } from '../base/listen.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { ConnectionLimits } from '../base/connection-admission.ts';
@@ -23,7 +24,7 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { untilStopped } from './signals.ts';
+import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
 
@@ -74,6 +75,7 @@ interface Served {
 
 /** A gateway in one process. */
 export async function runAlone(run: GatewayRun): Promise<void> {
+  const stops = new StopSignals();
   const served = await openGateway(run, false);
   try {
     const view = served.view;
@@ -84,7 +86,7 @@ export async function runAlone(run: GatewayRun): Promise<void> {
       throw error;
     });
     endOfStart();
-    await untilStopped(async (signal) => {
+    await stops.untilStopped(async (signal) => {
       run.log.info({ signal }, 'draining');
       await served.gateway.stop();
       await admin.close();
@@ -124,6 +126,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
  * Several processes on the same port; this one serves the admin port for all of them and carries no traffic.
  */
 export async function runWorkers(run: GatewayRun): Promise<void> {
+  const stops = new StopSignals();
   for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
     if (address.port === 0)
       throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
@@ -144,19 +147,21 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   try {
     const admin = await openAdmin(run, { identity, view: workers, counts: () => workers.counts() });
     endOfStart();
-    const stopped = untilStopped(async (signal) => {
+    const stopped = stops.untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await workers.stop();
       await admin.close();
     });
     try {
-      await workers.start();
+      if (!stops.came) await workers.start();
     } catch (error) {
+      // A worker that was told to end before it could serve has not failed.
+      if (stops.came) return void (await stopped);
       await workers.stop();
       await admin.close();
       throw error;
     }
-    log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
+    if (!stops.came) log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
     await stopped;
   } finally {
     await identity.close();
@@ -277,12 +282,6 @@ async function openAdmin(
 /** Checks that no other program has the port: with SO_REUSEPORT, binding it would succeed anyway. */
 async function assertFree(address: SocketAddress): Promise<void> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
-      reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
-    });
-    server.listen({ ...address, exclusive: true }, resolve);
-  });
+  await listenOn(server, address, { exclusive: true });
   await new Promise<void>((resolve) => server.close(() => resolve()));
 }

@@ -7,7 +7,7 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
-import { untilStopped } from './signals.ts';
+import { StopSignals } from './signals.ts';
 
 /** Settings of a signer process. At least one of its two tasks is configured. */
 export interface SignerProcess {
@@ -29,6 +29,7 @@ export interface SignerProcess {
 
 /** Runs the signer's tasks until the process is told to end. */
 export async function runSigner(options: SignerProcess): Promise<void> {
+  const stops = new StopSignals();
   const { log, access, namespace } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const registry = createRegistry();
@@ -42,7 +43,7 @@ export async function runSigner(options: SignerProcess): Promise<void> {
     ready: () => running.map((part) => part.ready()).find(({ ok }) => !ok) ?? { ok: true, reason: '' },
   });
   log.info({ server: access.server, namespace }, 'signer started');
-  await untilStopped(async (signal) => {
+  await stops.untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');
     await Promise.all(running.map((part) => part.stop()));
     await admin.close();

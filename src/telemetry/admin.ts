@@ -1,10 +1,10 @@
+import { listenOn } from '../base/listen.ts';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
+import { createServer, isIPv4, type Socket } from 'node:net';
 import { ConnectionAdmission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { http } from '../base/node-http.ts';
-import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import type { SocketAddress } from '../base/address.ts';
 import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
@@ -51,12 +51,12 @@ export interface AdminServer {
  * Server for operators and probes: HTTP/1 and HTTP/2 (prior knowledge), plain and, with `tls`, inside TLS;
  * the first bytes decide. Not the data path, so Node's own HTTP is good enough. Heads and bodies are small,
  * slow clients are cut off, and the oldest connection makes room for a new one.
- * @throws LinkspanError PORT_IN_USE
+ * @throws LinkspanError of `listenOn`
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const port = new AdminPort(options);
   const server = createServer((socket) => port.accept(socket));
-  await listen(server, options.address);
+  await listenOn(server, options.address);
   const bound = server.address();
   const real = typeof bound === 'object' && bound !== null ? bound.port : options.address.port;
   return {
@@ -157,18 +157,6 @@ function isHttp2(first: Buffer): boolean {
 function isLoopback(address: string | undefined): boolean {
   const bare = address?.startsWith('::ffff:') === true ? address.slice(7) : (address ?? '');
   return bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'));
-}
-
-function listen(server: NetServer, address: SocketAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
-    // uncaught.
-    server.on('error', (error) => {
-      const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
-      reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
-    });
-    server.listen(address.port, address.host, () => resolve());
-  });
 }
 
 /** An HTTP/1 server that does not listen itself; connections are handed to it. */

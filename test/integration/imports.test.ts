@@ -5,7 +5,8 @@ import { secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkKind } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { refusedImports, unknownRanges } from '../../src/check/import-checks.ts';
-import { explainName, reportLinks } from '../../src/controllers/explain.ts';
+import { explainName } from '../../src/controllers/explain.ts';
+import { reportLinks } from '../../src/controllers/link-reports.ts';
 import {
   change,
   clientOf,

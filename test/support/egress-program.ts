@@ -10,7 +10,7 @@ import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import type { Route } from '../../src/egress/routes/routes.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
-import { untilStopped } from '../../src/processes/signals.ts';
+import { StopSignals } from '../../src/processes/signals.ts';
 import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
@@ -58,7 +58,7 @@ const admin = await startAdmin({
   ready: () => egress.ready,
 });
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
-await untilStopped(async () => {
+await new StopSignals().untilStopped(async () => {
   await egress.stop();
   await admin.close();
 });

@@ -17,6 +17,10 @@ const entry = (meaning: string, fix: string): CatalogueEntry => ({ meaning, fix 
 
 export const catalogue = {
   // base and cli
+  ADDRESS_NOT_LOCAL: entry(
+    'The process should listen on an address that no interface of its machine or pod has.',
+    'Choose one of its own addresses, or one that stands for all: 0.0.0.0, [::], or none before the colon.',
+  ),
   CONFIG_INVALID: entry(
     'A flag, environment variable or configuration file has a wrong or unknown value.',
     'Correct the named setting; `linkspan <verb> --help` lists them.',
@@ -33,6 +37,10 @@ export const catalogue = {
     'Something happened in a running process that nobody foresaw: a mistake in Linkspan. It is in the log only, with its stack; what it happened in was ended or is tried again, and the process goes on.',
     'Report it with the line of the log. Where something stands still since then, restart that pod.',
   ),
+  LISTEN_FAILED: entry(
+    'The process cannot listen on an address, for a reason that the message names.',
+    'Correct the address, or what the message names.',
+  ),
   NODE_START_FAILED: entry(
     'The Node 26 that the project brings could not be started.',
     'Run `npm ci` again.',
@@ -42,8 +50,12 @@ export const catalogue = {
     'Run `npm ci`, which brings Node 26, or install Node 26.',
   ),
   PORT_IN_USE: entry(
-    'An address that the process should listen on is taken or cannot be bound.',
+    'Another process has the address that the process should listen on.',
     'Stop the other process or choose another address.',
+  ),
+  PORT_NOT_PERMITTED: entry(
+    'The account of the process may not listen on the address: mostly a port below 1024.',
+    'Choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE.',
   ),
   USAGE: entry(
     'The command line cannot be understood: an unknown verb or flag, or an argument that is missing or one too many. The exit code is 2.',

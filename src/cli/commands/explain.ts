@@ -15,7 +15,16 @@ import {
   tellFailures,
 } from '../queries/controller-answers.ts';
 import { gatherLinks } from '../queries/link-rows.ts';
-import { codeLines, codeText, reasonLines, reasonText } from '../output/explain-words.ts';
+import {
+  allCodes,
+  allReasons,
+  codeLines,
+  codesTable,
+  codeText,
+  reasonLines,
+  reasonsTable,
+  reasonText,
+} from '../output/explain-words.ts';
 import {
   clusterFlags,
   timeoutFlag,
@@ -36,14 +45,24 @@ const schema = z.strictObject({
 type Settings = z.output<typeof schema>;
 
 /** Kinds that can be explained, each with the function that returns the text. */
-const KINDS: Readonly<Record<string, (name: string, flags: Settings) => string | Promise<string>>> = {
-  svc: (name, flags) => withClient(flags, (client) => explainService(client, flags, name)),
-  link: (name, flags) => withClient(flags, (client) => explainLink(client, flags, name)),
+const KINDS: Readonly<
+  Record<string, (name: string | undefined, flags: Settings) => string | Promise<string>>
+> = {
+  svc: (name, flags) => {
+    const service = named(name);
+    return withClient(flags, (client) => explainService(client, flags, service));
+  },
+  link: (name, flags) => {
+    const link = named(name);
+    return withClient(flags, (client) => explainLink(client, flags, link));
+  },
   reason: (name, { output }) => {
+    if (name === undefined) return render(output, allReasons(), () => reasonsTable(allReasons()));
     const text = reasonText(name);
     return render(output, text, () => reasonLines(text));
   },
   error: (name, { output }) => {
+    if (name === undefined) return render(output, allCodes(), () => codesTable(allCodes()));
     const text = codeText(name);
     return render(output, text, () => codeLines(text));
   },
@@ -60,7 +79,10 @@ export function explainCommand(): Command {
   const command = new Command('explain')
     .description('say why a Service or a Link is as it is, or what a reason or an error code means')
     .argument('<kind>', 'svc, link, reason or error')
-    .argument('<name>', 'of the Service over there, of its mirror or the federated Service; or the word')
+    .argument(
+      '[name]',
+      'of the Service over there, of its mirror or the federated Service; or the word (none: all words)',
+    )
     .option('-n, --namespace <ns>', 'namespace of the Service (svc)', 'default')
     .option('--link <name>', 'only this Link (svc)')
     .option(
@@ -71,7 +93,7 @@ export function explainCommand(): Command {
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(
-    async (kind: string, name: string, options: unknown) => {
+    async (kind: string, name: string | undefined, options: unknown) => {
       const flags = parseFlags(schema, options, 'explain');
       process.stdout.write(await explainer(kind)(name, flags));
     },
@@ -84,9 +106,18 @@ function explainer(kind: string) {
   if (explain !== undefined) return explain;
   const near = nearest(kind, Object.keys(KINDS));
   throw new LinkspanError(
-    'CONFIG_INVALID',
+    'USAGE',
     `explain: "${kind}" cannot be explained, only ${Object.keys(KINDS).join(', ')}${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
+    { hint: HELP },
   );
+}
+
+const HELP = '`linkspan explain --help` says what there is.';
+
+/** The name of what only one of can be explained at a time. @throws LinkspanError USAGE */
+function named(name: string | undefined): string {
+  if (name !== undefined) return name;
+  throw new LinkspanError('USAGE', "missing required argument 'name'", { hint: HELP });
 }
 
 /**

@@ -4,15 +4,22 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkReasons } from '../../api/link/link-status.ts';
 import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts';
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
+import { table } from './output.ts';
 import { type AnyReason, reasonAdvice } from './reason-advice.ts';
 
 /** The tables of reasons with their meanings, in the order of docs/reference/reasons.md. */
 export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
-  ['a mirror or a federated membership', mirrorReasons],
+  ['a mirror or a federated membership', meaningsOf(mirrorReasons)],
   ['an Event', eventReasons],
   ['a probe of a gateway address', probeReasons],
   ['a condition of a Link', linkReasons],
 ];
+
+function meaningsOf(
+  entries: Readonly<Record<string, { readonly meaning: string }>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(entries).map(([reason, { meaning }]) => [reason, meaning]));
+}
 
 /** A reason constant, for programs. */
 export interface ReasonText {
@@ -21,12 +28,14 @@ export interface ReasonText {
   readonly fix: string;
 }
 
-/** @throws LinkspanError CONFIG_INVALID, with the nearest one there is */
+const REASONS = Object.keys(reasonAdvice);
+const CODES = Object.keys(catalogue);
+
+/** @throws LinkspanError USAGE, with the nearest one there is, and where all are */
 export function reasonText(word: string): ReasonText {
-  const reasons = Object.keys(reasonAdvice);
-  const reason = found(word, reasons, 'reason') as AnyReason;
-  const meanings = REASON_TABLES.flatMap(([of, table]) => {
-    const meaning = table[reason];
+  const reason = found(word, REASONS, 'reason') as AnyReason;
+  const meanings = REASON_TABLES.flatMap(([of, meaningOf]) => {
+    const meaning = meaningOf[reason];
     return meaning === undefined ? [] : [{ of, meaning }];
   });
   return { reason, meanings, fix: reasonAdvice[reason] };
@@ -39,20 +48,56 @@ export interface CodeText {
   readonly fix: string;
 }
 
-/** @throws LinkspanError CONFIG_INVALID, with the nearest one there is */
+/** Every reason, in the order of docs/reference/reasons.md. */
+export function allReasons(): ReasonText[] {
+  const words = new Set(REASON_TABLES.flatMap(([, reasons]) => Object.keys(reasons)));
+  return [...words].map(reasonText);
+}
+
+/** Every error code, in the catalogue's order. */
+export function allCodes(): CodeText[] {
+  return CODES.map(codeText);
+}
+
+/** @throws LinkspanError USAGE, with the nearest one there is, and where all are */
 export function codeText(word: string): CodeText {
-  const code = found(word.replaceAll(/[[\]]/g, ''), Object.keys(catalogue), 'error code') as ErrorCode;
+  const code = found(word.replaceAll(/[[\]]/g, ''), CODES, 'error code') as ErrorCode;
   return { code, ...catalogue[code] };
 }
 
-/** The known word that equals `word` regardless of case. @throws LinkspanError CONFIG_INVALID */
-function found(word: string, known: readonly string[], what: string): string {
+/** The known word that equals `word` regardless of case. @throws LinkspanError USAGE */
+function found(word: string, known: readonly string[], what: keyof typeof LISTS): string {
   const exact = known.find((one) => one.toLowerCase() === word.toLowerCase());
   if (exact !== undefined) return exact;
   const near = nearest(word, known);
   throw new LinkspanError(
-    'CONFIG_INVALID',
+    'USAGE',
     `explain: there is no ${what} "${word}"${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
+    { hint: `${LISTS[what]} lists them.` },
+  );
+}
+
+const LISTS = {
+  reason: '`linkspan explain reason` (docs/reference/reasons.md)',
+  'error code': '`linkspan explain error` (docs/reference/errors.md)',
+};
+
+/** A line for each reason, with its meanings. */
+export function reasonsTable(reasons: readonly ReasonText[]): string {
+  return table(
+    ['REASON', 'MEANING'],
+    reasons.map(({ reason, meanings }) => [
+      reason,
+      [...new Set(meanings.map((one) => one.meaning))].join(' '),
+    ]),
+  );
+}
+
+/** A line for each error code, with its meaning. */
+export function codesTable(codes: readonly CodeText[]): string {
+  return table(
+    ['CODE', 'MEANING'],
+    codes.map(({ code, meaning }) => [code, meaning]),
   );
 }
 

@@ -11,17 +11,31 @@ export function mirrorsText(reports: readonly LinkReport[]): string {
     }),
   );
   const head = ['NAMESPACE', 'NAME', 'CLUSTER', 'SERVICE', 'MODE', 'ENDPOINTS', 'REASON'];
-  const body = rows.length === 0 ? 'Nothing is exported to this cluster.\n' : table(head, rows);
+  const body = rows.length === 0 ? noneText(reports) : table(head, rows);
   return body + reports.flatMap(linkTrouble).join('');
 }
 
+/** That nothing is exported is known only when every target has been listed. */
+function noneText(reports: readonly LinkReport[]): string {
+  const known = reports.every(({ mirrors, synced }) => mirrors !== undefined && synced !== false);
+  return known
+    ? 'Nothing is exported to this cluster.\n'
+    : 'What is exported to this cluster is not known.\n';
+}
+
+/** Everything that keeps the table from telling the whole of a Link, one line each. */
 function linkTrouble(report: LinkReport): string[] {
-  const { link, problem, apiError, lastWordSeconds, mirrors, unwritten = [] } = report;
-  const lines = unwritten.map((what) => `Link ${link}: what is known could not be written: ${what}\n`);
-  if (problem !== undefined) return [`Link ${link} does not run: ${problem}\n`, ...lines];
-  if (mirrors === undefined) return [`Link ${link}: the replica that keeps it did not answer\n`];
-  if (apiError === undefined) return lines;
+  const { problem, apiError, overBudget, lastWordSeconds, mirrors, synced, unwritten = [] } = report;
   const heard = lastWordSeconds === undefined ? 'never' : `${age(lastWordSeconds)} ago`;
-  const silence = `the target's API server does not answer, last heard of ${heard}: ${apiError}`;
-  return [`Link ${link}: ${silence}\n`, ...lines];
+  const lines: string[] = [];
+  if (problem === undefined && mirrors === undefined)
+    lines.push(': the replica that keeps it did not answer');
+  if (problem !== undefined) lines.push(` does not run: ${problem}`);
+  if (overBudget !== undefined) lines.push(`: it is parked, over its budget: ${overBudget}`);
+  if (apiError !== undefined)
+    lines.push(`: the target's API server does not answer, last heard of ${heard}: ${apiError}`);
+  if (mirrors !== undefined && synced === false)
+    lines.push(': the first complete list of its exports has not arrived');
+  lines.push(...unwritten.map((what) => `: what is known could not be written: ${what}`));
+  return lines.map((line) => `Link ${report.link}${line}\n`);
 }

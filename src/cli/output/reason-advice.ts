@@ -54,6 +54,7 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   NotExported:
     'Run `linkspan export SVC` in the target cluster, and compare its labels with the selectors of the Link.',
   NotSynced: 'See the condition APIReachable of the Link (`linkspan links`).',
+  Pending: 'Ask again in a moment; if it stays so, see `linkspan check` and the log of the controller.',
   OverBudgetService:
     'Take off it what nobody needs, or raise `--max-service-metadata` of the controller (chart value `controller.budgets`).',
   DropHeld:

@@ -1,58 +1,15 @@
 import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
-import {
-  egressPortsMissing,
-  emptyingHeld,
-  gatewayUnknown,
-  importRefused,
-  nameTaken,
-  nameTooLong,
-  namespaceMissing,
-  noGateway,
-  notExported,
-  notMirrorable,
-  notSynced,
-  overBudget,
-  quotaExceeded,
-  slicesLost,
-} from '../policies/checks.ts';
+import { importChain } from '../policies/import-chain.ts';
 import { removal, type Chain, type Finding, type Subject } from '../policies/check-chain.ts';
 import { isMember, type MemberFacts } from './member-facts.ts';
 
 /** What keeps an export from being a member of its federated Service. */
 export function federatedChain(): Chain<MemberFacts> {
-  return [
-    // Make sure that nothing of anybody else is touched.
-    nameTaken,
-    // Make sure that the source's admin has the last word.
-    importRefused,
-    // Make sure that the target's list is complete before absence means anything.
-    notSynced,
-    // Make sure that it is exported as a member.
-    notExported,
-    // Make sure that the whole of it is known.
-    overBudget,
-    // Make sure that there is a namespace to write into.
-    namespaceMissing,
+  return importChain({
     // Make sure that it has an address of its own, which a union is made of.
-    headless,
-    // Make sure that it can be mirrored at all.
-    notMirrorable,
-    // Make sure that it has room.
-    quotaExceeded,
-    // Make sure that slices are gone for good.
-    slicesLost,
-    // Make sure that an emptied target does not empty the union.
-    emptyingHeld,
-    // Make sure that its name can be a Service's.
-    nameTooLong,
-    // Make sure that there is a gateway where one is needed.
-    noGateway,
-    // Make sure that it is known whether the gateway lives.
-    gatewayUnknown,
-    // Make sure that the egress knows the way before anybody is sent there.
-    egressPortsMissing,
-  ];
+    beforeKind: [headless],
+  });
 }
 
 /** What the shared checks ask of a membership. */

@@ -13,7 +13,7 @@ import { federatedMembers, type FederatedReconciler } from './federated-reconcil
 import { unionFor } from './member-facts.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
-import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
+import { isRefused, isUnmirrored } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 
 export interface LocalMembersOptions extends TargetDependencies {
@@ -106,7 +106,7 @@ export class LocalMembers {
       onOutcome: (key, outcome, before) => {
         if (outcome === undefined) return;
         const { reason, message } = outcome;
-        const news = before?.reason !== reason && (UNMIRRORED.has(reason) || REFUSED.has(reason));
+        const news = before?.reason !== reason && (isUnmirrored(reason) || isRefused(reason));
         log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
       },
     });

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { holderOf } from '../../api/egress/egress-record.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
-import { NOTHING_OF_OURS } from '../../api/reasons/mirror-reasons.ts';
+import { isNothingOfOurs } from '../../api/reasons/mirror-reasons.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { familyGap } from '../objects/address-families.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
@@ -190,7 +190,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     const { remote, synced, egressPorts } = facts;
     const gone =
       verdict.action === 'remove' ||
-      NOTHING_OF_OURS.has(verdict.reason) ||
+      isNothingOfOurs(verdict.reason) ||
       (remote === undefined && synced && verdict.reason === 'NotExported');
     if (!gone && this.#strategy.wanted(verdict) === undefined) return;
     const { cluster, ...member } = this.#strategy.claimant;

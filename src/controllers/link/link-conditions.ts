@@ -6,7 +6,7 @@ import type { CredentialsVerdict } from './credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../../api/link/link-status.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import type { AddressReport } from '../../api/answers/admin-answers.ts';
-import { REFUSED, UNMIRRORED, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
+import { isRefused, isUnmirrored, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
 /** What the conditions of a Link are made from. */
@@ -160,13 +160,13 @@ function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
   }
   if (held > 0)
     return condition('Synced', 'False', 'DropHeld', `${held} mirrors are kept until a second list`);
-  const failed = [...counts].filter(([reason]) => UNMIRRORED.has(reason));
+  const failed = [...counts].filter(([reason]) => isUnmirrored(reason));
   if (failed.length > 0) {
-    const also = [...counts].filter(([reason]) => UNMIRRORED.has(reason) || REFUSED.has(reason));
+    const also = [...counts].filter(([reason]) => isUnmirrored(reason) || isRefused(reason));
     return condition('Synced', 'False', 'SomeNotMirrored', countsText(also));
   }
   if (peer.busy) return condition('Synced', 'False', 'Mirroring');
-  const refused = countsText([...counts].filter(([reason]) => REFUSED.has(reason)));
+  const refused = countsText([...counts].filter(([reason]) => isRefused(reason)));
   const gaps = [...counts].filter(([reason]) => reason === 'AddressFamilyMismatch');
   return refused === ''
     ? condition('Synced', 'True', 'AllMirrored', countsText(gaps))

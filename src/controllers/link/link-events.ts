@@ -5,9 +5,9 @@ import { links, type Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
 import {
-  REFUSED,
-  UNMIRRORED,
   type EventReason,
+  isRefusedOrHeld,
+  isUnmirrored,
   type MirrorReason,
 } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
@@ -59,7 +59,7 @@ export class LinkEvents {
       this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${message}`);
       return;
     }
-    if (!UNMIRRORED.has(reason) && !REFUSED.has(reason) && reason !== 'ImportHeld') return;
+    if (!isUnmirrored(reason) && !isRefusedOrHeld(reason)) return;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
     // A server that was away is the condition's to tell; what it refuses stays so until a person does
     // something.

@@ -1,7 +1,7 @@
 import type { ServiceStatus } from '../../api/link/link-status.ts';
 import { SERVICE_MIRROR } from '../../api/names.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
-import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
+import { countsAsMirrored, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
@@ -16,16 +16,6 @@ export const MAX_LISTED = 500;
 const LINKERD_MESSAGES: Partial<Record<MirrorReason, string>> = {
   MissingNamespace: 'Namespace does not exist',
 };
-
-/**
- * Reasons that mean that the mirror is there and as it should be; also one whose target has no ready
- * endpoints, or that only some clients can use.
- */
-const MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
-  'Mirrored',
-  'NoReadyEndpoints',
-  'AddressFamilyMismatch',
-]);
 
 /** A Service of the target, as one of the lists has it. */
 export interface ServiceKey {
@@ -131,13 +121,13 @@ function sinceBefore(entry: ServiceStatus, before: ServiceStatus | undefined): S
 }
 
 function rank({ reason }: Outcome): number {
-  return MIRRORED.has(reason) ? 1 : 0;
+  return countsAsMirrored(reason) ? 1 : 0;
 }
 
 function statusOf(key: string, { reason, message, local, since }: Outcome): ServiceStatus {
   const { namespace, name } = parseKey(key);
   const ref = { group: 'core', kind: 'Service', namespace };
-  const mirrored = MIRRORED.has(reason);
+  const mirrored = countsAsMirrored(reason);
   const text = LINKERD_MESSAGES[reason] ?? message;
   return {
     controllerName: SERVICE_MIRROR,

@@ -1,20 +1,5 @@
 import { mirrorName, originOf } from '../../api/mirror/mirror-names.ts';
-import {
-  egressPortsMissing,
-  emptyingHeld,
-  gatewayUnknown,
-  importRefused,
-  nameTaken,
-  nameTooLong,
-  namespaceMissing,
-  noGateway,
-  notExported,
-  notMirrorable,
-  notSynced,
-  overBudget,
-  quotaExceeded,
-  slicesLost,
-} from '../policies/checks.ts';
+import { importChain } from '../policies/import-chain.ts';
 import { keep, type Chain, type Finding, type Subject } from '../policies/check-chain.ts';
 import type { MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { relayedNames } from './desired-mirror.ts';
@@ -22,42 +7,12 @@ import { formOf } from './headless.ts';
 
 /** What keeps a mirror from being what its export asks for. */
 export function mirrorChain(): Chain<MirrorFacts> {
-  return [
-    // Make sure that nothing of anybody else is touched.
-    nameTaken,
+  return importChain({
     // Make sure that a slip of the pen can be taken back before many mirrors go.
-    importHeld,
-    // Make sure that the source's admin has the last word.
-    importRefused,
-    // Make sure that the target's list is complete before absence means anything.
-    notSynced,
-    // Make sure that it is exported.
-    notExported,
-    // Make sure that the whole of it is known.
-    overBudget,
-    // Make sure that there is a namespace to write into.
-    namespaceMissing,
-    // Make sure that it can be mirrored at all.
-    notMirrorable,
-    // Make sure that it has room.
-    quotaExceeded,
-    // Make sure that slices are gone for good.
-    slicesLost,
-    // Make sure that an emptied target does not empty its mirrors.
-    emptyingHeld,
+    beforeRefusal: [importHeld],
     // Make sure that it is known whether it is mirrored host by host.
-    formUnknown,
-    // Make sure that its name can be a Service's.
-    nameTooLong,
-    // Make sure that there is a gateway where one is needed.
-    noGateway,
-    // Make sure that it is known whether the gateway lives.
-    gatewayUnknown,
-    // Make sure that trouble of the name service takes nothing away that works.
-    gatewayUnresolved,
-    // Make sure that the egress knows the way before anybody is sent there.
-    egressPortsMissing,
-  ];
+    beforeName: [formUnknown],
+  });
 }
 
 /** What the shared checks ask of a mirror. */
@@ -84,18 +39,5 @@ export function importHeld({ imports }: MirrorFacts, { exists }: Subject): Findi
 export function formUnknown(facts: MirrorFacts): Finding | undefined {
   return !facts.flat && formOf(facts) === 'unknown'
     ? keep('NotSynced', 'its endpoints have not been listed yet')
-    : undefined;
-}
-
-/**
- * Keeps a mirror whose gateway's name cannot be looked up: trouble of the name service is no reason to take
- * away what works.
- */
-export function gatewayUnresolved(
-  { remoteReady, gateway }: MirrorFacts,
-  { throughGateway, exists }: Subject,
-): Finding | undefined {
-  return throughGateway && remoteReady !== 0 && gateway?.path === 'unresolved' && exists
-    ? keep('GatewayUnresolved')
     : undefined;
 }

@@ -4,9 +4,9 @@ import type { NamespaceState, PathFacts, RemoteFacts } from '../reconcile/mirror
 
 /**
  * Policies decide what is done about one export: named checks over the same facts, in chains (the model is
- * cert-manager's `internal/controller/certificates/policies`). What all chains share stands in `checks.ts`;
- * each kind of import has its chain, with the checks of its own, where it lives: `mirror/mirror-policies.ts`,
- * `federated/federated-policies.ts`. All of it is pure: no I/O, no clock.
+ * cert-manager's `internal/controller/certificates/policies`). The checks that all kinds of imports share
+ * stand in `checks.ts`, in the order of `import-chain.ts`; each kind adds its own where it lives:
+ * `mirror/mirror-policies.ts`, `federated/federated-policies.ts`. All of it is pure: no I/O, no clock.
  */
 
 /** The facts that every kind of import has. */

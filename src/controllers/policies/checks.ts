@@ -105,6 +105,19 @@ export function gatewayUnknown(
   return gateway?.path === 'unknown' || gateway?.path === 'resolving' ? keep('GatewayUnknown') : undefined;
 }
 
+/**
+ * Keeps what stands where the gateway's name cannot be looked up: trouble of the name service is no reason to
+ * take away what works.
+ */
+export function gatewayUnresolved(
+  { remoteReady, gateway }: ImportedFacts,
+  { throughGateway, exists }: Subject,
+): Finding | undefined {
+  return throughGateway && remoteReady !== 0 && gateway?.path === 'unresolved' && exists
+    ? keep('GatewayUnresolved')
+    : undefined;
+}
+
 /** Waits for egress ports: the range is full, or they do not stand in the record yet. */
 export function egressPortsMissing(
   { egressPorts, egressUnrecorded }: ImportedFacts,

@@ -1,5 +1,10 @@
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import { effectivePolicy, type ResolvedPolicy } from '../../policy/effective-policy.ts';
+import {
+  effectivePolicy,
+  POLICY_PARTS,
+  type PolicyPart,
+  type ResolvedPolicy,
+} from '../../policy/effective-policy.ts';
 import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
@@ -105,11 +110,20 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
 }
 
 /**
- * A mirror's traffic policy, as far as it means something at the egress: endpoints are ejected, limits kept
- * and faults injected at the gateway.
+ * What of a mirror's traffic policy means something at the egress: endpoints are ejected, limits kept and
+ * faults injected at the gateway. What is followed here has a field in `Route`.
  */
+const FOLLOWED: { readonly [P in PolicyPart]: P extends keyof Route ? true : false } = {
+  accrual: false,
+  limits: false,
+  faults: false,
+  requests: true,
+};
+const PARTS = POLICY_PARTS.filter((part) => FOLLOWED[part]);
+
+/** A mirror's traffic policy, as far as it means something at the egress. */
 export function mirrorPolicy(mirror: V1Service): ResolvedPolicy {
-  return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, ['requests']);
+  return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, PARTS);
 }
 
 /**

@@ -1,9 +1,10 @@
+import { listenOn } from '../../base/listen.ts';
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
-import { formatAddress, type SocketAddress } from '../../base/address.ts';
-import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import type { SocketAddress } from '../../base/address.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
 import type { Identity, IdentitySource } from '../../identity/sources/identity.ts';
 import type { OpenPeers } from '../../identity/trust/open-peers.ts';
 import { identityIn, peerCertificate } from '../../identity/x509/peer-certificate.ts';
@@ -86,7 +87,7 @@ export class MtlsListener {
     return this.#connections.size;
   }
 
-  /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError PORT_IN_USE */
+  /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError of `listenOn` */
   async listen(): Promise<SocketAddress> {
     const { address, identity, acceptor } = this.#options;
     const { detectTimeoutMs = 10_000 } = this.#options;
@@ -117,20 +118,7 @@ export class MtlsListener {
       socket.destroy();
     });
     server.on('secureConnection', (socket) => this.#safely(socket, () => this.#admit(socket)));
-    await new Promise<void>((resolve, reject) => {
-      // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
-      // uncaught.
-      server.on('error', (error) =>
-        reject(
-          new LinkspanError(
-            'PORT_IN_USE',
-            `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`,
-            { cause: error },
-          ),
-        ),
-      );
-      server.listen({ ...address, reusePort: this.#options.reusePort ?? false }, resolve);
-    });
+    await listenOn(server, address, { reusePort: this.#options.reusePort ?? false });
     const bound = server.address();
     return {
       host: address.host,

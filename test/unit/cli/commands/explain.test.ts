@@ -14,6 +14,7 @@ import { mirrorsText } from '../../../../src/cli/output/mirrors-text.ts';
 import { linkRows } from '../../../../src/cli/queries/link-rows.ts';
 import type { ServiceReport } from '../../../../src/api/answers/admin-answers.ts';
 import { expectGolden } from '../../../support/golden.ts';
+import { keptLinkspan } from '../../../support/linkspan.ts';
 import { condition } from '../../../support/link-conditions.ts';
 
 const NS = 'linkerd-multicluster';
@@ -75,6 +76,40 @@ describe('linkspan explain', () => {
     expect(() => reasonText('constructor')).to.throw('there is no reason "constructor"');
     expect(() => codeText('Q')).to.throw('there is no error code "Q"');
   });
+
+  // "--help lists them" was said of words that no help lists.
+  it('where the words are, of one that there is not, and all of them where none is given', async () => {
+    const said = async (...args: string[]) => {
+      const { code, stdout, stderr } = await keptLinkspan('explain', ...args);
+      return { code, stdout, stderr: stderr.trimEnd() };
+    };
+    const wrong = (stderr: string) => ({ code: 2, stdout: '', stderr: `linkspan: [USAGE] ${stderr}` });
+    expect(await said('error', 'NOPE')).to.deep.equal(
+      wrong(
+        'explain: there is no error code "NOPE". `linkspan explain error` (docs/reference/errors.md) lists them.',
+      ),
+    );
+    expect(await said('reason', 'NOPE')).to.deep.equal(
+      wrong(
+        'explain: there is no reason "NOPE". `linkspan explain reason` (docs/reference/reasons.md) lists them.',
+      ),
+    );
+    expect(await said('foo', 'bar')).to.deep.equal(
+      wrong(
+        'explain: "foo" cannot be explained, only svc, link, reason, error. `linkspan explain --help` says what there is.',
+      ),
+    );
+    expect(await said('link')).to.deep.equal(
+      wrong("missing required argument 'name'. `linkspan explain --help` says what there is."),
+    );
+    const reasons = await said('reason');
+    for (const [, table] of REASON_TABLES)
+      for (const reason of Object.keys(table))
+        expect(reasons.stdout).to.match(new RegExp(`^${reason} +\\S`, 'm'));
+    const codes = await said('error');
+    for (const code of Object.keys(catalogue))
+      expect(codes.stdout).to.match(new RegExp(`^${code} +\\S`, 'm'));
+  }).timeout(60_000);
 
   it('a Link: each condition with what it means, and what to do where it is not well', () => {
     const [row] = linkRows([west], [lease], now, [report]);

@@ -35,6 +35,8 @@ describe('policies of federated members', () => {
   });
   const relay = { union: 'relay' } as const;
   const unknown = aliveGateway({ path: 'unknown', alive: [] });
+  const egressPorts = new Map([['web-federated', { 80: 9001 }]]);
+  const unresolved = aliveGateway({ path: 'unresolved', alive: [], known: [] });
 
   /** For each: what is found, and the check that finds it. */
   const table: readonly [
@@ -161,6 +163,18 @@ describe('policies of federated members', () => {
       ['gatewayUnknown', 'keep', 'GatewayUnknown', ''],
     ],
     [
+      // A look-up that failed took every address out of the union; a mirror kept its own.
+      'a gateway whose name cannot be looked up takes no member away that works',
+      { ...relay, federated, egressPorts, gateway: unresolved },
+      ['gatewayUnresolved', 'keep', 'GatewayUnresolved', ''],
+    ],
+    ['… and keeps no first member from joining', { ...relay, egressPorts, gateway: unresolved }, undefined],
+    [
+      '… nor one that does not go through a gateway',
+      { union: 'pods', federated, gateway: unresolved },
+      undefined,
+    ],
+    [
       'a relayed member waits until its ports stand in the record',
       { ...relay, egressUnrecorded: true },
       ['egressPortsMissing', 'keep', 'EgressPortsUnrecorded', ''],
@@ -192,11 +206,18 @@ describe('policies of federated members', () => {
     ).to.deep.equal([]);
   });
 
-  it('are those of mirrors, in the same order, but for one of their own', () => {
-    const own = ['headless'];
-    const notTheirs = ['importHeld', 'formUnknown', 'gatewayUnresolved'];
-    const shared = (chain: readonly { readonly name: string }[], without: readonly string[]) =>
-      chain.map(({ name }) => name).filter((name) => !without.includes(name));
+  it('are those of mirrors, in the same order, but for some, each with a reason', () => {
+    const own: Readonly<Record<string, string>> = {
+      headless: 'a mirror can be made host by host, a union has one address for all',
+    };
+    const notTheirs: Readonly<Record<string, string>> = {
+      importHeld: 'who is refused leaves the union at once: its other members go on serving the clients',
+      formUnknown: 'only mirrors are made host by host',
+    };
+    const shared = (chain: readonly { readonly name: string }[], without: object) =>
+      chain.map(({ name }) => name).filter((name) => !Object.hasOwn(without, name));
     expect(shared(federatedChain(), own)).to.deep.equal(shared(mirrorChain(), notTheirs));
+    for (const [chain, names] of [[federatedChain(), own] as const, [mirrorChain(), notTheirs] as const])
+      expect(Object.keys(names).filter((name) => !chain.some((check) => check.name === name))).to.be.empty;
   });
 });

@@ -1,0 +1,14 @@
+import type { GatewayTry } from '../api/answers/admin-answers.ts';
+import type { MirrorController } from './mirror-controller.ts';
+
+/** Sends one request through every gateway path that this replica probes, now. */
+export async function tryGateways(controller: MirrorController): Promise<GatewayTry[]> {
+  const tries = [...controller.runs].map(async ([link, { peer }]) =>
+    ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({
+      link,
+      cluster: peer?.link.targetClusterName ?? '',
+      ...one,
+    })),
+  );
+  return (await Promise.all(tries)).flat();
+}
