@@ -242,7 +242,7 @@ describe('the verbs that read', () => {
   });
 
   it('refuse what they do not know', async () => {
-    expect((await linkspan('explain', 'pod', 'x')).err).to.contain('CONFIG_INVALID');
+    expect((await linkspan('explain', 'pod', 'x')).err).to.contain('USAGE');
     expect((await linkspan('mirrors', '-o', 'csv')).err).to.contain('must be table, json or yaml');
   });
 });
