@@ -23,7 +23,7 @@ import { formOf } from './headless.ts';
 /** What keeps a mirror from being what its export asks for. */
 export function mirrorChain(): Chain<MirrorFacts> {
   return [
-    // Make sure that nothing of anybody else is touched.
+    // Make sure that no object of others is touched.
     nameTaken,
     // Make sure that a slip of the pen can be taken back before many mirrors go.
     importHeld,
@@ -53,14 +53,14 @@ export function mirrorChain(): Chain<MirrorFacts> {
     noGateway,
     // Make sure that it is known whether the gateway lives.
     gatewayUnknown,
-    // Make sure that trouble of the name service takes nothing away that works.
+    // Make sure that a failing name service takes no working mirror away.
     gatewayUnresolved,
     // Make sure that the egress knows the way before anybody is sent there.
     egressPortsMissing,
   ];
 }
 
-/** What the shared checks ask of a mirror. */
+/** What the shared checks need to know of a mirror. */
 export function mirrorSubject(facts: MirrorFacts): Subject {
   const { key, link, local, flat } = facts;
   return {
@@ -88,8 +88,8 @@ export function formUnknown(facts: MirrorFacts): Finding | undefined {
 }
 
 /**
- * Keeps a mirror whose gateway's name cannot be looked up: trouble of the name service is no reason to take
- * away what works.
+ * Keeps a mirror whose gateway's name cannot be looked up: a failing name service is no reason to take a
+ * working mirror away.
  */
 export function gatewayUnresolved(
   { remoteReady, gateway }: MirrorFacts,
