@@ -23,8 +23,8 @@ export class AnnotationReader {
 
   /**
    * The value under the first of these names that is there.
-   * @param parse undefined for what is not valid
-   * @param refusal what is said behind the text of such a value
+   * @param parse returns undefined for a value that is not valid
+   * @param refusal the message that follows the text of such a value
    */
   read<T>(
     names: readonly AnnotationName[],

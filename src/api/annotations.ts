@@ -22,9 +22,9 @@ const TRAFFIC_LIMITS = Object.fromEntries(
 ) as Readonly<Record<TrafficAnnotation, number>>;
 
 /**
- * Every annotation that Linkspan reads of any object, and how long its value may be. One that is not here
- * cannot be read (`readAnnotation` does not take its name), so that each has a limit and is tried with
- * worst-case text by the tests.
+ * Every annotation that Linkspan reads of any object, and how long its value may be. An annotation that is
+ * not in this list cannot be read (`readAnnotation` does not take its name), so each has a limit, and the
+ * tests try each with worst-case text.
  */
 export const ANNOTATION_LIMITS = {
   // Of exported Services, and of their mirrors, which have them by copying.
@@ -90,7 +90,7 @@ export function readAnnotation(
   name: AnnotationName,
 ): string | undefined {
   const text: unknown = annotations?.[name];
-  // Another cluster's API server may send what is no text.
+  // Another cluster's API server may send a value that is no text.
   if (typeof text !== 'string') return undefined;
   if (text.length <= MAX_ANNOTATION) return text;
   return text.length > (limitOf(name) ?? 0) ? '' : text;

@@ -130,8 +130,8 @@ export const REMOTE_UID = 'linkspan.dev/remote-uid';
  */
 export const COPIED_KEYS = 'linkspan.dev/copied-keys';
 /**
- * Written by us onto our own copy of a Service that is more than one may be; the value says why. Never
- * written to a cluster.
+ * We write it onto our own copy of a Service that is larger than one Service may be; the value says why.
+ * Never written to a cluster.
  */
 export const OVER_BUDGET = 'linkspan.dev/over-budget';
 /**

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { MirrorReason } from '../reasons/mirror-reasons.ts';
 
 /**
- * In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so:
- * theirs have a namespace.
+ * Stands in the place of a Link, and of a cluster, for what lives in the source cluster itself. No Link has
+ * this name: names of Links have a namespace.
  */
 export const LOCAL = 'local';
 
@@ -22,7 +22,7 @@ export interface AddressReport {
   readonly since: number;
 }
 
-/** What came of one request that somebody asked for. */
+/** The outcome of one request that somebody asked for. */
 export interface AddressTry {
   readonly address: string;
   readonly ok: boolean;
@@ -31,7 +31,7 @@ export interface AddressTry {
   readonly latencyMs: number;
 }
 
-/** What came of one request to an address of a gateway, from a controller. */
+/** The outcome of one request from a controller to an address of a gateway. */
 export interface GatewayTry extends AddressTry {
   readonly link: string;
   readonly cluster: string;
@@ -69,7 +69,7 @@ export interface LinkReport {
   readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
   /** Kinds of the source's own address ranges that are not known, and why. */
   readonly unknownRanges?: readonly string[];
-  /** What is known here and could not be written for others to see, and why. */
+  /** What this replica could not write for others to see, and why. */
   readonly unwritten?: readonly string[];
   readonly mirrors?: readonly ServiceReport[];
   readonly federated?: readonly ServiceReport[];
@@ -126,7 +126,7 @@ export interface AnswerPage<T> {
   readonly read: (body: unknown) => readonly T[];
 }
 
-/** What a reader looks at must be there and of its type; more may be there, and is handed on. */
+/** The fields that a reader uses must be there and of their type; further fields are passed on. */
 function page<T>(path: string, entry: z.ZodType): AnswerPage<T> {
   const list = z.array(entry);
   return {
@@ -192,13 +192,13 @@ export const EGRESS_TRY_PAGE = page<EgressTry>(
   z.looseObject({ gateway: z.string(), ok: z.boolean(), message: z.string() }),
 );
 
-/** Which name an explanation is asked for. */
+/** The name to explain. */
 export interface ExplainQuestion {
   readonly namespace: string;
   readonly name: string;
 }
 
-/** What became of a name, of a controller; with the question in its query. */
+/** What became of a name, as a controller knows it; the query has the question. */
 export const EXPLAIN_PAGE = page<Explanation>(
   '/explain',
   z.looseObject({

@@ -8,7 +8,7 @@ const TOKEN_TYPE = 'kubernetes.io/service-account-token';
 /** Field selector of such Secrets. */
 export const ACCOUNT_TOKEN_SELECTOR = `type=${TOKEN_TYPE}`;
 
-/** The Secret to ask for one with. */
+/** The Secret by which a token is asked for. */
 export function accountTokenSecret(
   account: string,
   metadata: Omit<NonNullable<V1Secret['metadata']>, 'annotations'>,

@@ -18,7 +18,7 @@ export function credentialsName(clusterName: string): string {
   return `cluster-credentials-${clusterName}`;
 }
 
-/** For whom a Secret with credentials is. */
+/** Who uses a Secret with credentials. */
 export type CredentialsReader =
   /** The mirror controller. @param tokenTtlMs life of tokens, which it renews then; undefined: never */
   | { readonly kind: 'controller'; readonly tokenTtlMs: number | undefined }
@@ -59,7 +59,7 @@ function marks(reader: CredentialsReader): NonNullable<V1Secret['metadata']> {
   };
 }
 
-/** What of a Secret holds the kubeconfig: the same in a new one and in a merge patch. */
+/** The part of a Secret that holds the kubeconfig, for a new Secret and for a merge patch. */
 export function kubeconfigData(kubeconfig: string): Required<Pick<V1Secret, 'data'>> {
   return { data: { [CREDENTIALS_SECRET_KEY]: Buffer.from(kubeconfig).toString('base64') } };
 }
@@ -67,7 +67,7 @@ export function kubeconfigData(kubeconfig: string): Required<Pick<V1Secret, 'dat
 /** Field selector of all credentials, for lists and watches. */
 export const CREDENTIALS_SELECTOR = `type=${CREDENTIALS_SECRET_TYPE}`;
 
-/** Whether a Secret is one for this, by its type, which nobody can change. */
+/** Whether a Secret holds credentials, by its type, which cannot be changed. */
 export function isCredentials({ type }: V1Secret): boolean {
   return type === CREDENTIALS_SECRET_TYPE;
 }
@@ -80,7 +80,7 @@ export function kubeconfigIn({ data }: V1Secret): string | undefined {
     : Buffer.from(encoded, 'base64').toString('utf8');
 }
 
-/** What tells whether a Secret's credentials have changed: equal text is equal type and kubeconfig. */
+/** A text by which changed credentials are noticed: it is equal where type and kubeconfig are equal. */
 export function credentialsText({ type, data }: V1Secret): string {
   return `${type ?? ''} ${data?.[CREDENTIALS_SECRET_KEY] ?? ''}`;
 }
@@ -90,7 +90,7 @@ export function tokenTtlText({ metadata }: V1Secret): string | undefined {
   return readAnnotation(metadata?.annotations, TOKEN_TTL) || undefined;
 }
 
-/** Milliseconds of such a text; undefined for what is no duration. */
+/** The milliseconds of such a text; undefined where it is no duration. */
 export function parseTokenTtl(text: string): number | undefined {
   return parseDuration(text);
 }

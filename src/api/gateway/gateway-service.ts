@@ -39,7 +39,7 @@ export function gatewayPort(
 
 /**
  * The period of probes as Links have it: `3` → `3s`, since Linkerd's controller takes Go's durations only,
- * which have a unit and know no days. Undefined for what is no period.
+ * which have a unit and know no days. Undefined where the text is no period.
  */
 export function probePeriod(text: string): string | undefined {
   const ms = parseDuration(text);

@@ -51,7 +51,7 @@ export interface ImportQuotas {
   readonly metadataBytes: number;
 }
 
-/** 10,000 Services fit, and half of the egress' 20,000 ports stay for others. */
+/** The default: 10,000 Services fit, and half of the egress' 20,000 ports stay for other Links. */
 export const DEFAULT_QUOTAS: ImportQuotas = {
   mirrors: 20_000,
   egressPorts: 10_000,
@@ -160,7 +160,7 @@ function quotas(text: string): ImportQuotas {
   return found as unknown as ImportQuotas;
 }
 
-/** How quotas are called in the annotation. */
+/** The names of quotas in the annotation. */
 export const QUOTA_KEYS: Readonly<Record<string, keyof ImportQuotas>> = {
   mirrors: 'mirrors',
   'egress-ports': 'egressPorts',
@@ -170,7 +170,7 @@ export const QUOTA_KEYS: Readonly<Record<string, keyof ImportQuotas>> = {
 
 const port = z.number().int().min(1).max(65_535);
 const gatewaySchema = z.strictObject({
-  /** For people; not compared. */
+  /** Text for people; it is not compared. */
   name: z.string().optional(),
   addresses: z
     .array(

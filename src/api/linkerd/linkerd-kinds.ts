@@ -80,7 +80,7 @@ export interface HttpLocalRateLimitPolicy extends KubeObject {
     readonly targetRef?: ObjectReference;
     readonly total?: { readonly requestsPerSecond?: number };
     readonly identity?: { readonly requestsPerSecond?: number };
-    /** Of the clients that each names, together. */
+    /** Rates that the clients named in each entry share. */
     readonly overrides?: readonly {
       readonly requestsPerSecond?: number;
       readonly clientRefs?: readonly ObjectReference[];

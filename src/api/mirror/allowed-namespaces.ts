@@ -2,12 +2,12 @@ import { isDnsLabel, listItems } from '../../base/text.ts';
 import { type Annotations, readAnnotation } from '../annotations.ts';
 import { ALLOWED_NAMESPACES } from '../names.ts';
 
-/** As much as an annotation may have; more is not looked at. */
+/** Longest value that is read, in characters; a longer one lets in nobody else. */
 const MAX_LIST = 4096;
 /** Stands for every namespace. */
 export const ALL_NAMESPACES = '*';
 
-/** What is said of whose pods may use a mirror. */
+/** The namespaces whose pods may use a mirror, as an annotation gives them. */
 export interface AllowedNamespaces {
   /** Undefined: nothing is said. */
   readonly namespaces?: readonly string[];
@@ -26,7 +26,7 @@ export function allowedNamespacesAnnotation(text: string): Record<string, string
 }
 
 /**
- * Reads that text. What is wrong in it lets nobody in, so that a slip never opens anything. Pure.
+ * Reads that text. A wrong entry lets nobody in, so that a slip never opens anything. Pure.
  */
 export function readAllowedNamespaces(text: string | undefined): AllowedNamespaces {
   if (text === undefined) return { problems: [] };

@@ -15,7 +15,7 @@ import { madeByUs, markedLater } from './ownership.ts';
 /** The member of a federated Service that is in the source cluster itself; no cluster can have this name. */
 export const LOCAL_MEMBER = '@local';
 
-/** A cluster cannot be named with capitals. */
+/** The label value for the local member: no name of a cluster has capitals. */
 const LOCAL_LABEL = 'LOCAL';
 
 /** A member's cluster as a label value. */
@@ -78,12 +78,12 @@ export function federatedEntries(service: V1Service): string[] {
     .filter((entry) => /^[^@]+@[^@]+$/.test(entry));
 }
 
-/** Whether a Service has such a list, be it empty. */
+/** Whether a Service has such a list, even an empty one. */
 export function hasMemberList({ metadata }: V1Service): boolean {
   return readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) !== undefined;
 }
 
-/** Which part of what all members write together an annotation is; undefined: it is none. */
+/** Which part of the shared record an annotation is; undefined: it is no part of it. */
 export function sharedPart(annotation: string): 'members' | 'local member' | undefined {
   if (annotation === REMOTE_DISCOVERY) return 'members';
   return annotation === LOCAL_DISCOVERY ? 'local member' : undefined;
@@ -94,7 +94,7 @@ export function entriesAnnotation(entries: readonly string[]): Record<string, st
   return { [REMOTE_DISCOVERY]: entries.join(',') };
 }
 
-/** The same in a merge patch: where none is left the annotation is taken away. */
+/** The list as a merge patch, which removes the annotation when no member is left. */
 export function entriesPatch(entries: readonly string[]): Record<string, string | null> {
   return entries.length === 0 ? { [REMOTE_DISCOVERY]: null } : entriesAnnotation(entries);
 }
@@ -124,7 +124,7 @@ export function localMemberAnnotation(name: string): Record<string, string> {
   return { [LOCAL_DISCOVERY]: name };
 }
 
-/** Annotations of a merge patch that take it away. */
+/** Annotations of a merge patch that remove it. */
 export function withoutLocalMember(): Record<string, null> {
   return { [LOCAL_DISCOVERY]: null };
 }
@@ -177,8 +177,8 @@ export function memberEgressPortsOf(service: V1Service, member: string): EgressP
 }
 
 /**
- * All that is recorded of Links, by cluster. The member in the source cluster came by none, whatever somebody
- * has written.
+ * All that is recorded of Links, by cluster. The member in the source cluster came by no Link, whatever its
+ * record says.
  */
 export function memberLinks(service: V1Service): { readonly cluster: string; readonly link: string }[] {
   return memberLinkLabels(service).flatMap((cluster) => {

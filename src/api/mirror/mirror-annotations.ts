@@ -16,7 +16,7 @@ import {
 
 /** Annotations of mirrors and their endpoints: written and read here, and nowhere else. */
 
-/** As much of an object as is looked at. */
+/** The part of an object that is read here. */
 export interface Annotated {
   readonly metadata?: { readonly annotations?: Annotations } | undefined;
 }
@@ -35,7 +35,7 @@ export interface MirrorOrigin {
   readonly link: string;
 }
 
-/** What a mirror says of where it comes from. @param remote the exported Service */
+/** The annotations that say where a mirror comes from. @param remote the exported Service */
 export function originAnnotations(
   { metadata }: V1Service,
   { fqName, link }: MirrorOrigin,
@@ -48,7 +48,7 @@ export function originAnnotations(
   };
 }
 
-/** Which way leads to a mirror. */
+/** How traffic reaches a mirror. */
 export interface MirrorPath {
   readonly dataPath: DataPath;
   /** Of a relay mirror: the egress port of each of its ports. */
@@ -116,12 +116,12 @@ export function remoteVersionOf(annotations: Annotations | undefined): string | 
   return readAnnotation(annotations, REMOTE_RESOURCE_VERSION);
 }
 
-/** Whether clients come to a mirror by the egress, as it says. */
+/** Whether clients reach a mirror through the egress, by its annotation. */
 export function isRelayed(mirror: Annotated): boolean {
   return readAnnotation(mirror.metadata?.annotations, DATA_PATH) === 'relay';
 }
 
-/** The egress port of each port of a relay mirror; empty where it says none. */
+/** The egress port of each port of a relay mirror; empty where none is recorded. */
 export function egressPortsOf(mirror: Annotated): EgressPorts {
   return readEgressPorts(readAnnotation(mirror.metadata?.annotations, EGRESS_PORTS));
 }

@@ -51,7 +51,7 @@ export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, F
 /** Where on an object a key stands. */
 export type KeyPlace = 'labels' | 'annotations';
 
-/** Whether a key is one of these: taken away when it is no longer wanted, whoever put it there. */
+/** Whether a key is one of these, which are removed when no longer wanted, whoever set them. */
 export function isMirrorKey(key: string, where: KeyPlace): boolean {
   if (where === 'labels') return MIRROR_LABELS.includes(key);
   return MIRROR_ANNOTATIONS.includes(key) || MIRROR_ANNOTATION_GROUPS.includes(key.split('/')[0] ?? '');

@@ -8,7 +8,7 @@ import {
 
 /** Labels of what mirroring makes: written and read here, and nowhere else. */
 
-/** As much of an object as is looked at. */
+/** The part of an object that is read here. */
 export interface Labelled {
   readonly metadata?: { readonly labels?: Readonly<Record<string, string>> } | undefined;
 }
@@ -26,7 +26,7 @@ export interface MirrorLabels {
   readonly flat?: { readonly cluster: string; readonly service: string } | undefined;
 }
 
-/** The labels that say it. */
+/** The labels for these facts. */
 export function mirrorLabels({ cluster, headless, flat }: MirrorLabels): Record<string, string> {
   return {
     [MIRRORED_SERVICE_LABEL]: 'true',

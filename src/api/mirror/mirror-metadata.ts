@@ -9,7 +9,7 @@ import type { MirrorOwner } from './mirror-names.ts';
 /** A test of a label or annotation key. */
 export type KeyTest = (key: string) => boolean;
 
-/** What decides which of the remote Service's labels and annotations its mirror gets. */
+/** The rules by which a mirror gets labels and annotations of the remote Service. */
 export interface CopyRules {
   /** From `Link.spec.excludedLabels` and `excludedAnnotations`. */
   readonly excludedLabel: KeyTest;
@@ -31,7 +31,7 @@ type StringMap = Readonly<Record<string, string>>;
  * like another's.
  */
 export const NEVER_COPIED_GROUPS: readonly string[] = [...MULTICLUSTER_DOMAINS, ...MIRROR_ANNOTATION_GROUPS];
-/** Copied by nobody's word, be it `--steering-metadata`. */
+/** These are never copied, not even with `--steering-metadata`. */
 export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'kubectl.kubernetes.io/last-applied-configuration',
   // Hints are about the zones of the other cluster.
@@ -77,7 +77,7 @@ export function steeringKeys({ metadata }: V1Service, rules: CopyRules): string[
   ].sort();
 }
 
-/** Rules that copy nothing but what a client's proxy cannot do without. */
+/** Rules that copy only what a client's proxy needs. */
 export function bareRules(): CopyRules {
   const none = () => false;
   return {
@@ -117,8 +117,8 @@ export function mirrorMetadata(
 }
 
 /**
- * What is copied from a Service, with the record of the copied keys, by which it is taken back when it goes
- * over there.
+ * The labels and annotations copied from a Service, with the record of their keys: by it they are removed
+ * when they go from the Service.
  */
 export function copiedMetadata(
   remote: V1Service,
@@ -152,7 +152,7 @@ export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<st
 
 /**
  * Keys that a mirror which another controller made, without a record, has from its export: they are taken
- * back like recorded ones. Values that differ are somebody's own.
+ * back like recorded ones. Keys with another value are the user's own.
  */
 export function inheritedKeys(local: V1Service, remote: V1Service | undefined): string[] {
   if (readAnnotation(local.metadata?.annotations, COPIED_KEYS) !== undefined) return [];
@@ -170,7 +170,7 @@ function inGroup(key: string, groups: readonly string[]): boolean {
 }
 
 /**
- * What is no text, as another cluster's API server may send it, is nobody's: a mirror with it would be
+ * Drops values that are no text, which another cluster's API server may send: a mirror with one would be
  * refused, again and again.
  */
 function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {

@@ -131,7 +131,7 @@ function recordedOrigin(service: V1Service, { cluster }: MirrorOwner): Origin | 
   return { key: `${namespace}/${second}`, host: first };
 }
 
-/** The origin that name and labels say, where the annotation says nothing that could be. */
+/** The origin by name and labels, where the annotation has no plausible one. */
 function namedOrigin(service: V1Service, { cluster }: MirrorOwner): Origin | undefined {
   const { name = '', namespace = '' } = service.metadata ?? {};
   const before = (text: string) => (text.endsWith(`-${cluster}`) ? text.slice(0, -cluster.length - 1) : '');

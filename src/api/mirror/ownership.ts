@@ -5,15 +5,15 @@ import { MANAGER, MIRRORED_SERVICE_LABEL } from '../names.ts';
  * Who made an object, by what the API server keeps of each writer (`metadata.managedFields`). Labels and
  * annotations can be edited one by one by whoever may write the object; that it was us who made it stays on
  * record as long as one field is still ours, and a person who only puts our labels on an object of their own
- * does not get there. It is no proof against malice, and need not be: who may write an object may as well
+ * does not get there. This does not stop malice, and need not: a user who may write an object may as well
  * delete it and make another (ADR 0024).
  */
 const BY_US: V1ManagedFieldsEntry[] = [{ manager: MANAGER }];
-/** Of Services whose mark somebody else has put on than who made them. */
+/** Stands for a Service that one writer made and another has marked as mirrored. */
 const MARKED_LATER: V1ManagedFieldsEntry[] = [{ manager: '' }];
 
 /**
- * What is kept of `managedFields` of an object that mirroring looks at: one of two constants, or nothing.
+ * Reduces `managedFields` of an object that mirroring reads to one of two constants, or to nothing.
  * Changes the object.
  */
 export function keepMaker<T extends { metadata?: V1ObjectMeta }>(object: T): T {
@@ -31,8 +31,8 @@ export function madeByUs(object: { metadata?: V1ObjectMeta } | undefined): boole
 }
 
 /**
- * Whether an object was made by one and marked as mirrored by another, neither of which were we: a user's
- * own, whatever its labels say.
+ * Whether one writer made an object and another marked it as mirrored, and neither is us: it is a user's own,
+ * whatever its labels say.
  */
 export function markedLater(object: { metadata?: V1ObjectMeta }): boolean {
   return object.metadata?.managedFields?.[0]?.manager === '';

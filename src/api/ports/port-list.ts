@@ -5,7 +5,9 @@ interface PortList {
   readonly names: ReadonlySet<string>;
 }
 
-/** Lists that were asked for last: a Service asks for each of its ports, a gateway for each of its pods. */
+/**
+ * The lists that were read last: a Service reads one for each of its ports, a gateway for each of its pods.
+ */
 const KEPT_LISTS = 32;
 const lists = new Map<string, PortList>();
 
@@ -20,7 +22,7 @@ export function isListed(list: string, port: number, names: readonly string[]): 
   return names.some((name) => read.names.has(name)) || isInRanges(read.ranges, port);
 }
 
-/** The list, read once for all that is asked of it. */
+/** The parsed list, from the cache where it was read before. */
 function listOf(text: string): PortList {
   const known = lists.get(text);
   if (known !== undefined) return known;

@@ -4,7 +4,7 @@ import { OPAQUE_PORTS } from '../names.ts';
 import { isListed } from './port-list.ts';
 
 /**
- * What is said of one TCP port, wherever it is said: a Service, a mirror, a pod, an entry of a targets file.
+ * The facts about one TCP port, from a Service, a mirror, a pod or an entry of a targets file.
  */
 export interface PortFacts {
   readonly port: number;
@@ -13,12 +13,12 @@ export interface PortFacts {
   /** `config.linkerd.io/opaque-ports`; undefined where there is no such annotation. */
   readonly opaquePorts?: string | undefined;
   readonly appProtocol?: string | undefined;
-  /** What a targets file says outright. */
+  /** The protocol that a targets file gives. */
   readonly said?: PortProtocol | undefined;
 }
 
 /**
- * Ports that Linkerd takes for opaque where nothing is said (`proxy.opaquePorts` of its chart): SMTP,
+ * Ports that Linkerd takes for opaque by default (`proxy.opaquePorts` of its chart): SMTP,
  * submission, MySQL, its Galera port, PostgreSQL, Redis, Elasticsearch's transport, memcached. Their servers
  * speak first, or what they speak is no HTTP.
  */
@@ -41,10 +41,10 @@ const APP_PROTOCOLS: ReadonlyMap<string, PortProtocol> = new Map([
 ]);
 
 /**
- * What a TCP port speaks; undefined where nothing that is known to us is said, and connections have to be
- * looked at one by one. The one place that decides it, for gateway and egress. Of several words the first of
- * these holds: a targets file; the annotation's list, as in Linkerd; `appProtocol`; and where neither the
- * annotation nor a known `appProtocol` is there, Linkerd's default opaque ports. Pure.
+ * What a TCP port speaks; undefined where no known fact says so, and each connection has to be inspected.
+ * Gateway and egress decide it here alone. The first of these facts holds: a targets file; the annotation's
+ * list, as in Linkerd; `appProtocol`; and where neither the annotation nor a known `appProtocol` is there,
+ * Linkerd's default opaque ports. Pure.
  */
 export function portProtocol({
   port,

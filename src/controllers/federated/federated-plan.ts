@@ -62,7 +62,7 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   return isLeaving(service) ? besideLeaving(steps) : steps;
 }
 
-/** Whatever keeps a membership as it is: nobody is sent to what is dead. */
+/** For a membership that is kept as it is: no client is sent to dead endpoints. */
 function keep(facts: MemberFacts): Step[] {
   const { union, gateway, egress, remote } = facts;
   const slices = ownSlices(facts);

@@ -25,7 +25,7 @@ import { planMember } from './federated-plan.ts';
 import { decideMember, type MemberVerdict } from './federated-verdict.ts';
 import type { MemberFacts, Union } from './member-facts.ts';
 
-/** What the memberships of one cluster are kept by. */
+/** What the reconciler of one cluster's memberships needs. */
 export interface FederatedMembersOptions extends WritingOptions {
   /** The members' cluster, or `LOCAL_MEMBER`. */
   readonly member: string;
@@ -47,14 +47,14 @@ export type FederatedReconciler = ImportReconciler<MemberFacts, MemberVerdict>;
 
 /**
  * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its
- * own entry and its own slices, and the oldest member's writes the rest. So nobody has to know all clusters,
- * and replicas that hold different Links work on one Service side by side.
+ * own entry and its own slices, and the oldest member's writes the rest. So no reconciler has to know all
+ * clusters, and replicas that hold different Links work on one Service side by side.
  */
 export function federatedMembers(options: FederatedMembersOptions): FederatedReconciler {
   return new ImportReconciler<MemberFacts, MemberVerdict>(options, new FederatedMembers(options));
 }
 
-/** What is a membership's own about an import. */
+/** What memberships do differently from other imports. */
 class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
   readonly what = 'federated service';
   readonly countsRefusals = false;
@@ -91,7 +91,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     return federatedName(name);
   }
 
-  /** What mirroring made is no member: it would federate itself. */
+  /** A Service that mirroring made is no member: it would federate itself. */
   exported(key: string): V1Service | undefined {
     const service = this.#options.members.services.get(key);
     return isMirrored(service) ? undefined : service;

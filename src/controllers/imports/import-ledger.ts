@@ -8,7 +8,7 @@ export interface ImportNeed {
   readonly metadataBytes: number;
 }
 
-/** What came of asking for room. */
+/** The answer to a request for room. */
 export interface ImportAdmission {
   /** The quota that has no room for it; undefined: there is room. */
   readonly exceeded: 'mirrors' | 'egress-ports' | undefined;
@@ -17,9 +17,8 @@ export interface ImportAdmission {
 }
 
 /**
- * What one Link's mirrors take of its quotas. First come, first served: who has room keeps it, so that
- * exports that come later, however many, take nothing away. What exists here when the process starts is
- * entered first, by age.
+ * What one Link's mirrors take of its quotas. First come, first served: an import that has room keeps it,
+ * however many exports come later. What exists here when the process starts is entered first, by age.
  */
 export class ImportLedger {
   readonly #quotas: ImportQuotas;
@@ -80,7 +79,7 @@ export class ImportLedger {
     return true;
   }
 
-  /** A quota in words, for the message of who found no room. */
+  /** A quota in words, for messages about imports that found no room. */
   text(exceeded: 'mirrors' | 'egress-ports'): string {
     return exceeded === 'mirrors'
       ? `mirrors=${this.#quotas.mirrors}`

@@ -8,13 +8,13 @@ import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** Something that the import policy of a Link does not take, and why. */
+/** A part of an export that the import policy of a Link refuses, and why. */
 export interface Refusal {
   readonly reason: MirrorReason;
   readonly message: string;
 }
 
-/** Something about a mirror that is there: what of its export the policy left out. */
+/** A note on an existing mirror: what the policy left out of its export. */
 export interface ImportNote {
   readonly reason: 'ImportMetadataLeftOut' | 'ImportAddressRefused' | 'ImportQuotaExceeded';
   readonly text: string;
@@ -55,7 +55,7 @@ export function importRefusal(
   control: ReadonlySet<string>,
 ): Refusal | undefined {
   const { namespaces, names } = policy;
-  // The word of another cluster, which may be longer than any name.
+  // A text of another cluster, which may be longer than any name.
   const shown = namespace.slice(0, 63);
   if (isProtected(namespace, control) && namespaces?.names(namespace) !== true)
     return {

@@ -23,7 +23,7 @@ import { podRefusal, type OwnRanges } from './remote-addresses.ts';
  * edit.
  */
 const HELD_MS = 30_000;
-/** When something that found no room is looked at again: what others give back is no event. */
+/** When an import that found no room is tried again: room that others give back is no event. */
 export const QUOTA_RECHECK_MS = 30_000;
 
 /** What the import policy of the Link says about one Service. */
@@ -45,7 +45,7 @@ export interface ImportFacts {
   readonly podRefusal: (address: string) => string | undefined;
 }
 
-/** What is said of Services that no policy is about: the source cluster's own. */
+/** The facts for Services that no policy applies to: the source cluster's own. */
 export const TAKES_ALL: ImportFacts = {
   refusal: undefined,
   heldMs: 0,
@@ -79,7 +79,7 @@ export interface LinkImportsOptions {
 export interface ImportRequest {
   /** `namespace/name`. */
   readonly key: string;
-  /** What it is entered under in the ledger: the key, or the claim of a membership. */
+  /** Its entry in the ledger: the key, or the claim of a membership. */
   readonly claim: string;
   /** Undefined: not exported. */
   readonly remote: V1Service | undefined;
@@ -98,7 +98,7 @@ export interface ExistingImport {
   readonly relayed: boolean;
 }
 
-/** What of a mirror's metadata was copied. */
+/** The copied part of a mirror's metadata. */
 function recorded({ metadata }: V1Service): V1Service {
   const keys = recordedKeys(metadata?.annotations);
   const copied = (map: Readonly<Record<string, string>> | undefined) =>
@@ -140,7 +140,7 @@ export class LinkImports {
     return names === undefined || names.matches(host) || names.matches(`${namespace}/${host}`);
   }
 
-  /** Takes note whether a mirror exists, so that it is known how many the policy would take away at once. */
+  /** Notes whether a mirror exists, to count how many the policy would remove at once. */
   note(key: string, exists: boolean): void {
     if (exists && this.refusal(key) !== undefined) {
       this.#refused.add(key);
@@ -163,11 +163,11 @@ export class LinkImports {
     }
   }
 
-  /** What the policy says about one Service, room in the quotas included, which is taken. */
+  /** Applies the policy to one Service, and takes room in the quotas for it. */
   judge(request: ImportRequest): ImportFacts {
     const { policy, own } = this.#options;
     const { key, claim, remote, exists } = request;
-    // What is here is judged without a word from the target, which may not be reachable, or not say one.
+    // An existing mirror is judged without the target, which may not be reachable or may not answer.
     const refusal = remote !== undefined || exists ? this.refusal(key) : undefined;
     const takes = remote !== undefined && refusal === undefined;
     const common = {
@@ -176,7 +176,7 @@ export class LinkImports {
       podRefusal: (address: string) => podRefusal(address, policy, own),
     };
     if (!takes) {
-      // What is kept although it is exported no more keeps its room.
+      // A mirror that is kept although it is no longer exported keeps its room.
       if (refusal !== undefined || !exists) this.ledger.release(claim);
       return { ...common, namespaceAllowed: false, overQuota: undefined, metadataAllowed: true };
     }
@@ -205,7 +205,7 @@ export class LinkImports {
     return bytes;
   }
 
-  /** Counted only where a namespace would be made. */
+  /** Namespaces count only where one would be made. */
   #namespaceAllowed(key: string): boolean {
     const { view, cluster, createNamespaces } = this.#options;
     const { namespace } = parseKey(key);

@@ -39,8 +39,8 @@ export function podRefusal(
 
 /**
  * Why an address of a gateway cannot be used; undefined: it can. Where a range of the source's own is meant
- * (a tunnel's Service), the policy says so: what stands in a Link or its list was once the target's word too,
- * when somebody linked. Pure.
+ * (a tunnel's Service), the policy says so: the addresses in a Link or its list came from the target too,
+ * when the clusters were linked. Pure.
  */
 export function gatewayRefusal(
   address: string,

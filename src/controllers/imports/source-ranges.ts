@@ -18,7 +18,7 @@ import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { OWN_RANGES, type OwnRange, type OwnRanges } from './remote-addresses.ts';
 
-/** What somebody has said of the source's ranges: flags of the controller. */
+/** The source's ranges as the controller's flags give them. */
 export interface RangeSettings {
   readonly given: Readonly<Record<OwnRange, readonly string[]>>;
   /** Whether Nodes and ServiceCIDRs are asked too. */
@@ -58,7 +58,7 @@ interface Source<T extends KubeObject> {
 /**
  * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`,
  * addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` say where they may be
- * read. No address that a target names may lie in them. Ranges that are not known are told (`unknown`), for
+ * read. No address that a target names may lie in them. Ranges that are not known are listed (`unknown`), for
  * `linkspan check`.
  */
 export class SourceRanges implements OwnRanges {
@@ -90,7 +90,7 @@ export class SourceRanges implements OwnRanges {
     return this.#ranges;
   }
 
-  /** Ranges of which nothing is known, and why. */
+  /** Kinds of ranges that are not known, and why. */
   get unknown(): readonly string[] {
     return OWN_RANGES.filter((kind) => !this.#isKnown(kind)).map((kind) => `${kind}: ${this.#why(kind)}`);
   }
@@ -162,7 +162,7 @@ export class SourceRanges implements OwnRanges {
     const reflector = new Reflector<T>({ client, resource, ...which, store, clock, random, log, transform });
     source.reflector = reflector;
     store.subscribe('controller: own address ranges', ({ object, previous }) => {
-      // A Node's status is written every few minutes; of interest is what says a range.
+      // A Node's status is written every few minutes; only changes of a range matter.
       const same = previous !== undefined && isDeepStrictEqual(rangesIn(previous), rangesIn(object));
       if (source.settled && !same) this.#changeSoon();
     });
@@ -252,7 +252,7 @@ function newSource<T extends KubeObject>(resource: Resource<T>, which: Source<T>
   };
 }
 
-/** What of an object says a range. */
+/** The parts of an object that give a range. */
 function rangesIn(object: KubeObject): unknown {
   const { spec, status, endpoints } = object as ServiceCidr & V1Node & Partial<V1EndpointSlice>;
   return [spec, status?.addresses, endpoints?.map(({ addresses }) => addresses)];

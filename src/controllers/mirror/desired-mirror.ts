@@ -26,12 +26,12 @@ export interface DesiredPart {
   readonly endpoints: V1Endpoints | undefined;
 }
 
-/** Everything about one mirror that is decided before its objects are written down. */
+/** What is decided about one mirror before its objects are made. */
 interface Draft {
   readonly facts: MirrorFacts;
   readonly remote: V1Service;
   readonly ports: readonly MirroredPort[];
-  /** Why its endpoints get no addresses that may be used; `Mirrored` where they do. */
+  /** Why its endpoints get no usable addresses; `Mirrored` where they do. */
   readonly path: MirrorReason;
 }
 
@@ -115,9 +115,9 @@ function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
 }
 
 /**
- * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which
- * newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is another name for it; the
- * node of a client is never the pod's). What is not known here is left out.
+ * The `trafficDistribution` of a flat mirror: `PreferClose` for every value that means nearness, because
+ * newer targets have names for it that older sources refuse (KEP-3015: `PreferSameZone` is another name for
+ * it; the node of a client is never the pod's). Unknown values are left out.
  */
 function distributionOf({ spec }: V1Service): string | undefined {
   const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
@@ -215,8 +215,8 @@ function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
 const toAddress = (ip: string): MirrorAddress => ({ ip });
 
 /**
- * The addresses that are alive, and those not heard of yet that are in use: a restart of the controller takes
- * nobody away.
+ * The addresses that are alive, and those in use that have not answered a probe yet: a restart of the
+ * controller removes no address.
  */
 export function gatewayAddresses(gateway: GatewayFacts | undefined, local: LocalPart): string[] {
   if (gateway === undefined) return [];
@@ -239,7 +239,7 @@ function annotationsOfPath(
 
 /** The gateway that the egress should use instead of the Link's. */
 function gatewayInstead({ known, port, identity }: GatewayFacts): RecordedGateway {
-  // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each
+  // Dead addresses are included: the egress finds out for itself, and the mirror need not be written each
   // time.
   return { addresses: [...known].sort(), port, identity };
 }

@@ -11,8 +11,8 @@ import { unmirrorable } from '../policies/checks.ts';
 const SUFFIX_ROOM = 9;
 
 /**
- * What an export would come to. `refusal`: nothing would ever be mirrored; `warnings`: something that a
- * person should know.
+ * The outcome that an export would have. `refusal`: why it would never be mirrored; `warnings`: what a person
+ * should know.
  */
 export interface ExportVerdict {
   readonly refusal: string | undefined;

@@ -6,8 +6,8 @@ import type { MirrorFacts } from '../reconcile/mirror-facts.ts';
 import type { MirroredPort } from '../objects/mirrored-ports.ts';
 
 /**
- * Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS
- * label (no API server of today gives such) would be refused here, and counts as none.
+ * Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. A name that is
+ * no DNS label (no API server of today gives one) would be refused here, so it counts as absent.
  */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {
   const found = new Map<string, boolean>();
@@ -20,12 +20,11 @@ export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean
 
 /**
  * The form of a mirror that does not lead to pods: `headless` with an endpoint mirror for each host, or
- * `ordinary` with a ClusterIP of its own. It cannot be changed in place, and clients keep the ClusterIP: so
- * it changes only for endpoints that say otherwise.
+ * `ordinary` with a ClusterIP of its own. It cannot be changed in place, and clients keep the ClusterIP, so
+ * it changes only where the endpoints demand it.
  * - Pods with host names (a StatefulSet's): headless. A host that is only missed for a moment counts.
- * - Endpoints without any: ordinary, as Linkerd does. Nobody could be named by DNS.
- * - No endpoints at all: what the mirror is; one that is not there yet becomes headless, which it most likely
- *   will be.
+ * - Endpoints without host names: ordinary, as with Linkerd. DNS could name none of them.
+ * - No endpoints at all: the mirror keeps its form; a new one becomes headless, which is the likelier form.
  * - Slices not listed yet: an ordinary mirror stays as it is; anything else is `unknown`, and nothing is
  *   decided.
  */

@@ -29,7 +29,7 @@ const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefine
 /** The hosts of one Link's headless Services and their endpoint mirrors. */
 export class HostMirrors {
   readonly #options: HostMirrorsOptions;
-  /** Hosts that are missed. */
+  /** Hosts that have gone, within their grace period. */
   readonly #missed: GracePeriods;
 
   constructor(options: HostMirrorsOptions) {
@@ -38,8 +38,9 @@ export class HostMirrors {
   }
 
   /**
-   * Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors
-   * of others. While its slices are not known, those that have endpoint mirrors: nobody is missed yet.
+   * Hosts of a headless Service: those in the target, those that have only just gone, and hosts that still
+   * have endpoint mirrors. While its slices are not known, the hosts that have endpoint mirrors: none counts
+   * as gone yet.
    * @param there `slices`: undefined for what is not mirrored host by host
    */
   of(

@@ -16,9 +16,9 @@ import { hostAddresses } from './headless.ts';
 
 /**
  * The writes of a mirror that is otherwise left as it is (not synced, over a budget, held back, without
- * egress ports, …): whatever keeps its Service from being written, nobody may be sent to pods, gateways or
- * egress pods that are dead, and what comes back is used again. Only readiness and addresses of slices that
- * are there follow, on the ports that they have. What is not known takes nothing away, and fills nothing.
+ * egress ports, …): whatever keeps its Service from being written, no client may be sent to pods, gateways or
+ * egress pods that are dead, and those that come back are used again. Only readiness and addresses of
+ * existing slices are changed, on the ports that they have. Unknown facts neither remove nor add an address.
  */
 export function planKept(facts: MirrorFacts): Step[] {
   const { local, link, key, hosts, formerHosts } = facts;
@@ -51,7 +51,7 @@ export function planKept(facts: MirrorFacts): Step[] {
   ];
 }
 
-/** A mirror whose export named a gateway of its own, and is not known now. */
+/** Whether the mirror's export named a gateway of its own and is not known now. */
 function ownGateway(service: V1Service | undefined, remote: V1Service | undefined): boolean {
   return remote === undefined && ownGatewayOf(service) !== undefined;
 }

@@ -115,7 +115,7 @@ function writeEndpoints(
   cluster: string,
 ): Step | undefined {
   if (actual === undefined) return desired && { verb: 'create', kind: 'endpoints', object: desired };
-  // Somebody else's, under our mirror's name: Linkerd falls back to the slices.
+  // Endpoints of others under our mirror's name are left alone: Linkerd falls back to the slices.
   if (!isOurs(actual, cluster)) return undefined;
   if (desired === undefined) return { verb: 'delete', kind: 'endpoints', target: actual };
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['subsets']) };

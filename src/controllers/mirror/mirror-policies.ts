@@ -15,7 +15,7 @@ export function mirrorChain(): Chain<MirrorFacts> {
   });
 }
 
-/** What the shared checks ask of a mirror. */
+/** What the shared checks need to know of a mirror. */
 export function mirrorSubject(facts: MirrorFacts): Subject {
   const { key, link, local, flat } = facts;
   return {

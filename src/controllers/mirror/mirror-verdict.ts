@@ -41,7 +41,7 @@ function endpointsFrom({ flat, link }: MirrorFacts): EndpointsFrom {
   return link.dataPath === 'relay' ? 'egress' : 'gateway';
 }
 
-/** What is here under the name of each part, with the slices that it shall have. */
+/** The existing objects under the name of each part, with the slices that the part should have. */
 function withLocal(
   here: readonly (V1Service | undefined)[],
   parts: readonly DesiredPart[],
@@ -50,7 +50,7 @@ function withLocal(
   return parts.map(({ service, slices }) => ({ service: byName.get(service.metadata?.name), slices }));
 }
 
-/** In which of its ways a Service is mirrored; for people. */
+/** How a Service is mirrored, in words for people. */
 export function modeOf(facts: MirrorFacts): string {
   const { flat, link } = facts;
   if (flat) return link.flatEndpoints ? 'flat-endpoints' : 'flat';

@@ -11,8 +11,8 @@ export function isExported(service: V1Service, link: Link): boolean {
 }
 
 /**
- * Whether one of a Link's two mirror selectors matches a Service. What mirroring itself made is no export,
- * whatever labels it got by copying: two clusters that link each other by a label of their own would mirror
+ * Whether one of a Link's two mirror selectors matches a Service. A Service that mirroring made is no export,
+ * whatever labels were copied onto it: two clusters that link each other by a label of their own would mirror
  * each other's mirrors for ever.
  */
 export function isLabelled(service: V1Service, link: Link): boolean {

@@ -24,7 +24,7 @@ import { ImportReconciler, type WritingOptions } from '../import-reconciler/impo
 import { decide, modeOf, type Verdict } from './mirror-verdict.ts';
 import { isExported } from './selected-exports.ts';
 
-/** What the mirrors of one Link are kept by. */
+/** What the reconciler of one Link's mirrors needs. */
 export interface ServiceMirrorsOptions extends WritingOptions {
   readonly link: Link;
   readonly facts: LinkFacts;
@@ -47,7 +47,7 @@ export function serviceMirrors(options: ServiceMirrorsOptions): ImportReconciler
   return new ImportReconciler<MirrorFacts, Verdict>(options, new ServiceMirrors(options));
 }
 
-/** What is a mirror's own about an import. */
+/** What mirrors do differently from other imports. */
 class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   readonly what = 'mirror';
   readonly countsRefusals = true;
@@ -124,7 +124,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
         const key = this.#keyOf(object);
         if (before !== undefined && before !== key) touched(before);
         if (key === undefined) return;
-        // Nobody else writes these Services, so what we hear of our own write is no reason to look again.
+        // Nobody else writes these Services, so the echo of our own write is no reason to reconcile again.
         if (view.isEcho('services', object)) note(key);
         else touched(key);
       }),
@@ -171,7 +171,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return local.service;
   }
 
-  /** Endpoint mirrors have their address only now; a Service that is made anew has only been deleted. */
+  /**
+   * Only now do endpoint mirrors have their address; a Service that is to be made anew has only been deleted
+   * so far.
+   */
   isHalfway({ hosts }: MirrorFacts, { action }: Verdict, [first]: readonly Step[]): boolean {
     return action === 'mirror' && (hosts.length > 0 || first?.verb === 'delete');
   }
@@ -208,7 +211,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return originOf(service, facts) ?? hostOriginOf(service, facts)?.key;
   }
 
-  /** Endpoints and slices are found back through the Service that they belong to. */
+  /** Endpoints and slices lead to the Service that they belong to. */
   #partChanged(service: string, { touched, add }: Pick<Noticing, 'touched' | 'add'>): void {
     const { view, facts, exports } = this.#options;
     const local = view.stores.services.get(service);
@@ -226,7 +229,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
 }
 
 /**
- * The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds
+ * The gateway that the egress should use instead of the Link's, its dead addresses included: the egress finds
  * out for itself.
  */
 function recordedGateway({ known, port, identity }: GatewayFacts): RecordedGateway | null {

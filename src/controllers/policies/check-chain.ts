@@ -31,7 +31,7 @@ export interface Subject {
 }
 
 /**
- * What a check has found, which then decides.
+ * The finding of a check, which decides.
  * - `keep`: touch nothing (not enough is known, or the name is somebody else's);
  * - `remove`: what we own of it should go;
  * - `namespace`: its namespace should be made first.
@@ -58,7 +58,7 @@ export type Check<F> = (facts: F, subject: Subject) => Finding | undefined;
 /** Checks in order; the first that finds something decides. */
 export type Chain<F> = readonly Check<F>[];
 
-/** What the first check of a chain finds that finds something; undefined: the Service should be here. */
+/** The finding of the first check that has one; undefined: the Service should be here. */
 export function firstFinding<F>(chain: Chain<F>, facts: F, subject: Subject): Finding | undefined {
   for (const check of chain) {
     const found = check(facts, subject);
@@ -67,12 +67,12 @@ export function firstFinding<F>(chain: Chain<F>, facts: F, subject: Subject): Fi
   return undefined;
 }
 
-/** Nothing of it is touched. */
+/** The finding to touch nothing of it. */
 export function keep(reason: MirrorReason, message = ''): Finding {
   return { action: 'keep', reason, message };
 }
 
-/** It goes; unless the drop guard holds removals, and there is something to lose. */
+/** The finding to remove it, unless the drop guard holds removals and there is something to lose. */
 export function removal(
   { removalsHeld }: Pick<ImportedFacts, 'removalsHeld'>,
   { exists }: Subject,

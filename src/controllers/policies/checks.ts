@@ -31,7 +31,7 @@ export function notExported(facts: ImportedFacts, subject: Subject): Finding | u
   return facts.remote === undefined ? removal(facts, subject, { reason: 'NotExported' }) : undefined;
 }
 
-/** Leaves as it is what stands for a Service of which only a part is held: the rest is not known. */
+/** Leaves things as they are for a Service of which only a part is held: the rest is not known. */
 export function overBudget({ remote }: ImportedFacts): Finding | undefined {
   const why = overBudgetOf(remote);
   return why === undefined ? undefined : keep('OverBudgetService', why);
@@ -52,7 +52,7 @@ export function namespaceMissing(
     : keep('ImportQuotaExceeded', `no further namespace may be made: ${IMPORT_QUOTAS}`);
 }
 
-/** Takes back what stands for a Service that stopped being one that can be mirrored. */
+/** Removes the mirror of a Service that can no longer be mirrored. */
 export function notMirrorable(facts: ImportedFacts, subject: Subject): Finding | undefined {
   const message = unmirrorable(facts.remote);
   return message === undefined ? undefined : removal(facts, subject, { reason: 'InvalidService', message });
@@ -67,8 +67,8 @@ export function quotaExceeded(facts: ImportedFacts, subject: Subject): Finding |
 }
 
 /**
- * Gives slices that are gone altogether a moment to come back: of many Services at once that is a sign of
- * lost data rather than of dead pods.
+ * Gives slices that are all gone a moment to come back: if many Services lose theirs at once, data was lost
+ * rather than pods.
  */
 export function slicesLost({ emptiedGraceMs }: ImportedFacts): Finding | undefined {
   return emptiedGraceMs > 0 ? keep('Mirrored') : undefined;
@@ -94,8 +94,8 @@ export function noGateway(facts: ImportedFacts, subject: Subject): Finding | und
 
 /**
  * Leaves things as they are until the gateway's path is known: a gateway that was dead when we started must
- * not look alive, and a restart must not take one away that is alive. What has no ready endpoints is emptied
- * in any case.
+ * not look alive, and a restart must not take one away that is alive. A mirror without ready endpoints is
+ * emptied in any case.
  */
 export function gatewayUnknown(
   { remoteReady, gateway }: ImportedFacts,

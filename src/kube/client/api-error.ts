@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
 /**
- * One thing that a Status complains of: a field that is invalid, or that another manager holds (server-side
+ * One cause in a Status: a field that is invalid, or that another manager holds (server-side
  * apply).
  */
 export interface StatusCause {
@@ -59,7 +59,7 @@ const is = (error: unknown, status: number): error is KubeApiError =>
   error instanceof KubeApiError && error.status === status;
 
 export const isNotFound = (error: unknown): boolean => is(error, 404);
-/** What an answer brings; undefined where the server says that there is no such thing (404). */
+/** The result of a request; undefined where the server says that there is no such object (404). */
 export async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
@@ -109,7 +109,7 @@ export function statusError(
   );
 }
 
-/** What a server says in a field that should be text. */
+/** The text in a field of a server's answer that should be text. */
 export function wordsOf(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise;
 }

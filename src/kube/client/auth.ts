@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { systemClock, type Clock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 
-/** Who we are for an API server. */
+/** Our credentials for an API server. */
 export interface Auth {
   /**
    * The Authorization header of the next request; undefined when a client certificate or nothing says who we
@@ -17,12 +17,12 @@ export interface Auth {
   /**
    * The server has answered 401 to a request with this Authorization header. Returns whether the next one
    * will be another, so that the request is worth sending once more; no more often than every 10 s, because a
-   * plugin may ask a person. Absent where nothing can be got anew.
+   * plugin may ask a person. Absent where credentials cannot be renewed.
    */
   renew?(refused: string | undefined): boolean;
 }
 
-/** A plugin or file is asked again because of a refusal at most so often; milliseconds. */
+/** Shortest time between two renewals because of a refusal, milliseconds. */
 const RENEW_PAUSE_MS = 10_000;
 
 /**

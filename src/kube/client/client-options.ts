@@ -15,7 +15,7 @@ export interface KubeClientOptions {
   readonly maxConnections?: number;
   /**
    * Looks the server's host name up; default getaddrinfo, which has two threads for all names of the process:
-   * a name server that is silent holds up everybody.
+   * a silent name server delays every look-up.
    */
   readonly lookup?: LookupFunction;
   /** Tries of a request that may be repeated; default 4. */
@@ -24,21 +24,21 @@ export interface KubeClientOptions {
   readonly limits?: Partial<AnswerLimits>;
 }
 
-/** Of every request. */
+/** Options of every request. */
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Of every write. */
+/** Options of every write. */
 export interface WriteOptions extends CallOptions {
   /**
-   * Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod
+   * Called with the API server's warnings (its `Warning` headers): deprecated versions, pods that a Pod
    * Security Standard would refuse, …
    */
   readonly onWarning?: (text: string) => void;
-  /** Everything but the writing: the server says whether it would take it. */
+  /** A dry run: the server says whether it would take the object, and writes nothing. */
   readonly dryRun?: boolean;
-  /** Who owns the fields that are written; default `linkspan.dev`. */
+  /** The field manager of the write; default `linkspan.dev`. */
   readonly fieldManager?: string;
 }
 
@@ -50,8 +50,8 @@ export interface ListOptions<T = KubeObject> extends CallOptions {
   readonly continueToken?: string;
   readonly resourceVersion?: string;
   /**
-   * What is kept of each object, called while the answer arrives; undefined leaves it out. Default: all of
-   * it. What it throws ends the list.
+   * Reduces each object while the answer arrives; undefined leaves it out. Default: all of it is kept. An
+   * exception ends the list.
    */
   readonly keep?: (object: T) => T | undefined;
 }

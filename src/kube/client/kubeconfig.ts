@@ -13,7 +13,7 @@ const schema = z.looseObject({
   contexts: named,
   users: named,
 });
-/** A kubeconfig, its clusters, users and contexts not looked into yet. */
+/** A kubeconfig whose clusters, users and contexts have not been checked yet. */
 export type Config = z.output<typeof schema>;
 
 /** Where a kubeconfig is from. */
@@ -59,7 +59,7 @@ export function personsKubeconfig(): ConfigText {
   const files = [...new Set(named)];
   const [first = path.join(homedir(), '.kube/config')] = files;
   if (files.length < 2) return readConfig(first);
-  // Files that are not there or empty do not matter while another has something to say.
+  // Missing and empty files do not matter while another file has a kubeconfig.
   const there = files.filter((file) => existsSync(file)).map(readConfig);
   const filled = there.filter((config) => config.text.trim() !== '');
   const [only] = filled;
@@ -96,7 +96,7 @@ function merged(configs: readonly ConfigText[]): ConfigText {
   return { text: stringify(whole), source, directory: configs[0]?.directory ?? '.' };
 }
 
-/** What of a cluster or a user names files. */
+/** The fields of a cluster or a user that name files. */
 const FILE_KEYS: ReadonlySet<string> = new Set([
   'certificate-authority',
   'client-certificate',
@@ -114,7 +114,7 @@ function withAbsolutePaths({ text: textOfConfig, source, directory }: ConfigText
   };
 }
 
-/** A cluster or a user whose files do not depend on where it is read. */
+/** A cluster or a user with absolute paths of its files. */
 export function absolutePaths(part: unknown, directory: string): unknown {
   if (typeof part !== 'object' || part === null) return part;
   const entries = Object.entries(part).map(([key, value]: [string, unknown]) => {
@@ -125,7 +125,7 @@ export function absolutePaths(part: unknown, directory: string): unknown {
   return Object.fromEntries(entries) as unknown;
 }
 
-/** A plugin that is named with a folder is a file as well; one without is looked for on the PATH. */
+/** A plugin whose name has a folder is a file as well; any other is looked up on the PATH. */
 function withAbsoluteCommand(exec: unknown, directory: string): unknown {
   const command = (exec as { command?: unknown } | null)?.command;
   if (typeof command !== 'string' || !command.includes(path.sep)) return exec;

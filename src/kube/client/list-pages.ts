@@ -14,7 +14,7 @@ const PAGE_SIZE = 500;
 /** Never fewer objects a page: the largest that etcd holds (1.5 MiB) fit into one answer in this number. */
 const MIN_PAGE_SIZE = 8;
 
-/** Whoever gives pages: a `KubeClient`. */
+/** The source of the pages: a `KubeClient`. */
 export interface PagedLister {
   /** For messages. */
   readonly server: string;

@@ -116,7 +116,7 @@ export class ListSplitter {
     if (!isBlank(chunk, from, end)) throw this.#garbled('an element of its list is no object');
   }
 
-  /** What stands around the items, as text of a JSON object whose list is empty. */
+  /** The text around the items, as a JSON object whose list is empty. */
   end(): string {
     return this.#envelope.bytes.toString('utf8');
   }
@@ -153,7 +153,7 @@ export class ListSplitter {
   }
 }
 
-/** Where in a piece begins what has not been put anywhere yet. */
+/** Positions in a piece of what has not been handled yet. */
 interface Places {
   envelope: number;
   /** The first of the objects that are parsed together; -1: there is none. */
@@ -162,7 +162,7 @@ interface Places {
   batchEnd: number;
   /** The object that is open. */
   item: number;
-  /** What must be blank. */
+  /** The start of text that must be blank. */
   blank: number;
 }
 

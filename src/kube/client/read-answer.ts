@@ -16,7 +16,7 @@ import { ListSplitter } from './list-splitter.ts';
 
 type Response = Pick<Dispatcher.ResponseData, 'body' | 'headers' | 'statusCode'>;
 
-/** The answer to a list, its objects as they were kept. */
+/** The answer to a list, with its objects as `keep` left them. */
 export interface ListAnswer {
   readonly items: unknown[];
   /** Bytes of the answer. */
@@ -81,7 +81,7 @@ export async function readList(
   return { items, bytes: used, metadata: metadata ?? {} };
 }
 
-/** Reads what a server says when it refuses, as much of it as is worth reading. Never throws. */
+/** Reads the text of a refusal, up to a limit. Never throws. */
 export async function readRefusal(response: Response, what: string): Promise<KubeApiError> {
   const gathered = new GatheredBytes();
   try {
@@ -90,7 +90,7 @@ export async function readRefusal(response: Response, what: string): Promise<Kub
       if (gathered.length >= MAX_REFUSAL_BYTES) break;
     }
   } catch {
-    // The status says enough; the rest of its words is lost with the connection.
+    // The status says enough; the rest of the text is lost with the connection.
   }
   const retryAfter = response.headers['retry-after'];
   return statusError(
@@ -101,12 +101,12 @@ export async function readRefusal(response: Response, what: string): Promise<Kub
   );
 }
 
-/** What an answer that is one object may have. */
+/** Limits of an answer that is one object. */
 export function objectLimits(bytes: number): { readonly bytes: number; readonly values: number } {
   return { bytes: Math.min(bytes, MAX_OBJECT_BYTES), values: MAX_OBJECT_VALUES };
 }
 
-/** What an answer may have that is neither an object nor a list. */
+/** Limits of an answer that is neither an object nor a list. */
 export function anyLimits(bytes: number): { readonly bytes: number; readonly values: number } {
   return { bytes, values: MAX_ANSWER_VALUES };
 }

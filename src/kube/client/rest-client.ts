@@ -124,7 +124,7 @@ export class RestClient {
     const headers = await this.#headers(request);
     const response = await this.#sendWith(headers, by, request, what);
     if (response.statusCode !== 401 || !this.#renewed(headers['authorization'])) return response;
-    // client-go gets other credentials too; sent once more, the caller need not know.
+    // client-go gets other credentials too; the request is sent once more, and the caller need not know.
     await response.body.dump();
     return this.#sendWith(await this.#headers(request), by, request, what);
   }

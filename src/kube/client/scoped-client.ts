@@ -15,13 +15,13 @@ import {
   type Resource,
 } from '../../api/kubernetes/resource.ts';
 
-/** Where a list of several namespaces goes on. */
+/** The position in a list of several namespaces. */
 interface Place {
-  /** Which of them. */
+  /** The namespace, by its index. */
   readonly index: number;
   /** Version of the first page. */
   readonly version?: string;
-  /** Where it goes on there; undefined: at the beginning. */
+  /** The continue token there; undefined: at the beginning. */
   readonly token?: string;
 }
 
@@ -31,12 +31,12 @@ const MAX_WAITING = 64;
 const FIXED_VERSION = '1';
 
 /**
- * A client whose account may look into some namespaces only (RoleBindings, no ClusterRoleBinding). What asks
+ * A client whose account may look into some namespaces only (RoleBindings, no ClusterRoleBinding). A request
  * for objects of all namespaces gets those of these: lists one after the other, watches side by side. The
- * namespaces themselves are not asked for: they are those that were named.
+ * namespaces themselves are not read: the scope names them.
  *
- * A watch of several namespaces is no single history, so it is never resumed: whoever would go on from an
- * event of one could miss older ones of another. Then the answer is "gone" (410), upon which a Reflector
+ * A watch of several namespaces is no single history, so it is never resumed: a watch that went on from an
+ * event of one could miss older events of another. Then the answer is "gone" (410), upon which a Reflector
  * lists again.
  */
 export class ScopedKubeClient extends KubeClient {
@@ -82,8 +82,8 @@ export class ScopedKubeClient extends KubeClient {
   }
 
   /**
-   * One page of one namespace after the other, so that whoever counts pages and objects counts these: the API
-   * server may be another cluster's, and its pages without end.
+   * One page of one namespace after the other, so that limits on pages and objects hold for these too: the
+   * API server may be another cluster's, and its pages without end.
    */
   async #page<T extends KubeObject>(resource: Resource<T>, options: ListOptions<T>): Promise<ListResult<T>> {
     const { continueToken, ...rest } = options;

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 
-/** What requests to an API server need of undici. */
+/** The parts of undici that requests to an API server need. */
 export interface UndiciParts {
   readonly Agent: typeof Agent;
   readonly buildConnector: typeof buildConnector;

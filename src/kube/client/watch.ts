@@ -20,7 +20,7 @@ export interface WatchEvent<T> {
 }
 
 const NEWLINE = 0x0a;
-/** No API server sends any; those of a watch cost time and say nothing. */
+/** No API server sends blank lines; those in a watch cost time and mean nothing. */
 const MAX_BLANK_LINES = 1000;
 
 /**
@@ -61,7 +61,7 @@ export async function* decodeWatch<T extends KubeObject>(
   if (line.length > 0) throw broken(what, 'the connection ended in the middle of an event');
 }
 
-/** A line that is more than any object can be; a watch that says so is not begun again at once. */
+/** A line is longer than any object can be; such a watch is not begun again at once. */
 function over(what: string, unit: string, used: number, of: number): LinkspanError {
   return tooLarge(what, 'object', `an event of more than ${of} ${unit}`, { used, of });
 }

@@ -12,9 +12,9 @@ export type ClientProtocol = SessionProtocol | 'http' | 'detect';
 
 /**
  * How a client's connection is taken, from what it says and what is said of the port. Bytes pass unread only
- * where the port is said to be opaque, or where nothing is said and they are none of HTTP: a claim takes
- * nothing away from what is looked at. Whoever claims HTTP is believed, for HTTP is read and whatever is no
- * HTTP refused. Pure.
+ * where the port is said to be opaque, or where nothing is said and they are none of HTTP: a client's claim
+ * cannot keep bytes from being inspected. A client that claims HTTP is believed, because HTTP is read and
+ * anything else refused. Pure.
  */
 export function clientProtocolOf(claim: ClaimedProtocol, port: PortProtocol | undefined): ClientProtocol {
   if (claim === 'http1' || claim === 'http2' || claim === 'http') return claim;

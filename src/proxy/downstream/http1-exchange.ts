@@ -31,7 +31,7 @@ export class Http1Exchange implements LoggedFlow {
   held: Buffer = EMPTY;
   /** Interim responses so far. */
   interim = 0;
-  /** Something of the request's body has been sent, so it cannot be sent again. */
+  /** A part of the request's body has been sent, so it cannot be sent again. */
   bodySent = false;
   retried = false;
   /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
@@ -96,7 +96,7 @@ export function marked({ hold }: Http1Exchange, head: string): string {
 }
 
 /**
- * Ends the exchange's connection to an endpoint, of which nothing is known that could be held against it.
+ * Ends the exchange's connection to an endpoint without a verdict about the endpoint.
  * @returns what it was
  */
 export function abandonLease(exchange: Http1Exchange): ConnectionLease | undefined {
@@ -116,7 +116,10 @@ export function needsConnection({ head, personal }: Http1Exchange, { protocol }:
   return head.upgrade !== undefined || (personal && protocol !== 'http2');
 }
 
-/** An unused connection was taken, and nothing has come of it. */
+/**
+ * Whether the request went on a reused connection, of which nothing came back, and no body has been sent on
+ * it.
+ */
 export function isStale({ lease, response, held, bodySent }: Http1Exchange): boolean {
   return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
 }

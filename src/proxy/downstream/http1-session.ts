@@ -58,7 +58,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
 
   drain(): void {
     const { clock } = this.#session;
-    // Those that are used by then are told by their response.
+    // Connections that are in use by then are told in their response.
     clock.after(DRAIN_IDLE_MS, () => {
       if (this.#idle && this.held.length === 0) closeGracefully(this.#client, clock);
     });
@@ -77,7 +77,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
     return this.#exchange === undefined && this.#translated === undefined && this.#upgraded === undefined;
   }
 
-  // --- what the client's connection tells
+  // --- events of the client's connection
 
   onData(_: Connection, chunk: Buffer): void {
     this.#fromClient(chunk);
@@ -131,7 +131,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   }
 
   /**
-   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
+   * Runs work of a timer or promise, above which no failure boundary stands: an exception ends this
    * connection.
    */
   safely(work: () => void): void {
@@ -174,7 +174,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   /** @returns whether there was one */
   #tryNextRequest(): boolean {
     if (this.#client.blocked) {
-      // Who does not read its answers gets no more of them.
+      // A client that does not read its answers gets no more of them.
       this.#client.pause();
       return false;
     }
@@ -209,7 +209,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
     if (!this.#forwarder.forward(exchange)) this.#translate(exchange);
   }
 
-  /** Endpoints speak HTTP/2, or something that they do is only done so. */
+  /** For endpoints that speak HTTP/2, and for what only that path does, such as retries. */
   #translate(exchange: Http1Exchange): void {
     this.#exchange = undefined;
     this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
@@ -228,8 +228,8 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   }
 
   closesBehind({ head, requestBody }: Http1Exchange, { framing }: ResponseHead): boolean {
-    // Before the request is complete the rest of it stands where the next would begin: the connection ends,
-    // and its client must know, or it sends the next one into the end (RFC 9112 section 9.6).
+    // The rest of an incomplete request stands where the next one would begin. So the connection ends, and
+    // the client must be told, or it sends its next request into a closing connection (RFC 9112 section 9.6).
     const last = this.#session.draining() || this.#client.retired || !requestBody.done;
     this.#closing = last || !head.keepAlive || framing.kind === 'until close';
     return this.#closing;

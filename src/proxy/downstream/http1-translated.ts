@@ -39,7 +39,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #upstream: Upstream | undefined;
   /** Where it went last, for the access log. */
   #asked: Upstream | undefined;
-  /** Bytes that came before there was an endpoint, then those behind the request. */
+  /** Bytes that came before there was an endpoint; later, bytes behind the request. */
   #held: Buffer = EMPTY;
   #waiting = 0;
   /**
@@ -96,7 +96,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (owed > 0) this.#upstream?.consumed(owed);
   }
 
-  /** Something of the answer is out. */
+  /** Whether a part of the answer has been sent. */
   get responded(): boolean {
     return this.#responded;
   }
@@ -144,7 +144,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     client.send(render(status, fields, own));
   }
 
-  /** How the client learns of the body's end. @returns the fields that say so */
+  /** Chooses how the client learns of the body's end. @returns the fields that say so */
   #frame(status: number, kind: Framing['kind'], length: string | undefined): string[] {
     if (this.#head.method === 'HEAD' || status === 204 || status === 304) return [];
     if (kind === 'none') return length === undefined ? ['content-length: 0'] : [];
@@ -217,7 +217,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     return target.mayOpenAgain(clock.monotonic() - this.#exchange.startedAt);
   }
 
-  /** Sends what an endpoint has not looked at once more. */
+  /** Sends a request again that its endpoint has not looked at. */
   async #openAgain(refusals: number): Promise<void> {
     try {
       await this.#session.target.untilOpenAgain(refusals);

@@ -47,7 +47,7 @@ export class UpgradedExchange {
     if (first.ofClient.length > 0) connection.send(first.ofClient);
   }
 
-  /** Ends it where it could not come in now. */
+  /** Ends the tunnel where the client could not open it now. */
   recheck(): void {
     const { check, counters, client } = this.#session;
     const refusal = check(this.#exchange.head);

@@ -21,7 +21,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   #request: Http2Request | undefined;
   #outgoing: OutgoingRequest | undefined;
   #upstream: Upstream | undefined;
-  /** What it was before it failed, for the access log. */
+  /** What was picked before the failure, for the access log. */
   #failed: Upstream | undefined;
   /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
   #held: Buffer[] | undefined;
@@ -112,7 +112,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     }
   }
 
-  /** Passes a part of the body on. What is kept to be sent again is not waited for. */
+  /** Passes a part of the body on. Bytes that are kept to be sent again count as sent at once. */
   #pass(upstream: Upstream, chunk: Buffer): void {
     if (this.status === undefined) this.#passed ??= new PassedBody(upstream.mayRefuse === true);
     const kept = this.#passed?.keep(chunk) === true;
@@ -211,8 +211,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   }
 
   /**
-   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
-   * request.
+   * Runs work of a timer or promise, above which no failure boundary stands: an exception ends this request.
    */
   #safely(work: () => void): void {
     try {
@@ -246,7 +245,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     this.#stream.reset(failure.code ?? Http2ErrorCode.INTERNAL_ERROR);
   }
 
-  /** Sends what an endpoint has not looked at once more. */
+  /** Sends a request again that its endpoint has not looked at. */
   async #openAgain(refusals: number): Promise<void> {
     try {
       await this.#session.target.untilOpenAgain(refusals);
@@ -287,7 +286,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
-    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets
+    // The rule is that of HTTP/1: a client may not choose its virtual host. (Linkerd's gateway lets
     // an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);

@@ -18,12 +18,12 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   readonly startedAt: number;
   /** It has been counted as a raw connection. */
   #counted = false;
-  /** The client is somebody else's now. */
+  /** Another session has taken the client over. */
   #left = false;
   #upstream: Connection | undefined;
   #endpoint: PickedEndpoint | undefined;
   #failure: ProxyFailure | undefined;
-  /** What came before there was an endpoint. */
+  /** Bytes that came before there was an endpoint. */
   #held: Buffer = EMPTY;
   #clientEnded = false;
   /** Where a request filter makes the connection wait. */
@@ -94,7 +94,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
     this.#upstream.destroy();
   }
 
-  /** Ends it, for what has become of it since it began. */
+  /** Ends the flow, for a reason that came up after it began. */
   fail(failure: ProxyFailure): void {
     this.#upstream?.abort(failure);
     this.#failure = failure;
@@ -150,7 +150,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   }
 
   onClose(): void {
-    // With an endpoint being connected to, it is seen when there is one.
+    // While a dial is under way, the end of the client is handled when the dial is done.
     if (this.hold?.waits !== true) return;
     this.hold.cancel();
     this.#log();
@@ -161,7 +161,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   }
 
   /**
-   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this flow.
+   * Runs work of a timer or promise, above which no failure boundary stands: an exception ends this flow.
    */
   #safely(work: () => void): void {
     try {

@@ -35,8 +35,8 @@ export interface Session {
 /** A client connection that is being served. */
 export interface Flow {
   /**
-   * What may pass has changed: ends what was let in before and could not come in now. Requests are checked
-   * one by one, this is for tunnels.
+   * The policy has changed: ends tunnels that were let in before and would be refused now. Requests are
+   * checked one by one.
    */
   recheck(): void;
   /** The process is shutting down: the client is told to send nothing new. */
@@ -47,13 +47,13 @@ export interface Flow {
 export interface AcceptedConnection {
   readonly client: Connection;
   readonly clock: Clock;
-  /** Takes what is thrown before there is a session. */
+  /** Takes exceptions from before there is a session. */
   readonly boundary: Boundary;
   /**
    * Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to
    * an endpoint, which may be one that speaks first.
    */
   readonly quietMs: number;
-  /** What it is when it speaks that. */
+  /** The session for a protocol. */
   session(protocol: SessionProtocol): Session;
 }

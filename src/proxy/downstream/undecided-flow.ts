@@ -18,13 +18,13 @@ const LINE_MS = 10_000;
 const DRAIN_IDLE_MS = 1000;
 
 /**
- * A connection of which its first bytes decide what it is. HTTP goes the way of HTTP whenever it comes:
- * neither how long the client waits before nor in which pieces it sends it makes it anything else.
+ * A connection whose first bytes decide its protocol. HTTP is handled as HTTP whenever it comes, however long
+ * the client waits before and in whichever pieces it sends it.
  *
- * Where a port is said to speak HTTP that is all; what is no HTTP is answered so. Where nothing is said, a
- * client that is quiet may be waiting for a server that speaks first, so it is connected to one after
- * `quietMs`, and looked at all the same until its first line is complete: a request gives that connection up,
- * and one that comes when bytes have passed already (either way) is not let through.
+ * Where a port is said to speak HTTP, that is all; other bytes are answered with an error. Where nothing is
+ * said, a client that is quiet may be waiting for a server that speaks first, so it is connected to one after
+ * `quietMs`, and still inspected until its first line is complete: for a request that connection is given up,
+ * and a request that comes when bytes have passed already (either way) is not let through.
  */
 export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   readonly #accepted: AcceptedConnection;
@@ -34,7 +34,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   readonly #line = new FirstLine();
   /** Whether only HTTP will do. */
   #http: boolean;
-  /** What has come of the client and not been passed on. */
+  /** Bytes of the client that have not been passed on. */
   #kept: Buffer[] = [];
   #keptBytes = 0;
   /** Bytes have passed, one way or the other. */
@@ -42,7 +42,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   #quiet: Timer | undefined;
   #patience: Timer | undefined;
   #raw: OpaqueFlow | undefined;
-  /** What it has turned out to be. */
+  /** The flow that it has turned out to be. */
   #decided: Flow | undefined;
 
   /** @param serve how it goes on once it is known what it is */
@@ -72,7 +72,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     else this.#quiet = this.#clock.after(quietMs, () => this.#safely(() => this.#open()), { unref: true });
   }
 
-  // --- before there is anybody to pass bytes to
+  // --- before there is an endpoint to pass bytes to
 
   onData(client: Connection, chunk: Buffer): void {
     this.#quiet?.cancel();
@@ -83,7 +83,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   onEnd(): void {
     this.#quiet?.cancel();
     if (this.#keptBytes === 0) return this.#client.end();
-    // It sends no more, but what it sent may be a whole (raw) request.
+    // The client sends no more, but its bytes may be a whole (raw) request.
     if (this.#http) this.#become('http1');
     else this.#open(this.#takeKept());
     this.#client.handler.onEnd(this.#client);
@@ -111,7 +111,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     else this.#raw.onCaught(this.#client, failure);
   }
 
-  /** Runs work of a timer, above which no failure boundary stands: what it throws ends this connection. */
+  /** Runs work of a timer, above which no failure boundary stands: an exception ends this connection. */
   #safely(work: () => void): void {
     try {
       work();
@@ -132,7 +132,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     if (sight === 'http1' || sight === 'http2') return this.#request(sight, chunk);
     if (this.#http) {
       this.#keep(chunk);
-      // What cannot be HTTP/2 any more is for HTTP/1 to read, or refuse.
+      // Bytes that can no longer be HTTP/2 are read, or refused, as HTTP/1.
       if (!this.#line.mayBeHttp2) this.#become('http1');
       return undefined;
     }
@@ -172,7 +172,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
       if (kept.length > 0) this.#raw?.pass(kept);
       return chunk;
     }
-    // It greets whoever connects. The client will get its own greeting, when it has said what it wants.
+    // The server greets each connection. The client gets a greeting of its own, once its protocol is known.
     this.#giveUpRaw();
     this.#http = true;
     this.#client.handler = this;

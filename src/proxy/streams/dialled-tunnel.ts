@@ -10,7 +10,7 @@ import { readTunnelRefusal } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 /**
- * Bytes that are sent before the peer has answered; they are kept so long, to be sent again where it has not
+ * Bytes that are sent before the peer has answered; they are kept until then, to be sent again if it has not
  * looked at the stream.
  */
 const EARLY = 64 * 1024;
@@ -20,10 +20,10 @@ const MAX_ATTEMPTS = 4;
 export interface TunnelOptions {
   /** The stream's head. */
   readonly head: readonly Field[];
-  /** On whose behalf; said on connections that have agreed on it. */
+  /** The client on whose behalf it is; named on connections that have agreed on it. */
   readonly client?: Field | undefined;
   readonly remoteAddress: string;
-  /** Takes what whoever uses the tunnel throws. */
+  /** Takes exceptions of the tunnel's user. */
   readonly boundary: Boundary;
   /** Calls `use` with a connection that has room for a stream. @throws ProxyFailure */
   readonly withRoom: (use: (connection: Http2Connection) => void) => Promise<void>;
@@ -43,7 +43,7 @@ export class DialledTunnel extends StreamConnection {
   #attempts = 0;
   readonly #early: Buffer[] = [];
   #earlyBytes = 0;
-  /** What is not sent before there is an answer. */
+  /** Bytes that are not sent before there is an answer. */
   readonly #waiting: Buffer[] = [];
   #waitingBytes = 0;
 
@@ -64,7 +64,7 @@ export class DialledTunnel extends StreamConnection {
   }
 
   established(): void {
-    // It is the peer who says so.
+    // The peer says so.
   }
 
   override onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {

@@ -9,8 +9,8 @@ import { StreamConnection } from './stream-connection.ts';
 const OK = [statusField(200)];
 
 /**
- * The gateway's end of a tunnel. The peer hears 200 when it stands, or in the status of a refusal why it does
- * not.
+ * The gateway's end of a tunnel. The peer gets 200 when it stands, or else a status that says why it was
+ * refused.
  */
 export class ServedTunnel extends StreamConnection {
   #answered = false;

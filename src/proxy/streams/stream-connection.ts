@@ -13,13 +13,13 @@ import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 
-/** Unsent bytes from which whoever sends is asked to wait. */
+/** Unsent bytes from which on the sender is asked to wait. */
 const HIGH_WATER = 64 * 1024;
 
 /**
  * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its
- * half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. What
- * it tells it tells as a socket would: never from within a call of its user.
+ * half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. It
+ * calls its handler as a socket would: never from within a call of its user.
  */
 export abstract class StreamConnection implements Connection, StreamHandler {
   handler: ConnectionHandler = NOBODY;
@@ -30,19 +30,19 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   readonly remoteAddress: string;
   /** Undefined while there is none to send on. */
   protected stream: Http2Stream | undefined;
-  /** No more is sent: our side has said so. */
+  /** Our side has ended: no more is sent. */
   protected ended = false;
   /** Given up by either side. */
   protected dead = false;
   readonly #boundary: Boundary;
   #paused = false;
-  /** What came while nobody read. The stream's window bounds it. */
+  /** Bytes that came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
   #flowing = false;
   #writeBuffer: WriteBuffer | undefined;
   #remoteEnded = false;
   #endTold = false;
-  /** Bytes that wait, those that are not the stream's yet included. */
+  /** Bytes that wait, including those that the stream has not got yet. */
   protected unsent = 0;
   #blocked = false;
   #allSent = false;
@@ -149,7 +149,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.cut(Http2ErrorCode.CONNECT_ERROR, error);
   }
 
-  // --- what the stream tells
+  // --- events of the stream
 
   onInterim(): void {
     // An interim response means nothing for a tunnel.
@@ -176,7 +176,8 @@ export abstract class StreamConnection implements Connection, StreamHandler {
 
   onReset(_: Http2Stream, code: number, _unprocessed: boolean): void {
     if (code === Http2ErrorCode.NO_ERROR && this.#remoteEnded) {
-      // Whoever has said all wants no more from us (RFC 9113 section 8.1); what came is still to be read.
+      // A peer that has sent all wants no more from us (RFC 9113 section 8.1); what has come is still to be
+      // read.
       this.ended = true;
       this.unsent = 0;
       this.endSent();
@@ -196,7 +197,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.unsent += chunk.length - (this.stream?.write(chunk) ?? 0);
   }
 
-  /** Says that no more comes, when all that was sent is out. */
+  /** Ends our side, when all bytes have been sent. */
   protected finish(): void {
     this.stream?.end();
     if (this.stream?.endSent === true) this.endSent();
@@ -222,7 +223,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.#maybeClose();
   }
 
-  /** It is over by the peer's doing, or nobody can be reached. */
+  /** The peer has ended it, or no peer can be reached. */
   protected fail(error: Error): void {
     if (!this.dead) this.give(error);
   }
@@ -251,7 +252,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#notifyEnd();
   }
 
-  /** Tells that it is over. */
+  /** Reports that it is over. */
   notifyClose(): void {
     this.#closed = true;
     this.dead = true;

@@ -24,11 +24,11 @@ export interface StreamPurpose {
   /** What is spoken in the tunnel; undefined: the stream is an HTTP request itself. */
   readonly tunnel: SessionProtocol | undefined;
   /**
-   * On whose behalf, as the peer says it; undefined where it says nothing. Worth what the peer's word is
-   * worth.
+   * The client on whose behalf the stream is, as the peer says it; undefined where it says nothing. It is to
+   * be trusted as far as the peer is.
    */
   readonly client: string | undefined;
-  /** The header list without what was ours. */
+  /** The header list without our own pseudo-headers. */
   readonly fields: readonly Field[];
 }
 
@@ -69,7 +69,7 @@ export function readPurpose(fields: readonly Field[], namesClients = false): Str
   let connect = false;
   const rest: Field[] = [];
   let at = 0;
-  // Pseudo-headers stand before all others; one that does not is for whoever reads the request to refuse.
+  // Pseudo-headers stand before all others; the reader of the request refuses one that does not.
   for (let field = fields[at]; field !== undefined && isPseudo(field); field = fields[++at]) {
     const { value } = field;
     const lower = field.about.text;
@@ -116,7 +116,7 @@ function readSession(session: string | undefined): SessionProtocol | undefined {
   throw new ProxyFailure('protocol not served', `tunnels for ${session} are not served`);
 }
 
-/** What a gateway says is logged; it may be somebody else's. */
+/** Longest text of a gateway that is logged; the gateway may be another party's. */
 const MAX_WHY = 512;
 
 /** A refusal of a stream: the status of the failure, and why. */
@@ -132,7 +132,7 @@ export function readTunnelRefusal(fields: readonly Field[]): ProxyFailure {
   return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);
 }
 
-/** Of kinds that share a status the one that a tunnel can have. */
+/** Among kinds that share a status, the one that a tunnel can have. */
 const KINDS = new Map<number, FailureKind>([
   ...(Object.entries(failures) as [FailureKind, { status: number }][]).map(
     ([kind, { status }]) => [status, kind] as const,
@@ -159,7 +159,7 @@ export const STREAM_WINDOWS = {
 } as const;
 
 /**
- * Streams that an egress may reset before they are done: many clients of its own are behind it, and any of
- * them may go away at any time.
+ * Streams that an egress may reset before they are done: it has many clients, and any of them may go away at
+ * any time.
  */
 export const STREAM_RESETS = { burst: 10_000, perSecond: 1000 } as const;
