@@ -87,7 +87,10 @@ export class MtlsListener {
     return this.#connections.size;
   }
 
-  /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError of `listenOn` */
+  /**
+   * Binds the port. Connections are served once there is a certificate.
+   * @throws LinkspanError of `listenOn`
+   */
   async listen(): Promise<SocketAddress> {
     const { address, identity, acceptor } = this.#options;
     const { detectTimeoutMs = 10_000 } = this.#options;
