@@ -58,6 +58,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
   const registry = createRegistry();
   publishProcessErrors(registry, lastResort);
   let controller: MirrorController | undefined;
+  lastResort.surviveUncaught();
   const admin = await startAdmin({
     address: options.admin,
     registry,
@@ -70,8 +71,6 @@ export async function runController(options: ControllerProcess): Promise<void> {
     ]),
   });
   const identity = await options.openIdentity?.();
-
-  lastResort.surviveUncaught();
   const stopping = new AbortController();
   const stopped = stops.untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');

@@ -39,8 +39,9 @@ export function describeError(error: unknown): string {
 }
 
 /**
- * Node's advice of what to do with Node where a certificate is not trusted; whose certificate it is, who
- * throws knows better.
+ * What Node adds to its error about a certificate that is not trusted. It is about how to run Node, which is
+ * not for users of Linkspan to do; what helps them is said by the code that throws, which knows whose
+ * certificate it was. So it is cut off.
  */
 const NODE_ADVICE = '; if the root CA is installed locally, try running Node.js with --use-system-ca';
 

@@ -4,7 +4,7 @@ import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
-import type { MirrorOwner } from './mirror-names.ts';
+import type { MirrorOwner } from './ownership.ts';
 
 /** A test of a label or annotation key. */
 export type KeyTest = (key: string) => boolean;

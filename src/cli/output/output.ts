@@ -35,9 +35,32 @@ export function manifestText(manifests: readonly object[], format: z.output<type
   return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }, null, 2)}\n`;
 }
 
-/** An age as kubectl writes it: `12s`, `5m`, `3h`, `2d`. */
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const YEAR = 365 * DAY;
+
+/**
+ * An age as kubectl writes it (apimachinery, `duration.HumanDuration`): `90s`, `5m12s`, `3h20m`, `2d4h`. What
+ * is less than two seconds in the future is `0s`, as clocks differ a little.
+ */
 export function age(seconds: number): string {
-  if (seconds < 120) return `${Math.max(0, Math.round(seconds))}s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;
+  const whole = Math.trunc(seconds);
+  if (whole < -1) return '<invalid>';
+  if (whole < 2 * MINUTE) return `${Math.max(0, whole)}s`;
+  if (whole < 10 * MINUTE) return inUnits(whole, [MINUTE, 'm'], [1, 's']);
+  if (whole < 3 * HOUR) return inUnits(whole, [MINUTE, 'm']);
+  if (whole < 8 * HOUR) return inUnits(whole, [HOUR, 'h'], [MINUTE, 'm']);
+  if (whole < 2 * DAY) return inUnits(whole, [HOUR, 'h']);
+  if (whole < 8 * DAY) return inUnits(whole, [DAY, 'd'], [HOUR, 'h']);
+  if (whole < 2 * YEAR) return inUnits(whole, [DAY, 'd']);
+  return whole < 8 * YEAR ? inUnits(whole, [YEAR, 'y'], [DAY, 'd']) : inUnits(whole, [YEAR, 'y']);
+}
+
+type Unit = readonly [seconds: number, sign: string];
+
+/** Whole units, and whole smaller ones of the rest where there are any. */
+function inUnits(seconds: number, [unit, sign]: Unit, smaller?: Unit): string {
+  const rest = smaller === undefined ? 0 : Math.floor((seconds % unit) / smaller[0]);
+  return `${Math.floor(seconds / unit)}${sign}${rest === 0 ? '' : `${rest}${smaller?.[1] ?? ''}`}`;
 }

@@ -13,7 +13,8 @@ import {
 } from '../../api/mirror/federated-members.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { distanceFromHome } from './port-choice.ts';
-import { fullyQualifiedName, hostOriginOf, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
+import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
+import { hostOriginOf, originOf } from '../../api/mirror/ownership.ts';
 
 /**
  * Ports further from where the controller would have looked first than this were not chosen by it: at half of

@@ -21,7 +21,8 @@ import { apply } from '../reconcile/mirror-apply.ts';
 import { leave } from '../federated/federated-plan.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
-import { hostOriginOf, type MirrorOwner, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
+import { hostOriginOf, type MirrorOwner, originOf } from '../../api/mirror/ownership.ts';
 import { removePart } from '../reconcile/object-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 

@@ -5,12 +5,8 @@ import { GracePeriods } from '../removals/grace-periods.ts';
 import { hostsOf } from './headless.ts';
 import type { LinkImports } from '../imports/link-imports.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
-import {
-  endpointMirrorName,
-  hostOriginOf,
-  mirrorName,
-  type RemoteKey,
-} from '../../api/mirror/mirror-names.ts';
+import { endpointMirrorName, mirrorName, type RemoteKey } from '../../api/mirror/mirror-names.ts';
+import { hostOriginOf } from '../../api/mirror/ownership.ts';
 
 export interface HostMirrorsOptions {
   readonly facts: LinkFacts;

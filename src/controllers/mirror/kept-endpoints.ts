@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { ownGatewayOf } from '../../api/mirror/mirror-annotations.ts';
 import { isFlatMirror } from '../../api/mirror/mirror-labels.ts';
-import { originOf } from '../../api/mirror/mirror-names.ts';
+import { originOf } from '../../api/mirror/ownership.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import {
   followEndpoints,

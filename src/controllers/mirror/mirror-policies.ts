@@ -1,4 +1,5 @@
-import { mirrorName, originOf } from '../../api/mirror/mirror-names.ts';
+import { mirrorName } from '../../api/mirror/mirror-names.ts';
+import { originOf } from '../../api/mirror/ownership.ts';
 import { importChain } from '../policies/import-chain.ts';
 import { keep, type Chain, type Finding, type Subject } from '../policies/check-chain.ts';
 import type { MirrorFacts } from '../reconcile/mirror-facts.ts';

@@ -2,13 +2,8 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
 import type { Link } from '../../api/link/link-schema.ts';
-import {
-  hostOriginOf,
-  mirrorName,
-  originOf,
-  parseKey,
-  type RemoteKey,
-} from '../../api/mirror/mirror-names.ts';
+import { mirrorName, parseKey, type RemoteKey } from '../../api/mirror/mirror-names.ts';
+import { hostOriginOf, originOf } from '../../api/mirror/ownership.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';

@@ -5,7 +5,8 @@ import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { Refusal } from '../imports/import-rules.ts';
 import type { ImportFacts } from '../imports/link-imports.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
-import type { MirrorOwner, RemoteKey } from '../../api/mirror/mirror-names.ts';
+import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
+import type { MirrorOwner } from '../../api/mirror/ownership.ts';
 
 /** What a Link and the controller's settings say, as far as a mirror depends on it. */
 export interface LinkFacts extends MirrorOwner {

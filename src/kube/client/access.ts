@@ -15,7 +15,7 @@ import {
   type KubeconfigOrigin,
   parseText,
   personsKubeconfig,
-  readConfig,
+  readConfigText,
   readText,
 } from './kubeconfig.ts';
 
@@ -132,7 +132,7 @@ type User = z.output<typeof userSchema>;
  */
 export function loadAccess(from: AccessSource): ClusterAccess {
   if ('inCluster' in from) return inCluster();
-  if ('file' in from) return fromConfig(readConfig(from.file), from.context);
+  if ('file' in from) return fromConfig(readConfigText(from.file), from.context);
   if ('text' in from)
     return fromText(from.text, { source: from.source, directory: undefined, context: from.context });
   const person = (process.env['KUBECONFIG'] ?? '') !== '' || from.context !== undefined;

@@ -58,17 +58,19 @@ export function personsKubeconfig(): ConfigText {
   const named = (process.env['KUBECONFIG'] ?? '').split(path.delimiter).filter((file) => file !== '');
   const files = [...new Set(named)];
   const [first = path.join(homedir(), '.kube/config')] = files;
-  if (files.length < 2) return readConfig(first);
+  if (files.length < 2) return readConfigText(first);
   // Missing and empty files do not matter while another file has a kubeconfig.
-  const there = files.filter((file) => existsSync(file)).map(readConfig);
+  const there = files.filter((file) => existsSync(file)).map(readConfigText);
   const filled = there.filter((config) => config.text.trim() !== '');
   const [only] = filled;
-  if (only === undefined) return there[0] ?? readConfig(files.join(path.delimiter));
+  const [empty] = there;
+  if (only === undefined && empty !== undefined) return empty;
+  if (only === undefined) throw unreadable(files.join(path.delimiter), 'none of these files is there');
   return filled.length === 1 ? only : merged(filled);
 }
 
-/** @throws LinkspanError KUBECONFIG_UNREADABLE */
-export function readConfig(file: string): ConfigText {
+/** A kubeconfig's text, not looked into yet. @throws LinkspanError KUBECONFIG_UNREADABLE */
+export function readConfigText(file: string): ConfigText {
   return { text: readText(file), source: file, directory: path.dirname(path.resolve(file)) };
 }
 
@@ -137,11 +139,15 @@ export function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new LinkspanError('KUBECONFIG_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, {
-      cause: error,
-      fields: { file },
-    });
+    throw unreadable(file, messageOf(error), error);
   }
+}
+
+function unreadable(file: string, why: string, cause?: unknown): LinkspanError {
+  return new LinkspanError('KUBECONFIG_UNREADABLE', `cannot read ${file}: ${why}`, {
+    cause,
+    fields: { file },
+  });
 }
 
 /** @throws LinkspanError KUBECONFIG_INVALID */

@@ -24,17 +24,21 @@ export interface ListAnswer {
   readonly metadata: { readonly resourceVersion?: string; readonly continue?: string };
 }
 
+/** What an answer may have. */
+export interface BodyLimits {
+  /** Of the body, unpacked. */
+  readonly bytes: number;
+  /** Of JSON: objects, lists, and what is in them. */
+  readonly values: number;
+}
+
 /**
  * Reads an answer that is no list: JSON is parsed, other text comes as it is. Leaving in the middle closes
  * the connection.
- * @param limits most bytes and, of JSON, values that it may have
+ * @param what what was asked for, for messages: `GET /api/v1/services`
  * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_GARBLED
  */
-export async function readAnswer(
-  response: Response,
-  what: string,
-  limits: { readonly bytes: number; readonly values: number },
-): Promise<unknown> {
+export async function readAnswer(response: Response, what: string, limits: BodyLimits): Promise<unknown> {
   const json = String(response.headers['content-type'] ?? '').includes('json');
   const structure = new JsonStructure();
   const gathered = new GatheredBytes();
@@ -57,6 +61,8 @@ export async function readAnswer(
 
 /**
  * Reads the answer to a list, object by object.
+ * @param what what was asked for, for messages
+ * @param bytes most that the answer may have
  * @param keep what is kept of each object; undefined leaves it out
  * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_GARBLED; and whatever `keep` throws
  */
@@ -81,7 +87,10 @@ export async function readList(
   return { items, bytes: used, metadata: metadata ?? {} };
 }
 
-/** Reads the text of a refusal, up to a limit. Never throws. */
+/**
+ * Reads the text of a refusal, up to a limit. Never throws.
+ * @param what the request, for messages
+ */
 export async function readRefusal(response: Response, what: string): Promise<KubeApiError> {
   const gathered = new GatheredBytes();
   try {
@@ -102,12 +111,12 @@ export async function readRefusal(response: Response, what: string): Promise<Kub
 }
 
 /** Limits of an answer that is one object. */
-export function objectLimits(bytes: number): { readonly bytes: number; readonly values: number } {
+export function objectLimits(bytes: number): BodyLimits {
   return { bytes: Math.min(bytes, MAX_OBJECT_BYTES), values: MAX_OBJECT_VALUES };
 }
 
 /** Limits of an answer that is neither an object nor a list. */
-export function anyLimits(bytes: number): { readonly bytes: number; readonly values: number } {
+export function anyLimits(bytes: number): BodyLimits {
   return { bytes, values: MAX_ANSWER_VALUES };
 }
 

@@ -40,6 +40,8 @@ export class ServedTunnel extends StreamConnection {
   protected override cut(code: number, error: Error | undefined): void {
     if (this.#answered || !(error instanceof ProxyFailure)) return super.cut(code, error);
     this.#answered = true;
+    // A whole answer before the request's end, then NO_ERROR: the peer need not send the rest, and must not
+    // throw the answer away for it (RFC 9113 section 8.1).
     this.stream?.head(refusalHead(error), true);
     this.stream?.reset(Http2ErrorCode.NO_ERROR);
   }

@@ -46,7 +46,7 @@ import { remainders } from '../../../src/linking/unlink.ts';
 import { annotatedGateway } from '../../../src/api/exports/export-marks.ts';
 import { seedClaims } from '../../../src/controllers/egress-ports/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../../src/api/mirror/mirror-metadata.ts';
-import { hostOriginOf, originOf } from '../../../src/api/mirror/mirror-names.ts';
+import { hostOriginOf, originOf } from '../../../src/api/mirror/ownership.ts';
 import { metadataPatch } from '../../../src/controllers/reconcile/object-plan.ts';
 import { FirstLine, isHttpServer } from '../../../src/proxy/io/protocol-detection.ts';
 import { ProxyFailure } from '../../../src/proxy/http/failures.ts';

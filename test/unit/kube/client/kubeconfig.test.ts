@@ -91,7 +91,7 @@ describe('several files in $KUBECONFIG', () => {
     expect(loadAccess({ default: true }).server).to.equal('https://west:6443');
     process.env['KUBECONFIG'] = ['/nowhere/a', '/nowhere/b'].join(path.delimiter);
     expect(() => loadAccess({ default: true }))
-      .to.throw('/nowhere/a:/nowhere/b')
+      .to.throw('cannot read /nowhere/a:/nowhere/b: none of these files is there')
       .with.property('code', 'KUBECONFIG_UNREADABLE');
   });
 
