@@ -39,6 +39,7 @@ export class StreamAges {
   /** Bytes have been read: the next streams and resets are of them. */
   read(): void {
     this.#looked = false;
+    this.#turn.read();
   }
 
   /** A stream begins. @returns when it may have begun (monotonic milliseconds) */

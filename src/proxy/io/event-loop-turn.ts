@@ -7,6 +7,12 @@ export interface Unflushed {
 
 /** What is to be known of the turn in which something is read. */
 export interface ReadTurn {
+  /**
+   * Bytes have been read by one who wants to know of this turn. HTTP/2 does, which has something to send at
+   * the end of most turns: a turn that only raw bytes or HTTP/1 have been read in is not measured and costs
+   * nothing.
+   */
+  read(): void;
   /** When something was read in it first (monotonic milliseconds): no two turns have the same. */
   readonly began: number;
   /**
@@ -39,7 +45,6 @@ export class EventLoopTurn implements ReadTurn {
     this.#atEnd = atEnd;
   }
 
-  /** A socket has been read. */
   read(): void {
     if (this.#reading) return;
     this.#reading = true;

@@ -69,7 +69,6 @@ export class SocketConnection implements Connection, Unflushed {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
-      eventLoopTurn.read();
       this.#contain(notifyData, chunk);
     });
     socket.on('end', () => this.#contain(notifyEnd, this.#error));

@@ -47,7 +47,7 @@ const NO_HANDLER: StreamHandler = {
 class Served {
   readonly clock = new VirtualClock();
   /** One turn until `turn` says that another begins. */
-  readonly #turn = { began: 0, lag: 0, lagMs: () => this.#turn.lag };
+  readonly #turn = { began: 0, lag: 0, read: () => {}, lagMs: () => this.#turn.lag };
   requests = 0;
   readonly #connection: Http2Connection;
   readonly #bytes = new SocketConnection(new Socket());
@@ -155,7 +155,7 @@ describe('a request that is given up in a turn that is late', () => {
       role: 'client',
       clock,
       keepAliveMs: 'off',
-      turn: { began: 0, lagMs: () => lagMs },
+      turn: { began: 0, read: () => {}, lagMs: () => lagMs },
       user: UNHEARD,
     });
     connection.start(Buffer.alloc(0));

@@ -12,6 +12,7 @@ function turnOf(clock: VirtualClock) {
     get began() {
       return began;
     },
+    read: () => {},
     lagMs: () => lag,
     late(ms: number) {
       lag = ms;
