@@ -164,7 +164,8 @@ describe('mirroring through chaos', function () {
       await exportService(north, ns, `extra${round}`, { test });
     }
     await settled('mirrors equal exports', equal);
-    expect(proxy.requests.length, 'it went through the proxy').to.be.greaterThan(10);
+    // Watches are cut five times a second: it need not have asked that often before all was mirrored.
+    await settled('it goes through the proxy', async () => (proxy?.requests.length ?? 0) > 10);
   });
 
   it('lets a target that hangs or answers rubbish disturb nobody else', async () => {
