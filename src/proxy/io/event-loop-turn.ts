@@ -13,7 +13,7 @@ export interface ReadTurn {
    * nothing.
    */
   read(): void;
-  /** When something was read in it first (monotonic milliseconds): no two turns have the same. */
+  /** When `read` was called in it first (monotonic milliseconds): no two turns have the same. */
   readonly began: number;
   /**
    * Milliseconds that what is read now may have waited for this process: bytes that came while the turn
@@ -33,10 +33,10 @@ export class EventLoopTurn implements ReadTurn {
   readonly #atEnd: (end: () => void) => void;
   #unflushed: Unflushed[] = [];
   #ending = false;
-  /** Something has been read in this turn, first then. */
+  /** Whether `read` was called in this turn, and when first. */
   #reading = false;
   #began = 0;
-  /** How long the last turn took in which something was read. */
+  /** How long the last turn took in which it was, from then on. */
   #lastMs = 0;
 
   /** @param atEnd calls at the end of the turn, behind all that is read in it */
