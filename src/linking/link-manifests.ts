@@ -20,8 +20,17 @@ export interface TargetGatewayFacts {
   readonly probe: { readonly path: string; readonly port: number; readonly period: string };
 }
 
+/** Which Services of the target are mirrored, in which way, and which of their keys are not copied. */
+export interface LinkSelection {
+  readonly selector: V1LabelSelector;
+  readonly remoteDiscoverySelector: V1LabelSelector;
+  readonly federatedServiceSelector: V1LabelSelector;
+  readonly excludedAnnotations: readonly string[];
+  readonly excludedLabels: readonly string[];
+}
+
 /** Everything that the objects of a Link are made from. */
-export interface LinkManifestFacts {
+export interface LinkManifestFacts extends LinkSelection {
   readonly clusterName: string;
   /** Namespace of the Link and the mirror controller's Secret in the source cluster. */
   readonly namespace: string;
@@ -44,11 +53,6 @@ export interface LinkManifestFacts {
   readonly readableNamespaces: readonly string[] | undefined;
   /** Further gateways that exports may name by annotation. */
   readonly allowedGateways: readonly AllowedGateway[];
-  readonly selector: V1LabelSelector;
-  readonly remoteDiscoverySelector: V1LabelSelector;
-  readonly federatedServiceSelector: V1LabelSelector;
-  readonly excludedAnnotations: readonly string[];
-  readonly excludedLabels: readonly string[];
   /** Life of the token in milliseconds, which the controller renews; undefined: it never expires. */
   readonly tokenTtlMs: number | undefined;
   /** Whether the Secret for Linkerd's destination controller is printed. */

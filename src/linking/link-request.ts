@@ -1,4 +1,3 @@
-import type { V1LabelSelector } from '@kubernetes/client-node';
 import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/client/access.ts';
 import { trustDomainOf } from '../identity/names/trust-domain.ts';
@@ -8,10 +7,10 @@ import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';
 import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';
 import { gatherTargetFacts, type LinkGatewayOptions, type TargetFacts } from './link-gen.ts';
-import { linkManifests, type NamedGateway } from './link-manifests.ts';
+import { linkManifests, type LinkSelection, type NamedGateway } from './link-manifests.ts';
 
 /** A Link as the user requests it. */
-export interface LinkRequest {
+export interface LinkRequest extends LinkSelection {
   /** Name of the target cluster. */
   readonly clusterName: string;
   /** Of the Link, and of the account in the target. */
@@ -21,11 +20,6 @@ export interface LinkRequest {
   readonly apiServerAddress: string | undefined;
   readonly serviceAccountName: string;
   readonly gateway: LinkGatewayOptions | undefined;
-  readonly selector: V1LabelSelector;
-  readonly remoteDiscoverySelector: V1LabelSelector;
-  readonly federatedServiceSelector: V1LabelSelector;
-  readonly excludedAnnotations: readonly string[];
-  readonly excludedLabels: readonly string[];
   /** Undefined: what Linkerd's configuration in the target says. */
   readonly clusterDomain: string | undefined;
   readonly trustDomain: string | undefined;

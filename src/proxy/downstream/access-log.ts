@@ -86,21 +86,13 @@ export interface LoggedSession {
  * What an entry says of one request or raw connection: its exchange or flow keeps this, and it is read only
  * when the log wants an entry. What was never known is absent, such as all of HTTP for raw bytes.
  */
-export interface LoggedFlow {
-  /** What the client speaks. */
-  readonly protocol: SessionProtocol;
-  readonly method?: string | undefined;
-  readonly path?: string | undefined;
+export interface LoggedFlow
+  extends Pick<
+    AccessEntry,
+    'protocol' | 'method' | 'path' | 'firstByteMs' | 'status' | 'grpcStatus' | 'bytesIn' | 'bytesOut'
+  > {
   /** When it came (monotonic milliseconds). */
   readonly startedAt: number;
-  /** Milliseconds until the response's head. */
-  readonly firstByteMs?: number | undefined;
-  /** What the client has been answered. */
-  readonly status?: number | undefined;
-  readonly grpcStatus?: number | undefined;
-  /** Body bytes from the client, and to it. */
-  readonly bytesIn: number;
-  readonly bytesOut: number;
   /** Where a request filter has made it wait. */
   readonly hold: Hold | undefined;
 }
