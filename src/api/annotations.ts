@@ -1,4 +1,9 @@
 import { TRAFFIC_ANNOTATIONS, type TrafficAnnotation } from './linkerd/traffic-annotations.ts';
+import {
+  FAILOVER_ANNOTATION_LIMITS,
+  FAILOVER_DRAIN_GROUP,
+  MAX_DRAIN_LENGTH,
+} from './failover/failover-names.ts';
 import * as names from './names.ts';
 
 /** Annotations as an object of the API has them. What they say is a stranger's word. */
@@ -59,6 +64,8 @@ export const ANNOTATION_LIMITS = {
   [names.EGRESS_PORTS]: OWN_LIST,
   [names.MIRROR_GATEWAY]: MAX_ANNOTATION,
   [names.NOT_READY]: MAX_ANNOTATION,
+  // Failover: of federated Services, TrafficSplits, routes, EndpointSlices and Links.
+  ...FAILOVER_ANNOTATION_LIMITS,
   // Of Links and Secrets, and of what is installed.
   [names.ACCEPTED_CLUSTER]: MAX_ANNOTATION,
   [names.READABLE_NAMESPACES]: OWN_LIST,
@@ -73,6 +80,7 @@ export const ANNOTATION_LIMITS = {
 export const ANNOTATION_GROUP_LIMITS = {
   [names.MEMBER_LINK_GROUP]: MAX_ANNOTATION,
   [names.FEDERATED_EGRESS_PORTS_GROUP]: OWN_LIST,
+  [FAILOVER_DRAIN_GROUP]: MAX_DRAIN_LENGTH,
 } as const;
 
 /** The name of an annotation that may be read. */
@@ -92,7 +100,7 @@ export function readAnnotation(
   const text: unknown = annotations?.[name];
   // Another cluster's API server may send a value that is no text.
   if (typeof text !== 'string') return undefined;
-  if (text.length <= MAX_ANNOTATION) return text;
+  if (text.length <= LEAST_LIMIT) return text;
   return text.length > (limitOf(name) ?? 0) ? '' : text;
 }
 
@@ -100,7 +108,7 @@ export function readAnnotation(
 export function overlongAnnotations(annotations: Annotations | undefined): string[] {
   const problems: string[] = [];
   for (const [name, text] of Object.entries<unknown>(annotations ?? {})) {
-    if (typeof text !== 'string' || text.length <= MAX_ANNOTATION) continue;
+    if (typeof text !== 'string' || text.length <= LEAST_LIMIT) continue;
     const limit = limitOf(name);
     if (limit !== undefined && text.length > limit)
       problems.push(`${name} has ${text.length} characters, and ${limit} are allowed: it counts as empty`);
@@ -110,6 +118,8 @@ export function overlongAnnotations(annotations: Annotations | undefined): strin
 
 const LIMITS: ReadonlyMap<string, number> = new Map(Object.entries(ANNOTATION_LIMITS));
 const GROUP_LIMITS: ReadonlyMap<string, number> = new Map(Object.entries(ANNOTATION_GROUP_LIMITS));
+/** The smallest of all limits: a shorter value is too long for none. */
+const LEAST_LIMIT = Math.min(...LIMITS.values(), ...GROUP_LIMITS.values());
 
 function limitOf(name: string): number | undefined {
   return LIMITS.get(name) ?? GROUP_LIMITS.get(name.slice(0, name.indexOf('/')));

@@ -237,6 +237,13 @@ export const REMOTE_ACCESS_ACCOUNT = 'linkerd-service-mirror-remote-access-defau
 export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
 /** Service in the controller's namespace whose EndpointSlices are the egress pods. */
 export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
+/**
+ * Port of that Service which only those egress pods have that serve ports for several clusters (ADR 0036).
+ * Nothing listens on it: it tells the controller which pods are of an older release and do not.
+ */
+export const EGRESS_GROUPS_PORT = 'groups';
+/** Port of that Service: the admin port of each egress pod. */
+export const EGRESS_ADMIN_PORT = 'admin';
 export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
 /** ALPN protocol of Linkerd's transport header, which begins with the same word. */
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { MirrorReason } from '../reasons/mirror-reasons.ts';
+import { type AnswerPage, page } from './answer-page.ts';
 
 /**
  * Stands in the place of a Link, and of a cluster, for what lives in the source cluster itself. No Link has
@@ -114,34 +115,6 @@ export interface Explanation {
   readonly synced: boolean;
   readonly apiError: string | null;
   readonly lastWordSeconds: number | null;
-}
-
-/** A page of an admin port: a list of entries in JSON. */
-export interface AnswerPage<T> {
-  readonly path: string;
-  /**
-   * Reads the body.
-   * @throws RangeError that names what is not as it should be
-   */
-  readonly read: (body: unknown) => readonly T[];
-}
-
-/** The fields that a reader uses must be there and of their type; further fields are passed on. */
-function page<T>(path: string, entry: z.ZodType): AnswerPage<T> {
-  const list = z.array(entry);
-  return {
-    path,
-    read: (body) => {
-      if (!Array.isArray(body))
-        throw new RangeError('the answer is no list; is this the admin port of a Linkspan program?');
-      const parsed = list.safeParse(body);
-      if (parsed.success) return body as readonly T[];
-      const [issue] = parsed.error.issues;
-      throw new RangeError(
-        `the answer of ${path} is not one of this version: ${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`,
-      );
-    },
-  };
 }
 
 const gateway = z.looseObject({

@@ -65,7 +65,50 @@ export interface FreedPort {
   readonly freed: number;
 }
 
-export type RecordEntry = EgressClaim | FreedPort;
+/** The member of a `GroupClaim`: all of them. No cluster has this name, because names are in lower case. */
+export const ANY_MEMBER = 'ANY';
+
+/**
+ * A port that leads to all members of a federated Service (ADR 0036). It does not list them: they are the
+ * clusters that have a port of their own in the record for the same port of the Service. It is freed with the
+ * last of these.
+ */
+export interface GroupClaim {
+  readonly mirror: string;
+  readonly member: typeof ANY_MEMBER;
+  readonly port: number;
+}
+
+/** The member of an `ApexClaim`. No cluster has this name, either. */
+export const APEX_MEMBER = 'APEX';
+
+/**
+ * A port that leads where the routes, the split or the tiers of a user's Service lead (ADR 0040). It names no
+ * backend: what is written about the Service is for its own namespace to decide, and where a mirror leads
+ * stands in the mirror's own entries. Releases without apexes find no claim in it and listen on nothing.
+ */
+export interface ApexClaim {
+  readonly mirror: string;
+  readonly member: typeof APEX_MEMBER;
+  readonly port: number;
+}
+
+export type RecordEntry = EgressClaim | GroupClaim | ApexClaim | FreedPort;
+
+/** Whether a port leads to one cluster. */
+export function isClaim(entry: RecordEntry): entry is EgressClaim {
+  return 'link' in entry;
+}
+
+/** Whether a port leads to all members of a federated Service. */
+export function isGroupClaim(entry: RecordEntry): entry is GroupClaim {
+  return !isFreed(entry) && entry.member === ANY_MEMBER;
+}
+
+/** Whether a port leads where a user's Service leads. */
+export function isApexClaim(entry: RecordEntry): entry is ApexClaim {
+  return !isFreed(entry) && entry.member === APEX_MEMBER;
+}
 
 export function isFreed(entry: RecordEntry): entry is FreedPort {
   return 'freed' in entry;
@@ -120,7 +163,7 @@ export function shardPatch({ metadata }: V1ConfigMap, data: ShardData): object {
 
 /** An entry's text; equal entries are equal text. Undefined where it would be longer than an entry may be. */
 export function writeEntry(entry: RecordEntry): string | undefined {
-  const text = JSON.stringify(isFreed(entry) ? freedFields(entry) : claimFields(entry));
+  const text = JSON.stringify(fieldsOf(entry));
   return text.length > MAX_ROUTE_LENGTH ? undefined : text;
 }
 
@@ -138,6 +181,13 @@ export function readShard(
     if (entry !== undefined) found.set(port, entry);
   }
   return found;
+}
+
+function fieldsOf(entry: RecordEntry): RecordEntry {
+  if (isFreed(entry)) return freedFields(entry);
+  if (isClaim(entry)) return claimFields(entry);
+  const { mirror, port } = entry;
+  return isApexClaim(entry) ? { mirror, member: APEX_MEMBER, port } : { mirror, member: ANY_MEMBER, port };
 }
 
 function claimFields(claim: EgressClaim): EgressClaim {
@@ -180,7 +230,18 @@ export function readEntry(text: string): RecordEntry | undefined {
   const { mirror, member, port, freed } = fields;
   if (!isText(mirror) || !isPort(port) || !(member === undefined || isText(member))) return undefined;
   const holder = { mirror, ...(member === undefined ? {} : { member }), port };
-  return typeof freed === 'number' ? { ...holder, freed } : readClaim(holder, fields);
+  if (typeof freed === 'number') return { ...holder, freed };
+  return readOpenClaim(holder) ?? readClaim(holder, fields);
+}
+
+/** A claim that names no cluster; undefined: it has to. */
+function readOpenClaim({
+  mirror,
+  member,
+  port,
+}: Pick<EgressClaim, 'mirror' | 'member' | 'port'>): GroupClaim | ApexClaim | undefined {
+  if (member === APEX_MEMBER) return { mirror, member, port };
+  return member === ANY_MEMBER ? { mirror, member, port } : undefined;
 }
 
 function readClaim(

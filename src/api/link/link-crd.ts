@@ -161,6 +161,9 @@ function statusSchema(): Schema {
       targetClusterUID: string(
         "UID of the target's default/kubernetes Service; a rebuilt cluster has another.",
       ),
+      gatewayDrain: string(
+        "The drain that the target's gateway asks for, as in the annotation linkspan.dev/drain; empty: none.",
+      ),
       mirrorServices: {
         type: 'array',
         description: 'State of each mirror, those in trouble first; at most 500.',

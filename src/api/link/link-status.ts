@@ -47,6 +47,10 @@ export const linkReasons = {
   ProbesAnswered: 'The gateway answers its probes.',
   ProbesFailed:
     'No address of the gateway answers its probes; mirrors through it have no endpoints. The message has each address.',
+  OwnNetworkSuspected:
+    'The gateways of all clusters, two at least, have died in one moment: the network of this cluster is suspected, or that of the controller. Endpoints that nobody else could stand in for stay. The message has each address.',
+  EgressCannotReach:
+    'The gateway answers its probes, and at least half of the egress pods that have tried cannot reach it: mirrors through it have no endpoints. The message has each address.',
   NotProbed: 'The Link has no probe; every address of its gateway counts as alive.',
   NoGateway: 'The Link names no gateway: only flat mirrors are possible.',
   GatewayUnresolved: 'No address of the gateway is known: its host names cannot be resolved.',
@@ -96,6 +100,11 @@ export interface LinkStatus {
    * lost its exports.
    */
   readonly targetClusterUID?: string;
+  /**
+   * The drain that the target's gateway asks for (`linkspan drain gateway` there), as the text of the
+   * annotation `linkspan.dev/drain`; empty: it asks for none any more.
+   */
+  readonly gatewayDrain?: string;
   readonly mirrorServices?: readonly ServiceStatus[];
   readonly federatedServices?: readonly ServiceStatus[];
 }

@@ -1,4 +1,9 @@
 import {
+  FAILOVER_EFFECTIVE_POLICY,
+  FAILOVER_EFFECTIVE_TIERS,
+  FAILOVER_FACTS,
+} from '../failover/failover-names.ts';
+import {
   CLUSTER_NAME_LABEL,
   COPIED_KEYS,
   DATA_PATH,
@@ -44,6 +49,9 @@ export const MIRROR_ANNOTATIONS: readonly string[] = [
   EGRESS_PORTS,
   MIRROR_GATEWAY,
   NOT_READY,
+  FAILOVER_FACTS,
+  FAILOVER_EFFECTIVE_TIERS,
+  FAILOVER_EFFECTIVE_POLICY,
 ];
 /** Groups of such annotations, one for each member of a federated Service. */
 export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];

@@ -4,6 +4,7 @@ import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
+import { FAILOVER_GROUPS } from '../failover/failover-names.ts';
 import type { MirrorOwner } from './ownership.ts';
 
 /** A test of a label or annotation key. */
@@ -27,10 +28,15 @@ export interface CopyRules {
 type StringMap = Readonly<Record<string, string>>;
 
 /**
- * Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look
- * like another's.
+ * Groups whose keys describe the source of a mirror, or steer traffic in the cluster that they are in;
+ * copied, they would make one cluster's bookkeeping look like another's.
  */
-export const NEVER_COPIED_GROUPS: readonly string[] = [...MULTICLUSTER_DOMAINS, ...MIRROR_ANNOTATION_GROUPS];
+export const NEVER_COPIED_GROUPS: readonly string[] = [
+  ...MULTICLUSTER_DOMAINS,
+  ...MIRROR_ANNOTATION_GROUPS,
+  // Another cluster must not steer this one's traffic.
+  ...FAILOVER_GROUPS,
+];
 /** These are never copied, not even with `--steering-metadata`. */
 export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'kubectl.kubernetes.io/last-applied-configuration',

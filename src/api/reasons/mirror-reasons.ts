@@ -65,6 +65,11 @@ export const mirrorReasons = {
     meaning:
       'The Link names no gateway, so nothing can be mirrored through it; a mirror that was there is removed.',
   },
+  ClusterLost: {
+    class: 'unsettled',
+    meaning:
+      'Neither the gateway nor the API server of the cluster has answered for the delay of the policy, and others can serve: the member is left out of its federated Service until both have answered for as long. Only where requests do not pass through the egress.',
+  },
   NoEgress: {
     class: 'unsettled',
     meaning: 'No egress pod is ready, so the relay mirror has no endpoints.',
@@ -180,6 +185,8 @@ export const eventReasons = {
   DropConfirmed: 'A second list from the same cluster confirms the removals that were held.',
   OverBudget:
     'The target makes the controller hold or read more than one Link may; the Link is parked, the message says which budget is over.',
+  OwnNetworkSuspected:
+    "The gateways of all clusters have died in one moment: this cluster's own network is suspected; the message lists them. Said once, on one of their Links.",
   ClusterReplaced:
     'The target is not the cluster it was (another UID): removals are held until its exports return or a person accepts it.',
 } as const;

@@ -1,3 +1,5 @@
+import type { FailoverDrain } from '../failover/failover-drain.ts';
+
 /** Why a probe failed; the words are API (log field, Link condition message, `linkspan gateways`). */
 export const probeReasons = {
   ProbeRefused: 'The address refuses connections or no route leads to it.',
@@ -17,7 +19,13 @@ export type ProbeWay = 'http1' | 'mtls';
  * included.
  */
 export type ProbeOutcome =
-  | { readonly ok: true; readonly latencyMs: number; readonly via: ProbeWay }
+  | {
+      readonly ok: true;
+      readonly latencyMs: number;
+      readonly via: ProbeWay;
+      /** It asks to be drained. */
+      readonly drain?: FailoverDrain | undefined;
+    }
   | {
       readonly ok: false;
       readonly reason: ProbeReason;

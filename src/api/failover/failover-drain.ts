@@ -1,0 +1,72 @@
+import { parseDuration } from '../../base/duration.ts';
+import { MAX_DRAIN_LENGTH } from './failover-names.ts';
+import { readJsonObject, readTime } from './json-object.ts';
+
+/** A drain: for a time, a cluster gets less traffic, or none. */
+export interface FailoverDrain {
+  /** The part of its share that is left at the end of the ramp: 0 (nothing) to 1. */
+  readonly to: number;
+  /** When it begins, milliseconds since the epoch. */
+  readonly start: number;
+  /** How long its share takes to fall, and later to grow again, milliseconds; 0: at once. */
+  readonly rampMs: number;
+  /** When it ends, milliseconds since the epoch. */
+  readonly until: number;
+  /** Whether it is a drill. */
+  readonly drill: boolean;
+  /** Who has started it, and why; only shown to users. */
+  readonly by?: string;
+  readonly reason?: string;
+}
+
+/** Longest ramp: a day. */
+export const MAX_DRAIN_RAMP_MS = 86_400_000;
+/** Longest `by` and `reason`, in characters; more is cut off. */
+const MAX_WORDS = 200;
+
+/** The value of the annotation for a drain. */
+export function writeDrain(drain: FailoverDrain): string {
+  const { to, start, rampMs, until, drill } = drain;
+  return JSON.stringify({
+    to,
+    start: new Date(start).toISOString(),
+    ramp: `${rampMs}ms`,
+    until: new Date(until).toISOString(),
+    ...(drill ? { drill } : {}),
+    ...wordsOf(drain),
+  });
+}
+
+/**
+ * Reads the text of an annotation: `{"to": 0, "start": "2026-11-29T14:00:00Z", "ramp": "5m", "until":
+ * "2026-11-29T16:00:00Z"}`. `until` is required, because a drain without an end would be forgotten.
+ * @returns undefined where the text is not a valid drain
+ */
+export function readDrain(text: string | undefined): FailoverDrain | undefined {
+  const said = readJsonObject(text, MAX_DRAIN_LENGTH);
+  if (said === undefined) return undefined;
+  const { to, drill } = said;
+  const [start, until] = [readTime(said['start']), readTime(said['until'])];
+  const rampMs = rampOf(said['ramp']);
+  if (typeof to !== 'number' || !(to >= 0 && to <= 1) || rampMs === undefined) return undefined;
+  if (start === undefined || until === undefined || until < start) return undefined;
+  return { to, start, rampMs, until, drill: drill === true, ...wordsOf(said) };
+}
+
+function wordsOf({
+  by,
+  reason,
+}: {
+  readonly by?: unknown;
+  readonly reason?: unknown;
+}): Pick<FailoverDrain, 'by' | 'reason'> {
+  return {
+    ...(typeof by === 'string' ? { by: by.slice(0, MAX_WORDS) } : {}),
+    ...(typeof reason === 'string' ? { reason: reason.slice(0, MAX_WORDS) } : {}),
+  };
+}
+
+function rampOf(value: unknown): number | undefined {
+  const ms = typeof value === 'string' ? parseDuration(value) : undefined;
+  return ms !== undefined && ms <= MAX_DRAIN_RAMP_MS ? ms : undefined;
+}
