@@ -26,11 +26,22 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms, fn, options) {
-    const timer = setTimeout(fn, Math.max(0, ms));
-    if (options?.unref === true) timer.unref();
+    let timer: NodeJS.Timeout;
+    const wait = (left: number): void => {
+      timer = setTimeout(left > MAX_TIMEOUT ? () => wait(left - MAX_TIMEOUT) : fn, timeoutOf(left));
+      if (options?.unref === true) timer.unref();
+    };
+    wait(ms);
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+/** Longest time that `setTimeout` takes, 25 days; a longer one it takes for 1 ms. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
+
+function timeoutOf(ms: number): number {
+  return Math.min(MAX_TIMEOUT, Math.max(0, ms));
+}
 
 /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
@@ -66,8 +77,8 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
  */
 export function containedClock(clock: Clock, caught: (error: unknown) => void): Clock {
   return {
-    now: () => clock.now(),
-    monotonic: () => clock.monotonic(),
+    now: clock.now.bind(clock),
+    monotonic: clock.monotonic.bind(clock),
     after: (ms, fn, options) =>
       clock.after(
         ms,

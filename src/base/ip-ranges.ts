@@ -16,6 +16,7 @@ interface Range {
 /** Longest text of an IPv6 address; longer text is not looked at. */
 const MAX_TEXT = 45;
 const MAPPED_BITS = 96;
+const ADDRESS_BITS = 128;
 /** How sockets write an IPv4 address on a port of both families. */
 const MAPPED_PREFIX = '::ffff:';
 
@@ -53,9 +54,7 @@ export function clientKeyOf(address: string): string {
   if (isIP(tail) === 4) return tail;
   const bytes = addressBytes(textBefore(address, '%'));
   if (bytes === undefined) return address;
-  const mapped =
-    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
-  return mapped ? bytes.subarray(12).join('.') : `${bytes.subarray(0, 8).join('.')}/64`;
+  return isIpv4(bytes) ? bytes.subarray(12).join('.') : `${bytes.subarray(0, 8).join('.')}/64`;
 }
 
 /** The eight groups of an IPv6 address that `isIP` has taken. */
@@ -83,8 +82,10 @@ function ipv6Groups(text: string): number[] {
 export class IpRanges {
   /** The ranges' texts as they were given. */
   readonly texts: readonly string[];
-  /** By prefix length: the masked bytes, as a string, and the range's text. */
-  readonly #byBits = new Map<number, Map<string, string>>();
+  /** Ranges of IPv4 addresses: by the bits that do not count, the bits that do as a number, and the text. */
+  readonly #ipv4 = new Map<number, Map<number, string>>();
+  /** The others: by prefix length, the masked bytes as a string, and the text. */
+  readonly #ipv6 = new Map<number, Map<string, string>>();
 
   /** @throws RangeError naming the first text that is neither an address nor a range */
   constructor(texts: readonly string[]) {
@@ -92,8 +93,11 @@ export class IpRanges {
     for (const text of texts) {
       const range = parseRange(text);
       if (range === undefined) throw new RangeError(`"${text}" is no range such as 10.0.0.0/16`);
-      const known = this.#byBits.get(range.bits) ?? new Map<string, string>();
-      this.#byBits.set(range.bits, known.set(masked(range.bytes, range.bits), text));
+      const { bytes, bits } = range;
+      if (bits >= MAPPED_BITS && isIpv4(bytes)) {
+        const ignored = ADDRESS_BITS - bits;
+        entryOf(this.#ipv4, ignored).set(ipv4Prefix(bytes, ignored), text);
+      } else entryOf(this.#ipv6, bits).set(masked(bytes, bits), text);
     }
   }
 
@@ -109,12 +113,42 @@ export class IpRanges {
 
   /** The same for an address that is parsed already. */
   findBytes(bytes: Bytes): string | undefined {
-    for (const [bits, known] of this.#byBits) {
+    const ipv4 = isIpv4(bytes);
+    if (ipv4)
+      for (const [ignored, known] of this.#ipv4) {
+        const found = known.get(ipv4Prefix(bytes, ignored));
+        if (found !== undefined) return found;
+      }
+    for (const [bits, known] of this.#ipv6) {
+      // A longer range that has IPv4 addresses is one of IPv4.
+      if (ipv4 && bits >= MAPPED_BITS) continue;
       const found = known.get(masked(bytes, bits));
       if (found !== undefined) return found;
     }
     return undefined;
   }
+}
+
+/** The entry of a map of maps, made where there is none. */
+function entryOf<K, V>(maps: Map<number, Map<K, V>>, key: number): Map<K, V> {
+  let entry = maps.get(key);
+  if (entry === undefined) maps.set(key, (entry = new Map()));
+  return entry;
+}
+
+/** Whether an address is one of IPv4 in its mapped form. */
+function isIpv4(bytes: Bytes): boolean {
+  for (let at = 0; at < 10; at++) if (bytes[at] !== 0) return false;
+  return bytes[10] === 0xff && bytes[11] === 0xff;
+}
+
+/** The bits of an IPv4 address but for the last `ignored`, 0 to 32. */
+function ipv4Prefix(bytes: Bytes, ignored: number): number {
+  // JavaScript shifts by 32 as by 0.
+  if (ignored === 32) return 0;
+  let word = 0;
+  for (let at = 12; at < 16; at++) word = (word << 8) | (bytes[at] as number);
+  return word >>> ignored;
 }
 
 /** A range, or one address as a range of its own; undefined where the text is neither. */
@@ -123,7 +157,7 @@ function parseRange(text: string): Range | undefined {
   const address = slash < 0 ? text : text.slice(0, slash);
   const bytes = addressBytes(address);
   if (bytes === undefined) return undefined;
-  const size = address.includes(':') ? 128 : 32;
+  const size = address.includes(':') ? ADDRESS_BITS : 32;
   const digits = slash < 0 ? String(size) : text.slice(slash + 1);
   if (!/^\d{1,3}$/.test(digits) || Number(digits) > size) return undefined;
   return { bytes, bits: Number(digits) + (size === 32 ? MAPPED_BITS : 0) };

@@ -11,8 +11,13 @@ import { type RegexNode, parseRegex, type CharRange, RegexError } from './regex-
 
 /** Most steps that a pattern may compile to; a longer one is refused. */
 const MAX_STEPS = 500;
-/** Most sets of states that are cached; others are worked out each time. */
+/**
+ * Most sets of states that are cached, their steps in all, and ways from one to another: some 0.5 MiB for one
+ * expression, whatever is matched with it. Others are worked out each time.
+ */
 const MAX_SETS = 500;
+const MAX_SET_STEPS = 16_384;
+const MAX_WAYS = 4096;
 
 type Step =
   | { readonly op: 'char'; readonly ranges: readonly CharRange[]; next: number }
@@ -22,6 +27,8 @@ type Step =
 
 /** A compiled pattern. */
 export interface LinearRegex {
+  /** Steps that it was compiled to: so much it costs to be made. */
+  readonly size: number;
   /**
    * Whether it matches anywhere in `text`, which is looked at one character (UTF-16 unit) at a time.
    * @param effort budget of work, which is reduced; once it is used up the answer is false, even if the text
@@ -114,6 +121,9 @@ class Automaton implements LinearRegex {
   readonly #begin: number;
   readonly #sets = new Map<string, StateSet>();
   readonly #first: StateSet;
+  /** Steps of all sets, and ways between them. */
+  #setSteps = 0;
+  #ways = 0;
   /** The round in which each step was last reached. */
   readonly #met: Uint32Array;
   #round = 0;
@@ -123,6 +133,10 @@ class Automaton implements LinearRegex {
     this.#begin = steps.length - 1;
     this.#met = new Uint32Array(steps.length);
     this.#first = this.#setOf(this.#closure([this.#begin], true, false), true);
+  }
+
+  get size(): number {
+    return this.#steps.length;
   }
 
   test(text: string, effort = NO_END): boolean {
@@ -139,7 +153,7 @@ class Automaton implements LinearRegex {
         if (effort.left < 0) return false;
         next = this.#known(steps);
         if (next === undefined) return this.#simulate(steps, text, at + 1, effort);
-        set.next.set(code, next);
+        if (this.#ways++ < MAX_WAYS) set.next.set(code, next);
       }
       set = next;
     }
@@ -174,6 +188,8 @@ class Automaton implements LinearRegex {
     const key = steps.sort((a, b) => a - b).join();
     let set = this.#sets.get(key);
     if (set !== undefined || this.#sets.size >= MAX_SETS) return set;
+    if (this.#setSteps + steps.length > MAX_SET_STEPS) return undefined;
+    this.#setSteps += steps.length;
     set = this.#setOf(steps, false);
     this.#sets.set(key, set);
     return set;

@@ -65,10 +65,25 @@ export function slicesByHost(slices: readonly V1EndpointSlice[]): Map<string, V1
 
 /** Counts a Service's endpoints, each address once however many ports it has. */
 export function countEndpoints(service: V1Service, slices: readonly V1EndpointSlice[]): ServiceEndpoints {
-  const addresses = new Map<string, boolean>();
   const own = familySlices(service, slices);
-  const usable = usability(own);
-  for (const slice of own) {
+  return count(own, usability(own));
+}
+
+/**
+ * How many endpoints of a Service are ready and not about to go. Where none is, those that still serve while
+ * they terminate take traffic for a moment, but nobody should be led to them who could go elsewhere: what is
+ * in hand when they end is lost.
+ */
+export function countLasting(service: V1Service, slices: readonly V1EndpointSlice[]): number {
+  return count(familySlices(service, slices), isReady).ready;
+}
+
+function count(
+  slices: readonly V1EndpointSlice[],
+  usable: (endpoint: V1Endpoint) => boolean,
+): ServiceEndpoints {
+  const addresses = new Map<string, boolean>();
+  for (const slice of slices) {
     for (const endpoint of slice.endpoints ?? []) {
       const address = endpoint.addresses[0];
       if (address === undefined) continue;
@@ -169,10 +184,13 @@ function familySlices(
  * replaces all pods.
  */
 function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) => boolean {
-  const isReady = (endpoint: V1Endpoint) => endpoint.conditions?.ready !== false;
   const anyReady = slices.some((slice) => (slice.endpoints ?? []).some(isReady));
   if (anyReady) return isReady;
   return ({ conditions }) => conditions?.terminating === true && conditions.serving !== false;
+}
+
+function isReady({ conditions }: V1Endpoint): boolean {
+  return conditions?.ready !== false;
 }
 
 /**

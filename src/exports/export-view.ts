@@ -13,13 +13,14 @@ import { reflectorLimits } from '../kube/budget/peer-reading.ts';
 import type { Logger } from '../telemetry/log.ts';
 import {
   countEndpoints,
+  countLasting,
   hasPodSelector,
   isExternalName,
   type ServiceEndpoints,
-  SERVICE_NAME_LABEL,
 } from './endpoint-slices.ts';
 import { HandMadeSlices } from './hand-made-slices.ts';
 import { costOfService, withinSize } from './service-size.ts';
+import { BY_SERVICE, sliceService } from './slices-by-service.ts';
 import { storedService, storedSlice } from './stored-shape.ts';
 
 export type { ServiceEndpoints } from './endpoint-slices.ts';
@@ -54,7 +55,6 @@ export interface ExportViewOptions {
   };
 }
 
-const BY_SERVICE = 'service';
 /**
  * How long a slice is kept after it left one selector, when its Service moved to another one, milliseconds:
  * the two watches are not synchronous.
@@ -161,6 +161,12 @@ export class ExportView {
     return service === undefined ? { ready: 0, known: 0 } : countEndpoints(service, this.slicesOf(key));
   }
 
+  /** How many of them are ready and not about to go. */
+  lastingEndpointsOf(key: string): number {
+    const service = this.services.get(key);
+    return service === undefined ? 0 : countLasting(service, this.slicesOf(key));
+  }
+
   /**
    * Whether `endpointsOf` and `slicesOf` reflect the cluster, so that no endpoints means there are none. kube
    * keeps at least one slice, if empty, for every Service with a selector; where there is none, the slices
@@ -246,7 +252,7 @@ export class ExportView {
 
   #slicePart(selector: string): Part<V1EndpointSlice> {
     const { client, clock, random, log, limits } = this.#options;
-    const store = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: serviceKeysOf });
+    const store = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: sliceService });
     const reflector = new Reflector<V1EndpointSlice>({
       client,
       clock,
@@ -282,7 +288,7 @@ export class ExportView {
       }
     }
     for (const { slice } of this.#moving.values()) {
-      if (serviceKeysOf(slice)[0] === key && !byName.has(nameOf(slice))) byName.set(nameOf(slice), slice);
+      if (sliceService(slice)[0] === key && !byName.has(nameOf(slice))) byName.set(nameOf(slice), slice);
     }
     return [...byName.values()];
   }
@@ -334,7 +340,7 @@ export class ExportView {
   }
 
   #sliceChanged(part: Part<V1EndpointSlice>, change: StoreChange<V1EndpointSlice>): void {
-    const owner = serviceKeysOf(change.object)[0];
+    const owner = sliceService(change.object)[0];
     if (owner === undefined) return;
     if (change.type !== 'deleted') {
       this.#arrived(change.key);
@@ -378,13 +384,6 @@ export class ExportView {
   #tell(key: string): void {
     notifyAll('listeners of exports', this.#listeners, key);
   }
-}
-
-/** Key of the Service that a slice belongs to, by its label. */
-function serviceKeysOf(slice: V1EndpointSlice): string[] {
-  const name = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
-  const namespace = slice.metadata?.namespace;
-  return name === undefined || namespace === undefined ? [] : [`${namespace}/${name}`];
 }
 
 function nameOf(slice: V1EndpointSlice): string {

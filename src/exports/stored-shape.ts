@@ -3,7 +3,7 @@ import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from './slice-makers.ts';
 
 /**
- * The parts of an exported Service that are stored: name, labels, annotations, spec. There may be thousands
+ * The parts of a Service that are stored: name, labels, annotations, spec, conditions. There may be thousands
  * for each peer. The reflector has removed managedFields and kubectl's last-applied annotation.
  */
 export function storedService(service: V1Service): V1Service {
@@ -20,6 +20,9 @@ export function storedService(service: V1Service): V1Service {
       deletionTimestamp,
     }),
     ...(service.spec === undefined ? {} : { spec: service.spec }),
+    ...(service.status?.conditions === undefined
+      ? {}
+      : { status: { conditions: service.status.conditions } }),
   };
 }
 

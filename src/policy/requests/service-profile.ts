@@ -23,9 +23,13 @@ const MAX_DEPTH = 10;
 /** Conditions of one profile: each is compiled, and may cost every request. */
 const MAX_CONDITIONS = 2000;
 
-/** Conditions that a profile may still have. */
+/** What its expressions may cost to be compiled, in steps (`LinearRegex.size`): some 30 ms. */
+const MAX_STEPS = 50_000;
+
+/** Conditions that a profile may still have, and steps of its expressions. */
 interface Room {
   left: number;
+  steps: number;
 }
 
 const route = z.object({
@@ -72,7 +76,7 @@ export function readServiceProfile(value: unknown): ReadRequests {
   const all = parsed.data.routes ?? [];
   if (all.length > MAX_ROUTES)
     problems.push(`${all.length} routes are too many, the first ${MAX_ROUTES} are used`);
-  const room: Room = { left: MAX_CONDITIONS };
+  const room: Room = { left: MAX_CONDITIONS, steps: MAX_STEPS };
   const routes = all.slice(0, MAX_ROUTES).flatMap((one, index) => {
     try {
       return [readRoute(one, problems, room)];
@@ -119,7 +123,7 @@ function requestCondition(value: unknown, depth: number, room: Room): RequestCon
   if (any) found.push({ kind: 'any', of: any.map((one) => requestCondition(one, next, room)) });
   if (method) found.push({ kind: 'method', method: method.toUpperCase() });
   if (not !== undefined && not !== null) found.push({ kind: 'not', of: requestCondition(not, next, room) });
-  if (pathRegex) found.push({ kind: 'path', regex: anchored(pathRegex) });
+  if (pathRegex) found.push({ kind: 'path', regex: anchored(pathRegex, room) });
   return together(found, (of) => ({ kind: 'all', of }));
 }
 
@@ -155,12 +159,15 @@ function below(depth: number): number {
  * As linkerd2-proxy does it: the whole path must match, unless the pattern says `^` or `$` itself.
  * @throws RegexError
  */
-function anchored(pattern: string): string {
+function anchored(pattern: string, room: Room): string {
   const trimmed = pattern.trim();
   const head = trimmed.startsWith('^') ? '' : '^';
   const tail = trimmed.endsWith('$') ? '' : '$';
   const regex = `${head}${trimmed}${tail}`;
-  linearRegex(regex);
+  // What cannot be compiled has cost its length.
+  room.steps -= regex.length;
+  if (room.steps >= 0) room.steps -= linearRegex(regex).size;
+  if (room.steps < 0) throw new Error('the regular expressions of the profile are too many, or too large');
   return regex;
 }
 

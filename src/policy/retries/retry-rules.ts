@@ -14,6 +14,8 @@ export interface RetryRules {
   readonly grpc: readonly number[];
   /** Tries after the first. */
   readonly limit: number;
+  /** Pause before each of them, milliseconds; default: 25 to 250, growing (Linkerd's). */
+  readonly pauseMs?: number;
   /** Time limit from the end of the request to the response's head; the last try has none. */
   readonly tryTimeoutMs?: number;
 }

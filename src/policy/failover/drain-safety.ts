@@ -1,0 +1,176 @@
+import type { ErrorCode } from '../../api/errors/error-catalogue.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import { type Decision, decide } from './decide.ts';
+import type { FederatedGroup } from './federated-group.ts';
+
+/** A Service whose requests are divided, and how. */
+export interface DrainedService {
+  /** `namespace/name`. */
+  readonly name: string;
+  readonly group: FederatedGroup;
+}
+
+/** What should be drained, and what it would be taken from. */
+export interface DrainFacts {
+  /** The cluster that should be drained. */
+  readonly cluster: string;
+  readonly drain: FailoverDrain;
+  /** Services of which it should be drained. */
+  readonly services: readonly DrainedService[];
+  /** All clusters, this one included. */
+  readonly clusters: readonly string[];
+  /** Those that are drained as a whole. */
+  readonly drained: ReadonlySet<string>;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** What would become of one Service. Parts are 0 to 1, except capacities, which can be more. */
+export interface DrainEffect {
+  readonly service: string;
+  /** The share of the cluster now, and when the drain has come to its end. */
+  readonly share: number;
+  readonly shareThen: number;
+  /** What all can bear, as part of what is asked of them: when all other drains have come to their end… */
+  readonly capacityBefore: number;
+  /** … and when this one has, too. */
+  readonly capacityAfter: number;
+  /** Nobody else can be used: the drain would do nothing, or requests would fail. */
+  readonly sole: boolean;
+}
+
+/** Why a drain should not be. */
+export interface DrainFinding {
+  readonly check: DrainCheck['name'];
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** The Services that it is about; none: it is about the cluster. */
+  readonly services: readonly string[];
+}
+
+/** Differences of less than a millionth come from rounding. */
+const ROUNDING = 1e-6;
+const FOREVER = Number.MAX_SAFE_INTEGER;
+
+/**
+ * What a drain would do to each Service that it is about. Drains that are under way count as if they had come
+ * to their end: they will have before this one has. Pure.
+ */
+export function drainEffects({ cluster, drain, services, now }: DrainFacts): DrainEffect[] {
+  return services.flatMap(({ name, group }) => {
+    const settled = settledGroup(group, cluster, now);
+    const [today, before] = [decided(group, now), decided(settled, now)];
+    const [is, was] = [shareOf(today, cluster), shareOf(before, cluster)];
+    // It is no backend, or the policy keeps it off.
+    if (is === undefined || was === undefined) return [];
+    const after = decided(drainedGroup(settled, cluster, drain), now);
+    return {
+      service: name,
+      share: is,
+      shareThen: shareOf(after, cluster) ?? 0,
+      capacityBefore: before.total,
+      capacityAfter: after.total,
+      sole: was > 0 && after.fallback !== undefined && before.fallback === undefined,
+    };
+  });
+}
+
+interface DrainCheck {
+  readonly name: 'half-of-clusters' | 'sole-backend' | 'capacity';
+  readonly code: ErrorCode;
+  /** What it demands, in one sentence. */
+  readonly demands: string;
+  readonly find: (
+    facts: DrainFacts,
+    effects: readonly DrainEffect[],
+  ) => Omit<DrainFinding, 'check' | 'code'> | undefined;
+}
+
+/** The safety rule of drains: each check by itself. */
+export const DRAIN_CHECKS: readonly DrainCheck[] = [
+  {
+    name: 'half-of-clusters',
+    code: 'DRAIN_TOO_MANY',
+    demands: 'At most half of all clusters, this one included, are drained at the same time.',
+    find: ({ cluster, clusters, drained }) => {
+      const all = new Set([...clusters, cluster]);
+      const then = new Set([...drained, cluster]);
+      if (then.size * 2 <= all.size) return undefined;
+      const others = [...drained].filter((one) => one !== cluster).sort();
+      const now = others.length === 0 ? '' : `, ${others.join(', ')} being drained already`;
+      return { message: `${then.size} of ${all.size} clusters would be drained${now}`, services: [] };
+    },
+  },
+  {
+    name: 'sole-backend',
+    code: 'DRAIN_SOLE_BACKEND',
+    demands: 'Each Service has somebody else who can be used.',
+    find: ({ cluster }, effects) => {
+      const sole = effects.filter((one) => one.sole);
+      if (sole.length === 0) return undefined;
+      const services = sole.map(({ service }) => service);
+      return { message: `nobody but ${cluster} can serve ${services.join(', ')}`, services };
+    },
+  },
+  {
+    name: 'capacity',
+    code: 'DRAIN_CAPACITY',
+    demands: 'The others can bear what is asked of them, or the drain makes no difference to that.',
+    find: ({ cluster }, effects) => {
+      const short = effects.filter(
+        ({ sole, capacityBefore, capacityAfter }) =>
+          !sole && capacityAfter < 1 - ROUNDING && capacityAfter < capacityBefore - ROUNDING,
+      );
+      if (short.length === 0) return undefined;
+      const list = short.map(
+        ({ service, capacityAfter }) =>
+          `${service} (${Math.floor((capacityAfter + ROUNDING) * 100)}% of what is asked)`,
+      );
+      const services = short.map(({ service }) => service);
+      return { message: `without ${cluster} capacity would be short: ${list.join(', ')}`, services };
+    },
+  },
+];
+
+/** What speaks against a drain; nothing: it is safe. Pure. */
+export function drainFindings(
+  facts: DrainFacts,
+  effects: readonly DrainEffect[] = drainEffects(facts),
+): DrainFinding[] {
+  return DRAIN_CHECKS.flatMap(({ name, code, find }) => {
+    const found = find(facts, effects);
+    return found === undefined ? [] : { check: name, code, ...found };
+  });
+}
+
+function decided({ backends, policy, weighing }: FederatedGroup, now: number): Decision {
+  return decide(backends, policy, now, weighing);
+}
+
+function shareOf({ backends }: Decision, cluster: string): number | undefined {
+  const one = backends.find(({ backend, off }) => backend.name === cluster && !off);
+  return one === undefined ? undefined : one.share / 10_000;
+}
+
+/**
+ * The other clusters' drains at their ends; the cluster itself as if it had none: the new one replaces it.
+ */
+function settledGroup(group: FederatedGroup, cluster: string, now: number): FederatedGroup {
+  const backends = group.backends.map((backend) => {
+    const others = backend.name === cluster ? [] : (backend.drains ?? []);
+    return { ...backend, drains: others.filter(({ until }) => now < until).map(atItsEnd) };
+  });
+  return { ...group, backends };
+}
+
+function drainedGroup(group: FederatedGroup, cluster: string, drain: FailoverDrain): FederatedGroup {
+  const backends = group.backends.map((backend) =>
+    backend.name === cluster ? { ...backend, drains: [atItsEnd(drain)] } : backend,
+  );
+  return { ...group, backends };
+}
+
+/** As it is when its ramp is over. */
+function atItsEnd(drain: FailoverDrain): FailoverDrain {
+  return { ...drain, start: 0, rampMs: 0, until: FOREVER };
+}
