@@ -27,11 +27,15 @@ export class HostAddresses {
   readonly #options: HostAddressesOptions;
   readonly #hosts: readonly string[];
   readonly #names = new Map<string, FollowedName>();
+  /** Judged when an answer comes or the rule changes, not when they are asked for: each mirror asks. */
+  #current: readonly string[] = [];
+  #refused: readonly string[] = [];
   #text = '';
 
   constructor(options: HostAddressesOptions) {
     this.#options = options;
     this.#hosts = options.hosts.slice(0, MAX_ADDRESSES);
+    this.#judge();
   }
 
   /**
@@ -42,9 +46,9 @@ export class HostAddresses {
       if (!isAddress(host))
         this.#names.set(
           host,
-          this.#options.names.follow(host, () => this.#changed()),
+          this.#options.names.follow(host, () => this.recheck()),
         );
-    this.#changed();
+    this.recheck();
   }
 
   stop(): void {
@@ -57,28 +61,34 @@ export class HostAddresses {
   }
 
   get current(): readonly string[] {
-    const good = this.#all.filter(({ why }) => why === undefined).map(({ address }) => address);
-    return unique(good).slice(0, MAX_ADDRESSES);
+    return this.#current;
   }
 
   /** Addresses that are refused, each with why. */
   get refused(): readonly string[] {
-    const bad = this.#all.filter(({ why }) => why !== undefined);
-    return unique(bad.map(({ address, why }) => `${address} (${why ?? ''})`));
+    return this.#refused;
   }
 
-  get #all(): { address: string; why: string | undefined }[] {
-    return this.#hosts.flatMap((host) => {
-      const addresses = this.#names.get(host)?.addresses ?? (isAddress(host) ? [host] : []);
-      return addresses.map((address) => ({ address, why: this.#options.refusal(address, host) }));
-    });
-  }
-
-  #changed(): void {
+  /** Judges all addresses anew: what a name resolves to, or what the rule refuses, has changed. */
+  recheck(): void {
+    this.#judge();
     const text = `${this.current.join()} ${this.refused.join()} ${this.asked}`;
     if (text === this.#text) return;
     this.#text = text;
     this.#options.onChange();
+  }
+
+  #judge(): void {
+    const good: string[] = [];
+    const bad: string[] = [];
+    for (const host of this.#hosts)
+      for (const address of this.#names.get(host)?.addresses ?? (isAddress(host) ? [host] : [])) {
+        const why = this.#options.refusal(address, host);
+        if (why === undefined) good.push(address);
+        else bad.push(`${address} (${why})`);
+      }
+    this.#current = unique(good).slice(0, MAX_ADDRESSES);
+    this.#refused = unique(bad);
   }
 }
 

@@ -51,7 +51,9 @@ export interface AccessLog {
 /** Wants nothing. */
 export const NO_ACCESS_LOG: AccessLog = { wants: () => false, record: () => undefined };
 
-/** A log that watches flows and so never ends one. */
+/**
+ * The same log, whose exceptions go to `boundary`: a log that fails must not end the request that it logs.
+ */
 export function containedLog(log: AccessLog, boundary: Boundary): AccessLog {
   if (log === NO_ACCESS_LOG) return log;
   return {

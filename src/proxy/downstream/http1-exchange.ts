@@ -4,16 +4,20 @@ import { NO_BODY } from '../http/messages.ts';
 import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
-import type { Target } from '../upstream/target.ts';
+import type { LeasedRequest, SessionTarget } from '../upstream/session-target.ts';
 import { BodyReader } from '../http1/body.ts';
+import { splitTarget } from '../http1/render.ts';
 import type { RequestHead, ResponseHead } from '../http1/head.ts';
 
 const EMPTY = Buffer.alloc(0);
 
-/** One request and its response, both in HTTP/1. */
+/**
+ * One request of an HTTP/1 client, and its response. What is about the endpoint's connection is used only
+ * where that speaks HTTP/1, too (`Http1Forwarder`).
+ */
 export class Http1Exchange implements LoggedFlow {
   readonly head: RequestHead;
-  /** Monotonic milliseconds. */
+  /** When its head came (monotonic milliseconds). */
   readonly startedAt: number;
   /** Milliseconds until the response's head. */
   firstByteMs: number | undefined;
@@ -24,6 +28,7 @@ export class Http1Exchange implements LoggedFlow {
   /** Where a request filter has made it wait. */
   hold: Hold | undefined;
   readonly requestBody: BodyReader;
+  /** The endpoint's connection that it was sent on; undefined: there is none (yet). */
   lease: ConnectionLease | undefined;
   response: ResponseHead | undefined;
   responseBody = new BodyReader(NO_BODY);
@@ -33,8 +38,12 @@ export class Http1Exchange implements LoggedFlow {
   interim = 0;
   /** A part of the request's body has been sent, so it cannot be sent again. */
   bodySent = false;
+  /** It has been sent a second time, on a new connection (`isStale`). */
   retried = false;
-  /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
+  /**
+   * The endpoint's connection is this client's alone, because the client authenticates it as a whole (NTLM,
+   * Negotiate; RFC 4559 section 6).
+   */
   personal: boolean;
 
   constructor(head: RequestHead, startedAt: number) {
@@ -57,7 +66,9 @@ export class Http1Exchange implements LoggedFlow {
   }
 }
 
-/** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */
+/**
+ * Takes the head of the final response: counts it, tells the balancer how the endpoint did, begins its body.
+ */
 export function takeResponse(
   { counters, clock, target }: Session,
   exchange: Http1Exchange,
@@ -75,7 +86,7 @@ export function takeResponse(
 }
 
 /**
- * Counts a request that is answered here, in the target's stead.
+ * Counts a request that is answered here, in the target's stead, and enters it into the access log.
  * @param lease what it was sent on, if anything
  */
 export function recordFailed(
@@ -107,18 +118,23 @@ export function abandonLease(exchange: Http1Exchange): ConnectionLease | undefin
   return lease;
 }
 
+/** What of a request decides where it goes. */
+export function askedOf({ head: { method, target, fields } }: Http1Exchange): LeasedRequest {
+  return { method, path: splitTarget(target, method).path, fields };
+}
+
 /**
- * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a
- * connection in, which the next request of the client has to find again. An endpoint that speaks HTTP/2 alone
- * knows no such signing in.
+ * Whether a request has to go on an HTTP/1 connection to an endpoint: an upgrade, or one that authenticates
+ * its connection (`personal`), which the client's next request has to find again. HTTP/2 has no such
+ * authentication, so where the endpoints' applications speak HTTP/2 it is ignored.
  */
-export function needsConnection({ head, personal }: Http1Exchange, { protocol }: Target): boolean {
+export function needsConnection({ head, personal }: Http1Exchange, { protocol }: SessionTarget): boolean {
   return head.upgrade !== undefined || (personal && protocol !== 'http2');
 }
 
 /**
- * Whether the request went on a reused connection, of which nothing came back, and no body has been sent on
- * it.
+ * Whether the endpoint was probably closing the connection when the request came: it had been used before,
+ * nothing has come back, and nothing of the request's body has been sent.
  */
 export function isStale({ lease, response, held, bodySent }: Http1Exchange): boolean {
   return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;

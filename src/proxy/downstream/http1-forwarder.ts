@@ -1,5 +1,5 @@
 import { ProxyFailure } from '../http/failures.ts';
-import { IDEMPOTENT } from '../http/messages.ts';
+import { IDEMPOTENT, MAX_INTERIM } from '../http/messages.ts';
 import { passOn } from '../http1/body.ts';
 import { lostConnection } from '../http1/failure-response.ts';
 import {
@@ -7,10 +7,10 @@ import {
   headEnd,
   HeadError,
   HeadMemory,
-  MAX_INTERIM,
   parseResponseHead,
   type ResponseHead,
 } from '../http1/head.ts';
+import { changedResponse, renderChangedRequest } from '../http1/changed-heads.ts';
 import { renderRequest, renderResponse } from '../http1/render.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
@@ -18,6 +18,7 @@ import { PrivateConnection } from '../upstream/private-connection.ts';
 import { recordAccess } from './access-log.ts';
 import {
   abandonLease,
+  askedOf,
   type Http1Exchange,
   isStale,
   marked,
@@ -27,16 +28,20 @@ import {
 import type { PipelinedRequests } from './pipelined-requests.ts';
 import type { Session } from './session.ts';
 
-/** The client's connection, as far as whoever forwards its requests asks for it. */
+/** What a forwarder needs of the client's session (`Http1Session`). */
 export interface ForwardedClient {
-  /** What is under way; undefined: nothing that is forwarded. */
+  /** The request that is being forwarded; undefined: none is. */
   readonly exchange: Http1Exchange | undefined;
+  /** What the client has sent and nobody has taken yet. */
   readonly held: PipelinedRequests;
-  /** The head of the response goes out. @returns whether the connection ends behind it, which it says */
+  /**
+   * To be called before the head of a response is sent.
+   * @returns whether the client's connection ends after this response, so that the head has to say so
+   */
   closesBehind(exchange: Http1Exchange, head: ResponseHead): boolean;
   /** The exchange is over; `goOn` follows. */
   over(): void;
-  /** @param close whether the connection is to end */
+  /** Begins the client's next request, or ends its connection. @param close whether it is to end */
   goOn(close: boolean): void;
   /** Runs work of a promise; what it throws ends the connection. */
   safely(work: () => void): void;
@@ -61,6 +66,7 @@ export class Http1Forwarder implements ConnectionHandler {
   readonly #client: Connection;
   readonly #from: ForwardedClient;
   readonly #responseMemory = new HeadMemory();
+  /** The endpoint's connection that the client has authenticated, if any. */
   readonly #own = new PrivateConnection();
 
   constructor(session: Session, from: ForwardedClient) {
@@ -69,18 +75,37 @@ export class Http1Forwarder implements ConnectionHandler {
     this.#from = from;
   }
 
-  /** @returns false when the request is to be translated: nothing has been done then */
+  /**
+   * Sends a request to an endpoint.
+   * @returns false when it is to be translated: nothing has been done then
+   */
   forward(exchange: Http1Exchange): boolean {
     const { target } = this.#session;
-    const own = this.#own.take(exchange);
-    if (own === undefined && target.translates && !needsConnection(exchange, target)) return false;
+    const own = this.#ownFor(exchange);
+    if (own === undefined && target.translates && !this.#isLeased(exchange)) return false;
     const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
     return true;
   }
 
-  /** The client is gone, and with it the connection that was its own. */
+  /** The connection that the client has authenticated, where this request may go on it. */
+  #ownFor(exchange: Http1Exchange): ConnectionLease | undefined {
+    const { target } = this.#session;
+    const own = this.#own.take(exchange);
+    if (own === undefined || target.fits?.(own, { request: askedOf(exchange) }) !== false) return own;
+    exchange.personal = exchange.head.section.signsConnection;
+    own.endpoint.abandon();
+    own.connection.destroy();
+    return undefined;
+  }
+
+  #isLeased(exchange: Http1Exchange): boolean {
+    const { target } = this.#session;
+    return needsConnection(exchange, target) && target.answers?.(askedOf(exchange)) !== true;
+  }
+
+  /** The client is gone: closes the endpoint's connection that it has authenticated. */
   end(): void {
     this.#own.end();
   }
@@ -113,7 +138,9 @@ export class Http1Forwarder implements ConnectionHandler {
 
   async #lease(exchange: Http1Exchange, fresh: boolean): Promise<void> {
     try {
-      const lease = await this.#session.target.lease(fresh, 'http1', this.#session.rules.client);
+      const { target, rules } = this.#session;
+      const request = askedOf(exchange);
+      const lease = await target.lease(fresh, 'http1', rules.client, { request });
       if (this.#from.exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
       lease.endpoint.abandon();
       lease.connection.destroy();
@@ -133,7 +160,12 @@ export class Http1Forwarder implements ConnectionHandler {
       return;
     }
     lease.connection.resume();
-    lease.connection.sendText(renderRequest(exchange.head, this.#session.rules));
+    const { head } = exchange;
+    const { rules } = this.#session;
+    const { changes } = lease;
+    lease.connection.sendText(
+      changes === undefined ? renderRequest(head, rules) : renderChangedRequest(head, rules, changes),
+    );
     this.#client.resume();
     this.#sendHeldBody(exchange, lease);
   }
@@ -202,7 +234,8 @@ export class Http1Forwarder implements ConnectionHandler {
   #finalHead(exchange: Http1Exchange, head: ResponseHead, rest: Buffer): void {
     takeResponse(this.#session, exchange, head);
     const last = this.#from.closesBehind(exchange, head);
-    this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, last)));
+    const sent = changedResponse(head, exchange.lease?.changes);
+    this.#client.sendText(marked(exchange, renderResponse(sent, exchange.head.minor, last)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }
 
@@ -217,7 +250,10 @@ export class Http1Forwarder implements ConnectionHandler {
     this.#finish(exchange, taken < chunk.length);
   }
 
-  /** The response is complete; what becomes of the two connections? */
+  /**
+   * The response is complete: the endpoint's connection is given back, kept for this client, or closed.
+   * @param spoiled whether it cannot carry another request
+   */
   #finish(exchange: Http1Exchange, spoiled = false): void {
     const { lease, response, requestBody } = exchange;
     this.#from.over();
@@ -235,7 +271,8 @@ export class Http1Forwarder implements ConnectionHandler {
     if (exchange.response !== undefined && error === undefined && exchange.responseBody.end())
       return this.#finish(exchange, true);
     if (isStale(exchange) && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
-      // Its peer closed the unused connection at the moment it was taken: nothing was lost.
+      // The endpoint may have read the request before it closed the unused connection, so only an idempotent
+      // one is sent again.
       abandonLease(exchange);
       exchange.retried = true;
       void this.#lease(exchange, true);

@@ -16,8 +16,8 @@ import { UpgradedExchange } from './http1-upgraded.ts';
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
 /**
- * When the process is to end, a connection without a request is given this long: one on its way would be
- * lost.
+ * When the process is to end, a connection without a request is closed only after this time, milliseconds: a
+ * request that is on its way would be lost.
  */
 const DRAIN_IDLE_MS = 1000;
 
@@ -30,12 +30,14 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   readonly #client: Connection;
   readonly held = new PipelinedRequests();
   #exchange: Http1Exchange | undefined;
-  /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
+  /** The request under way, instead of `#exchange`, where it is translated (`SessionTarget.translates`). */
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
   #upgraded: UpgradedExchange | undefined;
   readonly #forwarder: Http1Forwarder;
+  /** The connection ends after the response under way: no other request is begun. */
   #closing = false;
+  /** `#nextRequest` is at work; a request that is answered at once does not call it again. */
   #advancing = false;
 
   constructor(session: Session) {
@@ -102,7 +104,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
 
   #fromClient(chunk: Buffer): void {
     const exchange = this.#exchange;
-    // A response may be on its way, the last one, while the request that it answers is not complete.
+    // Once the last response has begun, only the rest of the request that it answers is still read.
     if (this.#closing && exchange?.requestBody.done !== false) return;
     if (this.#translated !== undefined) return this.#translated.onClientData(chunk);
     if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
@@ -115,8 +117,8 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   }
 
   /**
-   * Begins the next request when its head is complete. A loop, because thousands of pipelined requests may be
-   * answered here, one at once after the other.
+   * Begins the next request when its head is complete. A loop and no recursion, because thousands of
+   * pipelined requests may be refused in one turn.
    */
   #nextRequest(): void {
     if (this.#advancing) return;
@@ -305,6 +307,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';
+    if (this.#session.leavesWith?.(failure) === true) this.#closing = true;
     const meshed = this.#session.plainClient !== true;
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing, meshed));
     this.goOn(false);

@@ -26,8 +26,8 @@ const EMPTY = Buffer.alloc(0);
 const MAX_WAITING = 64 * 1024;
 
 /**
- * A request of an HTTP/1 client for endpoints of which some speak HTTP/2, or have a mesh proxy that does: its
- * body is taken out of its framing, the response's is put into one.
+ * A request of an HTTP/1 client that is parsed and sent with `SessionTarget.open`, for the reasons that
+ * `translates` has: its body is taken out of its framing, and the response's body is framed for the client.
  */
 export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #session: Session;
@@ -41,6 +41,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #asked: Upstream | undefined;
   /** Bytes that came before there was an endpoint; later, bytes behind the request. */
   #held: Buffer = EMPTY;
+  /** Bytes of the request's body that the endpoint's side holds back. */
   #waiting = 0;
   /**
    * The body that was passed on, kept until there is an answer, because an HTTP/2 endpoint may refuse the
@@ -51,10 +52,14 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #chunked = false;
   #close: boolean;
   #responded = false;
+  /** Bytes of the response's body that a slow client has not taken; `Upstream.consumed` when it has. */
   #owed = 0;
   #over = false;
 
-  /** @param onOver whether the client's connection is to be closed, and the bytes behind the request */
+  /**
+   * @param onOver called when the request has been answered: whether the client's connection is to be closed,
+   * and the bytes behind the request
+   */
   constructor(session: Session, exchange: Http1Exchange, onOver: (close: boolean, rest: Buffer) => void) {
     const { head } = exchange;
     this.#session = session;
@@ -148,8 +153,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #frame(status: number, kind: Framing['kind'], length: string | undefined): string[] {
     if (this.#head.method === 'HEAD' || status === 204 || status === 304) return [];
     if (kind === 'none') return length === undefined ? ['content-length: 0'] : [];
-    // One that ends with the target's connection does not end with the client's, which is used again.
     if (kind === 'length') return [];
+    // Also where the body ends with the target's connection: the client's is used again.
     this.#chunked = this.#head.minor === 1;
     if (this.#chunked) return ['transfer-encoding: chunked'];
     // HTTP/1.0 learns of it by the end of the connection.
@@ -186,7 +191,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     }
   }
 
-  /** There is no endpoint, or a mistake of ours. Never throws. */
+  /** Ends the request, because there is no endpoint or for a mistake of ours. Never throws. */
   #failed(failure: ProxyFailure): void {
     const upstream = this.#upstream;
     this.#upstream = undefined;
@@ -279,7 +284,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     const { counters, target, clock, client } = this.#session;
     counters.failure(failure.kind);
     counters.response(target.label, failure.status, clock.monotonic() - this.#exchange.startedAt);
-    if (!this.#body.done || failure.isOurs) this.#close = true;
+    const leaves = this.#session.leavesWith?.(failure) === true;
+    if (!this.#body.done || failure.isOurs || leaves) this.#close = true;
     const meshed = this.#session.plainClient !== true;
     client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close, meshed));
     this.#exchange.status = failure.status;
@@ -294,17 +300,20 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 }
 
+/** Field names in HTTP/2 are in lower case (RFC 9113 section 8.2.1). */
 function lowerCase(field: Field): Field {
   const { name, value, about } = field;
   return name === about.text ? field : new Field(about.text, value, about);
 }
 
 /**
- * HTTP/2 has no reason phrases, and some clients take an answer without one for none (h2load, whose parser
- * then says nothing of the status).
+ * The head of a response in HTTP/1. HTTP/2 has no reason phrase, so one is added: some clients recognise no
+ * response without it (h2load).
+ * @param own further lines
  */
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
   const lines = [`HTTP/1.1 ${status} ${reasonPhrase(status)}`];
+  // These must not have a Content-Length (RFC 9110 section 8.6).
   const bodiless = status < 200 || status === 204;
   for (const { name, lower, value } of fields)
     if (!bodiless || lower !== 'content-length') lines.push(`${name}: ${value}`);

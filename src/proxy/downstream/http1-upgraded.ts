@@ -5,6 +5,7 @@ import { spliceConnections } from '../io/splice.ts';
 import { recordAccess } from './access-log.ts';
 import { type Http1Exchange, marked } from './http1-exchange.ts';
 import type { ResponseHead } from '../http1/head.ts';
+import { changedResponse } from '../http1/changed-heads.ts';
 import { renderResponse } from '../http1/render.ts';
 
 /**
@@ -33,7 +34,7 @@ export class UpgradedExchange {
     exchange.status = 101;
     exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
     counters.response(target.label, 101, exchange.firstByteMs);
-    client.sendText(marked(exchange, renderResponse(head, 1, false)));
+    client.sendText(marked(exchange, renderResponse(changedResponse(head, this.#lease.changes), 1, false)));
     if (first.ofTarget.length > 0) client.send(first.ofTarget);
     const before = { in: client.bytesRead, out: client.bytesWritten };
     spliceConnections(client, connection, (failure) => {
@@ -50,7 +51,7 @@ export class UpgradedExchange {
   /** Ends the tunnel where the client could not open it now. */
   recheck(): void {
     const { check, counters, client } = this.#session;
-    const refusal = check(this.#exchange.head);
+    const refusal = check(this.#exchange.head) ?? this.#lease.refusal?.();
     if (refusal === undefined) return;
     counters.failure(refusal.kind);
     this.abort(refusal);

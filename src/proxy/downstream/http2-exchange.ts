@@ -1,6 +1,6 @@
 import { ORIG_PROTO, PROXY_CONNECTION, PROXY_ERROR } from '../../api/linkerd/proxy-fields.ts';
 import { appendChunk } from '../../base/gathered-bytes.ts';
-import { ProxyFailure } from '../http/failures.ts';
+import { failureFields, ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
@@ -10,6 +10,7 @@ import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
+import { refusalInterim } from '../streams/stream-head.ts';
 import { type Http2Request, readRequest, statusField } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
@@ -17,6 +18,7 @@ import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow {
   readonly #session: Session;
   readonly #stream: Http2Stream;
+  readonly #alternatives: number;
   readonly startedAt: number;
   #request: Http2Request | undefined;
   #outgoing: OutgoingRequest | undefined;
@@ -47,7 +49,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   bytesOut = 0;
   #over = false;
 
-  constructor(session: Session, stream: Http2Stream) {
+  /** @param alternatives to how many other gateways the client could send the request instead */
+  constructor(session: Session, stream: Http2Stream, alternatives = 0) {
+    this.#alternatives = alternatives;
     this.#session = session;
     this.#stream = stream;
     this.startedAt = session.clock.monotonic();
@@ -66,6 +70,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     return this.#request?.path;
   }
 
+  /** Takes the request's head. @param ended whether it has no body */
   begin(fields: readonly Field[], ended: boolean): void {
     const { counters, target, check, clientName } = this.#session;
     this.#requestEnded = ended;
@@ -137,7 +142,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   }
 
   onHead(): void {
-    // A server hears of requests otherwise.
+    // Clients send no responses; their requests come by `Http2User.onRequest`.
   }
 
   onSent(stream: Http2Stream, bytes: number): void {
@@ -221,7 +226,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     }
   }
 
-  /** There is no endpoint, or a mistake of ours. Never throws. */
+  /** Ends the request, because there is no endpoint or for a mistake of ours. Never throws. */
   #die(failure: ProxyFailure): void {
     this.#failed = this.#upstream ?? this.#failed;
     this.#upstream = undefined;
@@ -239,9 +244,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     }
   }
 
+  /**
+   * Resets the client's stream. A client that can send the request to another gateway is told why before that
+   * (ADR 0036).
+   */
   #break(failure: ProxyFailure): void {
     this.#session.counters.failure(failure.kind);
     this.#finish(failure);
+    if (failure.code === Http2ErrorCode.REFUSED_STREAM && this.#alternatives > 0)
+      this.#stream.head(refusalInterim(failure));
     this.#stream.reset(failure.code ?? Http2ErrorCode.INTERNAL_ERROR);
   }
 
@@ -275,14 +286,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     }
     this.#upstream = upstream;
     this.#ahead = 0;
-    for (const chunk of this.#passed?.chunks ?? []) this.#ahead += chunk.length - upstream.write(chunk);
+    if (this.#passed !== undefined)
+      for (const chunk of this.#passed.chunks) this.#ahead += chunk.length - upstream.write(chunk);
     const held = this.#held;
     this.#held = undefined;
-    for (const chunk of held ?? []) this.#pass(upstream, chunk);
+    if (held !== undefined) for (const chunk of held) this.#pass(upstream, chunk);
     if (this.#requestEnded && this.#outgoing?.framing.kind !== 'none') upstream.end(this.#trailers);
   }
 
-  /** What the endpoint is asked, in words of either protocol. */
+  /** The request as it is sent on, whichever protocol the endpoint speaks. */
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
@@ -290,7 +302,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     // an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
-    return { method, path, authority, version, framing, fields, client: rules.client };
+    const alternatives = this.#alternatives === 0 ? undefined : this.#alternatives;
+    return { method, path, authority, version, framing, fields, client: rules.client, alternatives };
   }
 
   #readGrpc(fields: readonly Field[]): void {
@@ -316,7 +329,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
           makeField('grpc-status', String(failure.grpc)),
           makeField('grpc-message', encoded),
           ...this.#forProxy(failure, message),
-          ...ownFields(failure),
+          ...failureFields(failure),
         ],
         true,
       );
@@ -335,7 +348,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
       makeField('content-type', 'text/plain; charset=utf-8'),
       makeField('content-length', String(body.length)),
       ...this.#forProxy(failure, message),
-      ...ownFields(failure),
+      ...failureFields(failure),
     ];
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
     this.#stream.head(head, method === 'HEAD');
@@ -345,13 +358,13 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   }
 
   /**
-   * What a mesh proxy at the other end reads and keeps from its application; an application of ours is told
-   * why, too.
+   * The fields that a mesh proxy reads, and takes out before its application sees the response (wire protocol
+   * 1.6): why it failed, and whether to close the application's connection. A plain client gets the first.
    */
   #forProxy(failure: ProxyFailure, message: string): Field[] {
     const error = makeField(PROXY_ERROR, message);
-    const leaves = failure.leaves && this.#session.plainClient !== true;
-    return leaves ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
+    const closes = failure.closesProxyConnection && this.#session.plainClient !== true;
+    return closes ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
   }
 
   /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
@@ -373,6 +386,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
       const { counters, target } = this.#session;
       counters.response(target.label, this.status, this.firstByteMs ?? this.#elapsed(), this.grpcStatus);
     }
+    if (failure !== undefined) this.#session.leavesWith?.(failure);
     recordAccess(this.#session, this, this.#upstream ?? this.#failed, failure);
   }
 
@@ -380,8 +394,4 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   #elapsed(): number {
     return this.#session.clock.monotonic() - this.startedAt;
   }
-}
-
-function ownFields(failure: ProxyFailure): Field[] {
-  return failure.fields.map(([name, value]) => makeField(name, value));
 }

@@ -49,7 +49,7 @@ export class Http2Session implements Http2User<Http2Connection>, Flow {
   }
 
   onStreamClosed(): void {
-    // Its exchange knows.
+    // Its exchange hears of it from the stream.
   }
 
   onGoAway(): void {

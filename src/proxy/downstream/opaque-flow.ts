@@ -2,7 +2,7 @@ import { contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/request-filter.ts';
-import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
+import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { type LoggedFlow, recordAccess } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
@@ -21,7 +21,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   /** Another session has taken the client over. */
   #left = false;
   #upstream: Connection | undefined;
-  #endpoint: PickedEndpoint | undefined;
+  /** Its endpoint may change until the connection has been taken (`ConnectionOwner`). */
+  #lease: ConnectionLease | undefined;
   #failure: ProxyFailure | undefined;
   /** Bytes that came before there was an endpoint. */
   #held: Buffer = EMPTY;
@@ -29,6 +30,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   /** Where a request filter makes the connection wait. */
   hold: Hold | undefined;
 
+  /** @param watch inspects the bytes until it is known that they may pass; absent: they may */
   constructor(session: Session, watch?: SpliceWatch) {
     this.#session = session;
     this.#watch = watch;
@@ -88,7 +90,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   leave(): void {
     this.#left = true;
     this.hold?.cancel();
-    this.#endpoint?.abandon();
+    this.#lease?.endpoint.abandon();
     if (this.#upstream === undefined) return;
     this.#upstream.handler = NOBODY;
     this.#upstream.destroy();
@@ -176,7 +178,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
     const known = this.#failure !== undefined;
     this.#failure ??= failure;
     this.hold?.cancel();
-    this.#endpoint?.abandon();
+    this.#lease?.endpoint.abandon();
     this.#upstream?.abort(failure);
     this.#session.client.abort(failure);
     if (known) return;
@@ -216,15 +218,18 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   async #connect(): Promise<void> {
     const { target, client, rules } = this.#session;
     if (this.#watch === undefined) this.settle();
-    const { endpoint, connection } = await target.lease(true, 'opaque', rules.client);
+    const { alternatives } = client;
+    const asked = alternatives === undefined ? undefined : { alternatives };
+    const lease = await target.lease(true, 'opaque', rules.client, asked);
+    const { connection } = lease;
     if (client.closed || this.#left) {
-      endpoint.abandon();
+      lease.endpoint.abandon();
       connection.destroy();
       if (!this.#left) this.#log();
       return;
     }
     this.#upstream = connection;
-    this.#endpoint = endpoint;
+    this.#lease = lease;
     client.established();
     // The endpoint is given back only when the flow ends: long flows count as load, so that endpoints that
     // have many get fewer new ones.
@@ -233,7 +238,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
         this.#failure = failure;
         this.#session.counters.failure(failure.kind, 'tcp');
       }
-      endpoint.succeed(undefined);
+      lease.endpoint.succeed(undefined);
       this.settle();
       this.#log();
     };
@@ -244,6 +249,6 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   }
 
   #log(): void {
-    recordAccess(this.#session, this, this.#endpoint, this.#failure);
+    recordAccess(this.#session, this, this.#lease?.endpoint, this.#failure);
   }
 }

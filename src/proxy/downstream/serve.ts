@@ -6,7 +6,8 @@ import type { ClientProtocol } from './client-protocol.ts';
 import { UndecidedFlow } from './undecided-flow.ts';
 
 /**
- * Serves a client connection until it ends. This is the one place where a protocol meets its implementation.
+ * Serves a client connection until it ends. This is the one place where a protocol meets its implementation,
+ * but for the requests of stream mode, whose connection is `gateway/acceptors/stream-session.ts`.
  * @param first bytes that have been read already
  */
 export function serve(protocol: ClientProtocol, accepted: AcceptedConnection, first: Buffer): Flow {

@@ -7,12 +7,12 @@ import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { AccessLog } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
-import type { Target } from '../upstream/target.ts';
+import type { SessionTarget } from '../upstream/session-target.ts';
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
 export interface Session {
   readonly client: Connection;
-  readonly target: Target;
+  readonly target: SessionTarget;
   readonly rules: HeadRules;
   /** Refuses a request; called for each one, so that changes of policy take effect on open connections. */
   readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
@@ -25,10 +25,15 @@ export interface Session {
   /** The relay that has said so, for the access log; absent where the client has proven it itself. */
   readonly via?: string | undefined;
   /**
-   * The client is an application and no proxy: it is not asked by PING whether it is still there. Default
-   * false.
+   * The client is an application and no proxy: it is not asked by PING whether it is still there, and gets no
+   * `l5d-proxy-connection`. Default false.
    */
   readonly plainClient?: boolean;
+  /**
+   * Called with each failure that the client gets. Whether its connection is to be closed afterwards, so that
+   * it opens another; an HTTP/2 client has then been told to open no new streams. Default: it is kept.
+   */
+  readonly leavesWith?: ((failure: ProxyFailure) => boolean) | undefined;
   readonly clock: Clock;
 }
 

@@ -32,25 +32,28 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   readonly #client: Connection;
   readonly #clock: Clock;
   readonly #line = new FirstLine();
-  /** Whether only HTTP will do. */
+  /** Whatever is not HTTP is refused: the port is said to speak HTTP, or its server has shown it. */
   #http: boolean;
   /** Bytes of the client that have not been passed on. */
   #kept: Buffer[] = [];
   #keptBytes = 0;
   /** Bytes have passed, one way or the other. */
   #passed = false;
+  /** Until a client that says nothing gets an endpoint (`quietMs`). */
   #quiet: Timer | undefined;
+  /** Until the beginning of a first line passes as bytes (`LINE_MS`). */
   #patience: Timer | undefined;
+  /** The connection to an endpoint as long as this may be a raw one; given up if it turns out to be HTTP. */
   #raw: OpaqueFlow | undefined;
   /** The flow that it has turned out to be. */
   #decided: Flow | undefined;
 
-  /** @param serve how it goes on once it is known what it is */
   constructor(
     accepted: AcceptedConnection,
     options: {
       /** The port is said to speak HTTP. */
       readonly http: boolean;
+      /** Serves the connection once it is known to be HTTP. */
       readonly serve: (protocol: 'http1' | 'http2', accepted: AcceptedConnection, first: Buffer) => Flow;
     },
   ) {
@@ -120,7 +123,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     }
   }
 
-  // --- what passes, or would
+  // --- SpliceWatch: the bytes of both sides, before they pass
 
   get over(): boolean {
     return this.#decided !== undefined || this.#line.decided;
@@ -136,6 +139,8 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
       if (!this.#line.mayBeHttp2) this.#become('http1');
       return undefined;
     }
+    // Where some have passed already, or no request begins like that, nothing is kept back; the line is read
+    // on.
     if (sight !== 'likely' || this.#passed) {
       if (this.#passed && this.#keptBytes === 0) return chunk;
       this.#keep(chunk);
@@ -149,7 +154,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     return from === this.#client && this.#keptBytes > 0 ? this.#takeKept() : undefined;
   }
 
-  // --- a flow
+  // --- Flow
 
   recheck(): void {
     (this.#decided ?? this.#raw)?.recheck();
@@ -165,6 +170,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     this.#clock.after(DRAIN_IDLE_MS, end, { unref: true });
   }
 
+  /** What the endpoint sends. If the first bytes are HTTP, the port speaks HTTP. */
   #lookAtServer(chunk: Buffer): Buffer | undefined {
     if (this.#passed && this.#keptBytes === 0) return chunk;
     if (this.#passed || !isHttpServer(chunk)) {
@@ -172,7 +178,8 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
       if (kept.length > 0) this.#raw?.pass(kept);
       return chunk;
     }
-    // The server greets each connection. The client gets a greeting of its own, once its protocol is known.
+    // A greeting (SETTINGS) is for this connection only, and does not pass: the client is greeted by us, or
+    // by nobody, once its own protocol is known.
     this.#giveUpRaw();
     this.#http = true;
     this.#client.handler = this;
@@ -197,13 +204,15 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   /** Keeps back what may be the beginning of a request. */
   #wait(chunk: Buffer): void {
     this.#keep(chunk);
-    // The strict reader refuses it; another one, behind us, may take longer lines.
+    // Our own HTTP/1 parser refuses so long a line. As bytes it would pass unread to a server whose parser
+    // may allow it.
     if (this.#keptBytes >= MAX_HEAD) return this.#become('http1');
     this.#patience ??= this.#clock.after(LINE_MS, () => this.#safely(() => this.#losePatience()), {
       unref: true,
     });
   }
 
+  /** The first line was not completed in time: what there is of it passes as bytes. */
   #losePatience(): void {
     if (this.over || this.#client.closed || this.#http) return;
     const bytes = this.#takeKept();
@@ -211,6 +220,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     else this.#raw.pass(bytes);
   }
 
+  /** It is HTTP from here on. */
   #become(protocol: 'http1' | 'http2'): void {
     this.#patience?.cancel();
     this.#giveUpRaw();

@@ -5,7 +5,7 @@ import type { Field } from '../http/fields.ts';
 /** The head of a request; undefined = a raw connection. */
 export type FilteredHead = { readonly fields: readonly Field[] } | undefined;
 
-/** Rules that have not expired. */
+/** The rules that have not expired. @param now milliseconds since the epoch */
 export function unexpired(rules: readonly FaultRule[], now: number): readonly FaultRule[] {
   return rules.every(({ until }) => now < until) ? rules : rules.filter(({ until }) => now < until);
 }

@@ -18,10 +18,11 @@ const MAX_CLIENTS = 10_000;
 /** Shortest time between two sweeps of a full table for idle clients. */
 const SWEEP_MS = 1000;
 
+/** What a limiter depends on beside its limits. */
 export interface RateLimiterOptions {
   /** Whether a client is one of those that an override names. */
   readonly matches: (pattern: string, client: string) => boolean;
-  /** How many share the limits: each gets its part. Default 1. */
+  /** Among how many limiters (one in each worker process) the limits are divided equally; default 1. */
   readonly shares?: number;
   /** Clients that are told apart; default 10,000. */
   readonly maxClients?: number;
@@ -44,6 +45,7 @@ export class RateLimiter {
   /** The override of a client, so that names are not compared at every request. */
   readonly #named = new Map<string, TokenBucket | undefined>();
   readonly #clients = new Map<string, TokenBucket>();
+  /** What the clients share for which there is no room. */
   #others: TokenBucket | undefined;
   #sweptAt = -Infinity;
 
@@ -66,7 +68,10 @@ export class RateLimiter {
     return this.#clients.size;
   }
 
-  /** Which limit a client has reached; undefined = it may pass, and `take` says that it did. */
+  /**
+   * Which limit a client has reached; undefined = it may pass, and is counted by `take`.
+   * @param now monotonic milliseconds
+   */
   excess(client: string, now: number): Excess | undefined {
     const own = this.#own(client, now);
     const ownWait = own?.wait(now) ?? 0;

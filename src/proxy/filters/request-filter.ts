@@ -21,13 +21,14 @@ export interface RequestFilterCallbacks {
   refuse(failure: ProxyFailure): void;
 }
 
+/** Whose filter it is, and where it counts. */
 export interface RequestFilterOptions {
   /** `name:port` of the target. */
   readonly label: string;
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
-  /** Called when nothing is left to be looked at, because the last fault has expired. */
+  /** Called when the last fault has expired and there are no limits: the filter is not needed any more. */
   readonly onEmpty: () => void;
   /** How many may be delayed at the same time; default 1,000. */
   readonly maxHeld?: number;
@@ -35,8 +36,8 @@ export interface RequestFilterOptions {
 
 /**
  * What stands before a target, for every request and every new raw connection that may use it: rate limits,
- * then fault injection. It is passed before an endpoint is picked, so nothing that happens here counts
- * against one, and nothing of it is tried again here.
+ * then fault injection. It is passed before an endpoint is picked, so what is refused here does not
+ * count against one and is not retried.
  */
 export class RequestFilter {
   readonly #options: RequestFilterOptions;
@@ -48,14 +49,18 @@ export class RequestFilter {
     this.#options = options;
   }
 
-  /** Sets the limits and faults from the next request on. @returns whether there is anything */
+  /** Sets the limits and faults from the next request on. @returns whether there are any */
   set(limiters: readonly RateLimiter[], faults: readonly FaultRule[]): boolean {
     this.#limiters = limiters;
     this.#faults = unexpired(faults, this.#options.clock.now());
     return this.#limiters.length > 0 || this.#faults.length > 0;
   }
 
-  /** Lets a request pass, refuses it, or makes it wait. @returns how it is held, if it is */
+  /**
+   * Lets a request pass, refuses it, or makes it wait.
+   * @param client its name, by which rate limits tell clients apart
+   * @returns what cancels the wait; undefined: a callback has been called
+   */
   pass(client: string, head: FilteredHead, callbacks: RequestFilterCallbacks): Hold | undefined {
     const excess = this.#limit(client, head);
     const fault = excess === undefined && this.#faults.length > 0 ? this.#fault(head) : undefined;
@@ -113,7 +118,7 @@ export class RequestFilter {
     return new Hold(clock, ms, { over, pass: () => this.#finish(fault, callbacks) });
   }
 
-  /** What a rule does besides delaying. */
+  /** What a rule does after its delay. */
   #finish({ abort, reset, until }: FaultRule, callbacks: RequestFilterCallbacks): void {
     const { label, counters } = this.#options;
     if (abort === undefined && !reset) {

@@ -5,10 +5,10 @@
 const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 
 /**
- * Whether an answer is a failure, where nothing of its own is said about that (a ServiceProfile's response
- * classes): the one rule that balancer, retries, metrics and access log go by.
- * @param status of HTTP; undefined where none has come
- * @param grpc the gRPC status; undefined where the answer is no gRPC
+ * Whether an answer counts as a failure for the balancer, metrics, access log and, unless a ServiceProfile's
+ * response classes say otherwise, retries.
+ * @param status HTTP status; undefined where none has come
+ * @param grpc gRPC status; undefined where the answer is not gRPC
  */
 export function isFailedAnswer(status: number | undefined, grpc: number | undefined): boolean {
   return (status !== undefined && status >= 500) || (grpc !== undefined && GRPC_FAILURES.has(grpc));

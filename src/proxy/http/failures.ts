@@ -1,8 +1,11 @@
+import { type Field, makeField } from './fields.ts';
+
 /**
- * Everything that can go wrong between a client and a target, as one table (wire protocol 1.6): what an HTTP
- * and a gRPC client are told, and the word under which it is counted. Raw clients are disconnected. `close`:
- * a mesh proxy is asked to end its application's connection, so that the next one may find another replica;
- * the connection that the request came on is kept wherever it is known where the request ends.
+ * Everything that can go wrong between a client and a target, as one table (wire protocol 1.6): the HTTP and
+ * the gRPC status of the answer, and the name under which it is counted. Raw clients are disconnected.
+ * `close`: with a status of 500 or more, a mesh proxy is asked to end its application's connection
+ * (`l5d-proxy-connection: close`), so that the next one may find another replica. The connection on which the
+ * request came is kept wherever the end of the request is known.
  */
 export const failures = {
   'bad request': { status: 400, grpc: 13, close: true },
@@ -18,36 +21,53 @@ export const failures = {
   'request timeout': { status: 504, grpc: 4, close: false },
   'response timeout': { status: 504, grpc: 4, close: false },
   'idle timeout': { status: 504, grpc: 4, close: false },
+  /** No rule of the Service's routes is for the request (Gateway API; gRPC UNIMPLEMENTED). */
+  'no route': { status: 404, grpc: 12, close: false },
+  /** The route leads to a backend that is not there, or that it may not refer to (Gateway API). */
+  'invalid route': { status: 500, grpc: 14, close: false },
+  /** A backend that cannot be used, and whose part no other gets. */
+  'backend unavailable': { status: 503, grpc: 14, close: false },
   'gateway loop': { status: 508, grpc: 10, close: true },
-  /** A mistake of ours (`failure-boundary.ts`). */
+  /** An exception that nobody foresaw (`failure-boundary.ts`). */
   'internal error': { status: 500, grpc: 13, close: true },
-  /** An injected fault; what is answered is up to its rule. */
+  /** An injected fault; its rule may say another status (`FailureTerms`). */
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 
+/** A row of the table; also the name in metrics and in the status line of HTTP/1. */
 export type FailureKind = keyof typeof failures;
 
-/** What is said beside, or instead of, what the kind of a failure says. */
+/** How one failure differs from what the table says of its kind. */
 export interface FailureTerms {
   readonly status?: number;
   /** gRPC status code. */
   readonly grpc?: number;
   /** Fields of the answer, by lower-case name. */
   readonly fields?: Readonly<Record<string, string>>;
-  /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
+  /** Nothing is answered: the connection, or with HTTP/2 the stream, is reset. */
   readonly breaks?: boolean;
   /**
-   * HTTP/2: the error code with which a client's stream is broken, default INTERNAL_ERROR. A gRPC client is
-   * told by it alone, also where nothing has been answered: to it a CANCEL at its deadline is the deadline.
+   * The HTTP/2 error code with which a client's stream is reset; default INTERNAL_ERROR. A gRPC client gets a
+   * reset with it instead of an answer, because its library takes a CANCEL at its deadline for the deadline.
    */
   readonly code?: number;
+  /**
+   * The connection to the endpoint was lost while it had the request: whether it has processed it is not
+   * known.
+   */
+  readonly lost?: boolean;
+  /** No endpoint could be connected to. */
+  readonly unreached?: boolean;
 }
 
-/** A message may quote what a stranger has sent; it goes into an answer and into logs. */
+/** Longest message: it may quote what a stranger has sent, and goes into an answer and into logs. */
 const MAX_MESSAGE = 512;
 const NO_TERMS: FailureTerms = {};
 
-/** Why a request or connection could not be carried; the message is one line for people. */
+/**
+ * Why a request or connection could not be carried; the message is one line for people, cut at 512
+ * characters.
+ */
 export class ProxyFailure extends Error {
   override readonly name = 'ProxyFailure';
   readonly kind: FailureKind;
@@ -60,6 +80,7 @@ export class ProxyFailure extends Error {
     this.#terms = terms;
   }
 
+  /** HTTP status code. */
   get status(): number {
     return this.#terms.status ?? failures[this.kind].status;
   }
@@ -74,23 +95,44 @@ export class ProxyFailure extends Error {
     return Object.entries(this.#terms.fields ?? {});
   }
 
-  /** It is a mistake of ours: nothing is known of the connection either. */
+  /**
+   * Whether it is an exception that nobody foresaw: nothing is known any more of the state of its connection,
+   * which is not used again.
+   */
   get isOurs(): boolean {
     return this.kind === 'internal error';
   }
 
-  /** A mesh proxy is asked to end its application's connection. */
-  get leaves(): boolean {
+  /** Whether a mesh proxy is asked to end its application's connection (`l5d-proxy-connection: close`). */
+  get closesProxyConnection(): boolean {
     return failures[this.kind].close && this.status >= 500;
   }
 
-  /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
+  /** Whether nothing is answered: the connection, or with HTTP/2 the stream, is reset. */
   get breaks(): boolean {
     return this.#terms.breaks === true;
   }
 
-  /** HTTP/2 error code that is passed on; undefined where it is none of the client's business. */
+  /** Whether the connection to the endpoint was lost while it had the request. */
+  get lost(): boolean {
+    return this.#terms.lost === true;
+  }
+
+  /**
+   * Whether the connection failed, and not the endpoint: none could be connected to, or the connection was
+   * lost.
+   */
+  get isOfWay(): boolean {
+    return this.#terms.lost === true || this.#terms.unreached === true;
+  }
+
+  /** HTTP/2 error code for the client's stream; undefined: the failure has none of its own. */
   get code(): number | undefined {
     return this.#terms.code;
   }
+}
+
+/** The header fields that a failure has of its own, for a response of HTTP/2. */
+export function failureFields(failure: ProxyFailure): Field[] {
+  return failure.fields.map(([name, value]) => makeField(name, value));
 }

@@ -1,14 +1,13 @@
 import { ORIG_PROTO, PROXY_CONNECTION, PROXY_FIELD_PREFIX } from '../../api/linkerd/proxy-fields.ts';
 /**
- * What a field name means to a proxy, as bits: looked up once for each name, so that a request costs no
- * look-ups.
+ * What a field name means to a proxy, as bit flags. They are worked out once for each name and kept with it
+ * (`FieldName`), so that a request costs no look-ups by name.
  */
 export const About = {
-  /** `:method` and the like. */
+  /** A pseudo-header of HTTP/2: `:method` and the like. */
   PSEUDO: 1,
   /**
-   * Belongs to one hop (RFC 9110 section 7.6.1); Transfer-Encoding apart, which says how the message is
-   * framed.
+   * Belongs to one hop (RFC 9110 section 7.6.1). Not so Transfer-Encoding, which has `CODING`.
    */
   HOP: 1 << 1,
   /** Transfer-Encoding. */
@@ -17,26 +16,26 @@ export const About = {
   OPTIONS: 1 << 3,
   /** Belongs to an HTTP/1 connection, so HTTP/2 may not have it (RFC 9113 section 8.2.2). */
   HTTP1: 1 << 4,
-  /** May only be set by proxies: `l5d-…`. */
+  /** May be set by proxies only: `l5d-…`. */
   PROXY: 1 << 5,
   HOST: 1 << 6,
   LENGTH: 1 << 7,
   TE: 1 << 8,
   FORWARDED: 1 << 9,
   COOKIE: 1 << 10,
-  /** A Connection option must not be able to remove it. */
+  /** Kept although the Connection field names it: a client must not be able to have it removed. */
   UNREMOVABLE: 1 << 11,
   /**
-   * Never put into a compression table, by us or by who passes it on: short secrets could be guessed by what
-   * compresses (RFC 7541 section 7.1.3).
+   * Never put into a compression table, by us or by whoever passes it on: short secrets could be guessed by
+   * watching what compresses (RFC 7541 section 7.1.3).
    */
   SECRET: 1 << 12,
-  /** Its values hardly come again: they would push out of a compression table what does. */
+  /** Its values hardly come again, and would push those out of a compression table that do. */
   UNREPEATED: 1 << 13,
   /** `l5d-orig-proto`: what was spoken before a proxy carried it over HTTP/2. */
   ORIG_PROTO: 1 << 14,
   UPGRADE: 1 << 15,
-  /** Says how somebody signs in. */
+  /** Credentials or a challenge of HTTP authentication. */
   SIGN_IN: 1 << 16,
 } as const;
 
@@ -82,15 +81,19 @@ const BITS: Readonly<Record<string, number>> = {
     ].map((name) => [name, UNREPEATED]),
   ),
 };
-/** The fields of which something is known, in lower case. */
+/** The names that have flags of their own, in lower case. */
 export const KNOWN_FIELDS: readonly string[] = Object.keys(BITS);
-/** What a Connection option or `te` decides, or what is not for the next hop at all. */
+/**
+ * A request's field with none of these flags goes to the endpoint as it is, unless the Connection field names
+ * it. The others are for this hop, set by proxies only, or written anew (Host, Transfer-Encoding).
+ */
 export const NOT_PLAIN = HOP | OPTIONS | About.CODING | About.PROXY | About.HOST | About.PSEUDO;
 
-/** A field name, in lower case, and what is known of it. */
+/** A field name and what it means to a proxy; one object for all fields of that name. */
 export class FieldName {
+  /** In lower case. */
   readonly text: string;
-  /** Of `About`. */
+  /** Flags of `About`. */
   readonly bits: number;
   /** Its lowest index in HPACK's static table; 0 = not there. Filled in by that table. */
   staticIndex = 0;
@@ -106,18 +109,21 @@ export class FieldName {
 function bitsOf(text: string): number {
   if (text.startsWith(PROXY_FIELD_PREFIX)) return About.PROXY;
   if (text.startsWith(':')) return About.PSEUDO;
-  return text.includes('_') ? doubleBits(text.replaceAll('_', '-')) : 0;
+  return text.includes('_') ? lookAlikeBits(text.replaceAll('_', '-')) : 0;
 }
 
-/** Names that somebody's decision rests on: who a client is, how a message is framed, where it goes. */
+/** Names on which decisions rest: who a client is, how a message is framed, where it goes. */
 const RESERVED = About.PROXY | HOP | About.CODING | About.LENGTH | About.HOST | About.FORWARDED;
 
 /**
- * Of a name that differs from another in `_` for `-` only. CGI, WSGI and their like read both as one variable
- * (`HTTP_L5D_CLIENT_ID`), whichever comes last or first: beside a name that somebody relies on it is a
- * forgery of it, and goes where that one may not be set by others; where others may, it goes everywhere.
+ * The flags of a name with `_` that looks like one with `-`. CGI, WSGI and their like read `l5d_client_id`
+ * and `l5d-client-id` as the same variable (`HTTP_L5D_CLIENT_ID`), so that an application may take the one
+ * for the other. Where decisions rest on the original, the look-alike is a forgery and is removed: from
+ * requests only, like its original, where proxies alone may set that; from all messages, like a field of one
+ * hop, elsewhere.
+ * @param original the name with `-`
  */
-function doubleBits(original: string): number {
+function lookAlikeBits(original: string): number {
   const bits = BITS[original] ?? bitsOf(original);
   if ((bits & RESERVED) === 0) return 0;
   return bits & About.PROXY ? About.PROXY : HOP;
@@ -135,24 +141,25 @@ const READ =
   About.UPGRADE |
   About.ORIG_PROTO;
 
-/** Whether the value of a field means something here; all others are passed on or left out as they are. */
+/**
+ * Whether the value of a field means something here; those of all others are passed on or left out unread.
+ */
 export function isRead({ about }: Field): boolean {
   return (about.bits & READ) !== 0;
 }
 
 /**
- * Whether a field would be read here and is longer than anybody needs it: its message is refused before that
- * is done.
+ * Whether a field would be read here and is longer than anybody needs: its message is refused instead.
  */
 export function isTooLongToRead(about: FieldName, value: string): boolean {
   return (about.bits & READ) !== 0 && value.length > MAX_READ_VALUE;
 }
 
-/** Names that are kept: those of well-behaved applications are few. */
+/** Most names that are kept: well-behaved applications use few, and others must not fill the memory. */
 const MAX_NAMES = 1000;
 const names = new Map<string, FieldName>();
 
-/** What is known of a name. @param lower in lower case */
+/** The `FieldName` of a name. @param lower in lower case */
 export function fieldName(lower: string): FieldName {
   let name = names.get(lower);
   if (name !== undefined) return name;
@@ -162,14 +169,15 @@ export function fieldName(lower: string): FieldName {
 }
 
 /**
- * A header field of an HTTP message: its name as it came, in lower case, and its value without surrounding
- * blanks, one character per byte.
+ * A header field of an HTTP message.
  */
 export class Field {
+  /** As it came; `lower` has it in lower case. */
   readonly name: string;
+  /** Without surrounding blanks, one character per byte. */
   readonly value: string;
   readonly about: FieldName;
-  /** Its sender asked not to keep it in compression tables (RFC 7541 section 6.2.3). */
+  /** Its sender asked that it is never kept in compression tables (RFC 7541 section 6.2.3). */
   readonly sensitive: boolean;
 
   /** @param name as it came */
@@ -187,8 +195,9 @@ export class Field {
 }
 
 /**
- * Whether a field is for the next hop although a Connection option names it.
- * @param options of the message's Connection field
+ * Whether a field goes to the next hop as far as the Connection field is concerned: it is not named there, or
+ * may not be removed that way.
+ * @param options of the message's Connection field, in lower case
  */
 export function stays({ about }: Field, options: ReadonlySet<string>): boolean {
   return options.size === 0 || (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
@@ -201,12 +210,12 @@ export function makeField(name: string, value: string): Field {
 
 const GRPC = /^application\/grpc(?:[;+]|$)/;
 
-/** Whether a message is one of gRPC. */
+/** Whether a message is one of gRPC, by its Content-Type. */
 export function isGrpc(fields: readonly Field[]): boolean {
   return GRPC.test(valueOf(fields, 'content-type') ?? '');
 }
 
-/** Whether a field says that its sender takes trailers (RFC 9110 section 10.1.4). */
+/** Whether a field is `TE: trailers`: its sender takes trailers (RFC 9110 section 10.1.4). */
 export function takesTrailers({ about, value }: Field): boolean {
   if ((about.bits & About.TE) === 0) return false;
   return value === 'trailers' || /(^|[ ,])trailers($|\W)/i.test(value);
@@ -226,7 +235,7 @@ const LOWER_TOKEN = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
-/** Whether a string is a field name of HTTP/2: a token without upper case, maybe with a colon before it. */
+/** Whether a string is a field name of HTTP/2: a token without upper case, or a pseudo-header. */
 export function isLowerToken(name: string): boolean {
   return LOWER_TOKEN.test(name);
 }
@@ -247,8 +256,8 @@ export function isBlank(code: number): boolean {
 }
 
 /**
- * Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's
- * trick (RFC 9110 section 6.5.1).
+ * Fields that say how a message is framed, routed or authorized: in trailers they come too late to be obeyed,
+ * and whoever merges trailers into the head might believe them (RFC 9110 section 6.5.1).
  */
 const NOT_IN_TRAILERS = new Set([
   'transfer-encoding',
@@ -263,8 +272,8 @@ const NOT_IN_TRAILERS = new Set([
 ]);
 
 /**
- * The fields of a trailer section that may be believed and passed on: none that a proxy or a hop sets, nor
- * what could be taken for one.
+ * The fields of a trailer section that are passed on: none of those in `NOT_IN_TRAILERS`, of one hop or of
+ * proxies, nor their look-alikes.
  */
 export function trailerFields(fields: readonly Field[]): Field[] {
   return fields.filter(({ about }) => !NOT_IN_TRAILERS.has(about.text) && !(about.bits & OF_PROXIES));
@@ -286,8 +295,8 @@ export function connectionOptions(fields: readonly Field[]): ReadonlySet<string>
 }
 
 /**
- * Whether fields begin, or go on with, a way to sign in that holds for a whole connection: whoever sends on
- * that connection later is taken for whoever signed in (NTLM, Negotiate; RFC 4559 section 6).
+ * Whether fields belong to an authentication that holds for a whole connection (NTLM, Negotiate; RFC 4559
+ * section 6): the server takes whoever sends on that connection later for whoever signed in.
  */
 export function signsConnection(fields: readonly Field[]): boolean {
   for (const { about, value } of fields)

@@ -12,8 +12,8 @@ const TE_TRAILERS = makeField('te', 'trailers');
 const NOT_FORWARDED = About.HOP | About.CODING;
 
 /**
- * The fields that an endpoint gets of a request: those of one hop and those that only proxies may set
- * (`l5d-…`) are taken away, ours are added.
+ * The fields that an endpoint gets of a request: without those of one hop, those that only proxies may set
+ * (`l5d-…`) and Host (`OutgoingRequest.authority` has it), with `rules.added`.
  */
 export function requestFields(fields: readonly Field[], rules: HeadRules): Field[] {
   const options = connectionOptions(fields);
@@ -24,7 +24,7 @@ export function requestFields(fields: readonly Field[], rules: HeadRules): Field
     if ((bits & NOT_PLAIN) === 0) {
       if (stays(field, options)) kept.push(field);
     } else {
-      // gRPC servers ask for it, and it is true: we pass trailers on.
+      // TE is for one hop; ours takes its place below: gRPC servers ask for it, and we do pass trailers on.
       trailers ||= takesTrailers(field);
     }
   }
@@ -33,7 +33,10 @@ export function requestFields(fields: readonly Field[], rules: HeadRules): Field
   return kept;
 }
 
-/** The fields of a message that are for whoever is at its end. */
+/**
+ * The end-to-end fields of a response (RFC 9110 section 7.6.1): without those of one hop and
+ * Transfer-Encoding.
+ */
 export function endToEnd(fields: readonly Field[]): Field[] {
   const options = connectionOptions(fields);
   const kept: Field[] = [];
@@ -44,18 +47,18 @@ export function endToEnd(fields: readonly Field[]): Field[] {
   return kept;
 }
 
-/** How request heads are changed on their way to the target. */
+/** How the heads of requests are changed on their way to the target. */
 export interface HeadRules {
   /** Replaces the Host field; undefined leaves the client's. */
   readonly host: string | undefined;
   /**
-   * Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but
-   * proxies may send.
+   * Fields to add behind those of the client: `forwarded`, which continues what the client sent, and those
+   * that only proxies may set.
    */
   readonly added: readonly Field[];
   /**
-   * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read
-   * for each request: a client may become known while its connection is open.
+   * The client's identity, for a gateway that believes us (`:client` of stream mode); absent where it is not
+   * named. Read for each request: a client may become known while its connection is open.
    */
   readonly client?: Field | undefined;
 }

@@ -1,14 +1,15 @@
 import type { ProxyFailure } from './failures.ts';
 import type { Field } from './fields.ts';
 
-/** How a message's body ends (RFC 9112 section 6.3). */
+/** How the end of a message's body is found (RFC 9112 section 6.3); `length` is in bytes. */
 export type Framing =
   | { readonly kind: 'none' | 'chunked' | 'until close' }
   | { readonly kind: 'length'; readonly length: number };
 
+/** A message without a body. */
 export const NO_BODY: Framing = { kind: 'none' };
 
-/** The body's length is not known. */
+/** A body whose length is not known before its end; in HTTP/1 it is sent in chunks. */
 export const CHUNKED: Framing = { kind: 'chunked' };
 
 /**
@@ -17,76 +18,111 @@ export const CHUNKED: Framing = { kind: 'chunked' };
  */
 export type HttpVersion = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
 
-/** A request on its way to an endpoint, whatever is spoken there. */
+/** A request on its way to an endpoint, whatever protocol the endpoint speaks. */
 export interface OutgoingRequest {
   readonly method: string;
   readonly path: string;
   readonly authority: string | undefined;
   readonly version: HttpVersion;
-  /** Fields for the endpoint: without those of one hop, with those that we add. */
+  /** Fields for the endpoint, as `requestFields` makes them. */
   readonly fields: readonly Field[];
   /** `chunked`: a body whose length is not known. */
   readonly framing: Framing;
-  /** On whose behalf, for an endpoint that is told (stream mode). */
+  /** The client on whose behalf it is, for an endpoint that is told (stream mode). */
   readonly client?: Field | undefined;
+  /**
+   * To how many other targets the sender could send the request instead. If present, even as 0, the target
+   * does not wait for an endpoint to be ready or to be connected to, but fails at once. Absent: the sender
+   * has no other target, and it waits.
+   */
+  readonly alternatives?: number | undefined;
+  /** Asked before it goes to a backend of a group; absent: it may go to each. */
+  readonly permit?: Permit | undefined;
 }
 
-/** The beginning of a response, whatever was spoken. */
+/** The failure that a client gets instead of the backend of this name; undefined: it may use it. */
+export type Permit = (backend: string) => ProxyFailure | undefined;
+
+/** What a route changes of the request that a connection was leased for, and of its response. */
+export interface LeaseChanges {
+  /** Replaces the Host field; undefined: it stays. */
+  readonly host: string | undefined;
+  /** @param path with its query */
+  path(path: string): string;
+  requestFields(fields: readonly Field[]): readonly Field[];
+  responseFields(fields: readonly Field[]): readonly Field[];
+}
+
+/** The head of a response, whatever protocol the endpoint speaks. */
 export interface IncomingResponse {
   readonly status: number;
   /** Fields for the client: without those of one hop. */
   readonly fields: readonly Field[];
   /** `none`: the response is complete; `onResponseEnd` follows at once. */
   readonly framing: Framing;
-  /** When its head came (monotonic milliseconds), where that is at hand. */
+  /** When its head came (monotonic milliseconds), where the endpoint's side has read the clock anyway. */
   readonly at?: number;
 }
 
-/** Hears what becomes of a request. */
+/** Most interim responses to one request: more are an attack, or a server that does not end. */
+export const MAX_INTERIM = 32;
+
+/** Who sent a request, and hears what becomes of it. */
 export interface UpstreamHandler {
+  /** A response of status 1xx, before the final one. */
   onInterimResponse(status: number, fields: readonly Field[]): void;
   onResponse(response: IncomingResponse): void;
-  /** Body bytes; `Upstream.consumed` asks for more. */
+  /** Body bytes. Whoever has dealt with them calls `Upstream.consumed`, so that more may come. */
   onResponseBody(chunk: Buffer): void;
+  /** The response is complete. @param trailers undefined: there are none */
   onResponseEnd(trailers: readonly Field[] | undefined): void;
   /** So many bytes that `write` had to hold back have been sent. */
   onRequestSent(bytes: number): void;
-  /** Nothing more comes. @param unprocessed the endpoint has not done anything with the request */
+  /**
+   * Nothing more comes.
+   * @param unprocessed the endpoint has done nothing with the request: it may be sent again
+   */
   onFailure(failure: ProxyFailure, unprocessed: boolean): void;
 }
 
 /**
- * One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's counters are kept here too: its user only
- * says when it gives up.
+ * One request at an endpoint, over HTTP/1 or HTTP/2. It tells the balancer how the endpoint did; whoever uses
+ * it only says when the request is given up.
  */
 export interface Upstream {
   /** `host:port` of the endpoint; undefined between two attempts. */
   readonly endpoint: string | undefined;
-  /** Tries so far, where there may be several. */
+  /** Attempts so far, where there may be several. */
   readonly attempts?: number;
   /**
-   * It may refuse unseen what it has been sent of a body (HTTP/2), and leaves it to its user to send that
-   * again; default no.
+   * Whether the endpoint may refuse the request unprocessed when parts of its body have been sent (HTTP/2:
+   * REFUSED_STREAM, GOAWAY). Whoever sends the body then keeps it, to send it again; default no.
    */
   readonly mayRefuse?: boolean;
-  /** @returns how many bytes have been sent; the others follow and are told by `onRequestSent` */
+  /** Sends a part of the body. @returns how many bytes have been sent; `onRequestSent` tells of the others */
   write(chunk: Buffer): number;
+  /** The request is complete. */
   end(trailers: readonly Field[] | undefined): void;
+  /** So many bytes of the response's body have been dealt with. */
   consumed(bytes: number): void;
   /**
    * The client is gone, or has been answered otherwise. The handler hears nothing more.
-   * @param failed by the endpoint's doing: it has taken too long
+   * @param failed whether the endpoint is to blame: it has taken too long
    */
   abandon(failed?: boolean): void;
 }
 
 /**
- * Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2).
+ * Methods of requests that may be sent again when an unused connection turns out to have been closed at the
+ * same moment (RFC 9110 section 9.2.2).
  */
 export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
+/** Safe methods: their requests change nothing (RFC 9110 section 9.2.1). */
+export const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
 /**
- * What is spoken on a connection: HTTP/1 (1.0 and 1.1), HTTP/2, or bytes that nobody looks into. The words
- * are those of the session protocol in Linkerd's transport header.
+ * What is spoken on a connection: HTTP/1 (1.0 and 1.1), HTTP/2, or bytes that nobody looks into (`opaque`).
+ * Linkerd's transport header calls it the session protocol.
  */
 export type SessionProtocol = 'http1' | 'http2' | 'opaque';

@@ -5,7 +5,7 @@ import { HeadError, parseTrailers } from './head.ts';
 const CR = 0x0d;
 const LF = 0x0a;
 const SEMICOLON = 0x3b;
-/** Longest chunk-size line (its extensions included) and longest trailer section. */
+/** Longest chunk extension, and longest trailer section, in bytes. */
 const MAX_LINE = 4096;
 const MAX_TRAILERS = 16 * 1024;
 
@@ -21,16 +21,16 @@ type ChunkState =
   | 'trailer lf'
   | 'last lf';
 
-/** Hears the body's own bytes, without chunked framing. */
+/** Gets the body's own bytes, without chunked framing. */
 export interface BodySink {
   onBodyBytes(chunk: Buffer): void;
 }
 
 /**
- * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is
- * checked byte by byte, because the next hop will read it again and must come to the same end: bare LF,
- * missing digits, sizes over 2^52 and endless lines are refused. Trailers are header fields, and treated like
- * them: not passed on as bytes, but said anew (`passOn`).
+ * Finds the end of a message body. Bytes are passed on as they came, framing included; this only counts them.
+ * Chunked framing is checked byte by byte, because the next hop reads it again and must come to the same end:
+ * bare LF, missing digits, sizes of 2^52 and more and endless lines are refused. Trailers are header fields
+ * and are treated like those: they are parsed, and written anew without what may not stand there (`passOn`).
  */
 export class BodyReader {
   readonly #framing: Framing['kind'];
@@ -52,7 +52,7 @@ export class BodyReader {
     return this.#done;
   }
 
-  /** How many of the bytes that were taken last belong to the trailer section; they are at the end. */
+  /** How many of the bytes that the last `take` took belong to the trailer section; they stand at the end. */
   get trailerBytes(): number {
     return this.#trailerBytes;
   }
@@ -63,7 +63,8 @@ export class BodyReader {
   }
 
   /**
-   * How many of these bytes belong to the body.
+   * Reads the next bytes.
+   * @returns how many of them belong to the body; what follows is the next message
    * @param sink gets the body's own bytes, for a next hop that frames them otherwise
    * @throws HeadError when they cannot be framed
    */
@@ -92,7 +93,7 @@ export class BodyReader {
     return at;
   }
 
-  /** The connection ended. @returns whether the body was complete */
+  /** The connection has ended in order. @returns whether the body is complete */
   end(): boolean {
     if (this.#framing === 'until close') this.#done = true;
     return this.#done;
@@ -177,8 +178,9 @@ export class BodyReader {
 }
 
 /**
- * The bytes that the next hop gets of those that were taken: as they came, but the trailers without what may
- * not be in them.
+ * The bytes that the next hop gets of those that were taken: the body as it came, and where the trailer
+ * section is complete, its fields written anew.
+ * @param chunk that `take` was given
  * @param taken what `take(chunk)` has just returned
  * @throws HeadError when the trailers are malformed
  */
@@ -190,7 +192,7 @@ export function passOn(body: BodyReader, chunk: Buffer, taken: number): Buffer {
   return Buffer.concat([bytes, Buffer.from(trailerSection(body.trailers), 'latin1')]);
 }
 
-/** The end of a chunked body, behind its last chunk. */
+/** The end of a chunked body behind the size of its last chunk: trailers and a blank line. */
 export function trailerSection(trailers: readonly Field[]): string {
   return `${trailers.map(({ name, value }) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
@@ -201,7 +203,7 @@ function hexDigit(byte: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -1;
 }
 
-/** The last chunk, with trailers. */
+/** The end of a chunked body: the last chunk, trailers and a blank line. */
 export function lastChunk(trailers: readonly Field[] | undefined): Buffer {
   return Buffer.from(`0\r\n${trailerSection(trailers ?? [])}`, 'latin1');
 }

@@ -3,8 +3,8 @@ import { ProxyFailure } from '../http/failures.ts';
 import type { ResponseHead } from './head.ts';
 
 /**
- * A response in the target's stead that says why.
- * @param bodiless it answers HEAD
+ * The response to a request that could not be carried: status and message of the failure, as bytes.
+ * @param bodiless whether it answers a HEAD request
  * @param close whether the connection ends behind it
  * @param meshed whether the client is a mesh proxy
  */
@@ -23,15 +23,17 @@ export function failureResponse(
     `content-length: ${Buffer.byteLength(body)}`,
     `${PROXY_ERROR}: ${header}`,
     ...failure.fields.map(([name, value]) => `${name}: ${value}`),
-    ...(meshed && failure.leaves ? [`${PROXY_CONNECTION}: close`] : []),
+    ...(meshed && failure.closesProxyConnection ? [`${PROXY_CONNECTION}: close`] : []),
     ...(close ? ['connection: close'] : []),
   ];
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);
 }
 
 /**
- * What is said where an endpoint's connection ended and its answer was not whole.
- * @param response what has come of it @param error how it broke, if it did
+ * The failure of a request whose endpoint's connection ended before the response was complete.
+ * @param label the service, `name:port`
+ * @param response its head, where that has come
+ * @param error the connection's error; undefined where it was closed in order
  */
 export function lostConnection(
   label: string,
@@ -39,6 +41,9 @@ export function lostConnection(
   error: Error | undefined,
 ): ProxyFailure {
   const when = response === undefined ? 'before it answered' : 'in the middle of its answer';
-  const why = error === undefined ? `closed the connection ${when}` : error.message;
-  return new ProxyFailure('connection failed', `${label}: the endpoint ${why}`, error);
+  const what =
+    error === undefined
+      ? `the endpoint closed the connection ${when}`
+      : `the connection to the endpoint was lost ${when}: ${error.message}`;
+  return new ProxyFailure('connection failed', `${label}: ${what}`, error, { lost: true });
 }

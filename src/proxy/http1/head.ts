@@ -11,8 +11,9 @@ import {
 import { CHUNKED, type Framing, NO_BODY } from '../http/messages.ts';
 
 /**
- * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy
- * that guesses lets requests be smuggled past it.
+ * Why a message's head, or its chunked framing, is refused. HTTP/1 is parsed strictly here (RFC 9112):
+ * whatever could be read in two ways is refused, because a proxy that guesses lets requests be smuggled past
+ * it.
  */
 export class HeadError extends Error {
   override readonly name = 'HeadError';
@@ -20,41 +21,42 @@ export class HeadError extends Error {
 
 export type { Field } from '../http/fields.ts';
 
+/** A parsed request head. */
 export interface RequestHead {
   readonly method: string;
+  /** As the request line has it: a path, an absolute URI, `*`, or an authority. */
   readonly target: string;
   /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
   readonly minor: 0 | 1;
   readonly fields: readonly Field[];
-  /** The same, with what it was rendered to. */
+  /** The same fields as a section, which a later head of the same text shares, and what was made of them. */
   readonly section: FieldSection;
   readonly framing: Framing;
-  /** The connection may carry another request after this one. */
+  /** Whether the connection may carry another request after this one. */
   readonly keepAlive: boolean;
-  /** Protocol of an `Upgrade` that the client asks for. */
+  /** Protocols of an `Upgrade` that the client asks for, and that we pass on; see `upgradeOf`. */
   readonly upgrade: string | undefined;
 }
 
+/** A parsed response head; as `RequestHead`. */
 export interface ResponseHead {
   readonly status: number;
   readonly reason: string;
   readonly minor: 0 | 1;
   readonly fields: readonly Field[];
-  /** The same, with what it was rendered to. */
   readonly section: FieldSection;
   readonly framing: Framing;
   readonly keepAlive: boolean;
 }
 
-/** Longest head, start line and blank line included. */
+/** Longest head in bytes, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
+/** Most fields of a request or a trailer section. */
 const MAX_FIELDS = 200;
 /**
- * Of a response: an application may set very many cookies. What they take in memory is bounded by `MAX_HEAD`.
+ * Most fields of a response: an application may set very many cookies. Their memory is bounded by `MAX_HEAD`.
  */
 const MAX_RESPONSE_FIELDS = 2000;
-/** Interim responses to one request: more are an endless stream, not hints. */
-export const MAX_INTERIM = 32;
 
 const UNTIL_CLOSE: Framing = { kind: 'until close' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -77,14 +79,19 @@ export function headEnd(bytes: Buffer): number {
   return -1;
 }
 
-/** The fields of a head, and what they say about it. */
+/** The fields of a head, and what they say about the message. */
 export class FieldSection {
   readonly fields: readonly Field[];
+  /** Options of the Connection field, in lower case. */
   readonly options: ReadonlySet<string>;
+  /** As `RequestHead.upgrade`. */
   readonly upgrade: string | undefined;
-  /** Somebody signs in for the whole connection. */
+  /** See `signsConnection` in `http/fields.ts`. */
   readonly signsConnection: boolean;
-  /** What it was rendered to last, and by which rules. */
+  /**
+   * The lines that `render.ts` made of it last, to be used again where the same is wanted: `by` is the
+   * `HeadRules` for a request, the status for a response.
+   */
   rendered: { readonly by: unknown; readonly text: string } | undefined;
   readonly #length: number | undefined;
   readonly #coding: string | undefined;
@@ -114,21 +121,22 @@ export class FieldSection {
     return CHUNKED;
   }
 
+  /** Whether the connection may carry another message (RFC 9112 section 9.3). */
   keepsAlive(minor: 0 | 1): boolean {
     return !this.options.has('close') && (minor === 1 || this.options.has('keep-alive'));
   }
 }
 
-/** Remembers the fields of the last head: a peer often says the same again, behind another first line. */
+/** Remembers the fields of a connection's last head: the next one often differs in its first line only. */
 export class HeadMemory {
   #text = '';
   #section: FieldSection | undefined;
 
-  /** @throws HeadError */
+  /** The section of a head's text; the same object where the last one had the same text. @throws HeadError */
   section(text: string, maxFields = MAX_FIELDS): FieldSection {
     if (this.#section !== undefined && text === this.#text) return this.#section;
     const section = new FieldSection(text, maxFields);
-    // What is very long is hardly said again, and would be held as long as the connection.
+    // A very long one hardly comes again, and would be held for as long as the connection.
     const kept = text.length <= MAX_REMEMBERED;
     this.#text = kept ? text : '';
     this.#section = kept ? section : undefined;
@@ -138,7 +146,7 @@ export class HeadMemory {
 
 const MAX_REMEMBERED = 4096;
 
-/** What is behind a head. */
+/** The bytes behind a head that ends at `end`. */
 export function behind(bytes: Buffer, end: number): Buffer {
   return end === bytes.length ? EMPTY : bytes.subarray(end);
 }
@@ -182,9 +190,10 @@ function count(fields: readonly Field[], bit: number): number {
 }
 
 /**
- * The protocol that is asked for. HTTP/2 is not: inside such a tunnel requests would reach the target that
- * nobody has looked at, with whatever identity they claim. Upgrades are requests that a server may ignore
- * (RFC 9110 section 7.8); linkerd2-proxy takes this one away, too.
+ * The protocols of the Upgrade fields; undefined where they are not passed on, because HTTP/2 (`h2c`) is
+ * among them: through such a tunnel requests would reach the target that nobody has looked at, with whatever
+ * identity they claim. A server may ignore an upgrade (RFC 9110 section 7.8), and linkerd2-proxy removes this
+ * one, too.
  */
 function upgradeOf(fields: readonly Field[]): string | undefined {
   const asked = fields.filter(({ about }) => about.bits & About.UPGRADE).map(({ value }) => value);
@@ -194,7 +203,7 @@ function upgradeOf(fields: readonly Field[]): string | undefined {
 
 /**
  * @param bytes begin with a whole head, blank line included, which ends at `end`
- * @param method of the request that it answers: HEAD and 204, 304, 1xx have no body
+ * @param method of the request that it answers: a response to HEAD has no body
  * @throws HeadError
  */
 export function parseResponseHead(
@@ -209,7 +218,7 @@ export function parseResponseHead(
   const minor = match[1] === '1' ? 1 : 0;
   const status = Number(match[2]);
   const section = memory.section(otherLines(text), MAX_RESPONSE_FIELDS);
-  // Checked even where there is no body: contradictory lengths are a sign of somebody's tricks.
+  // Checked even where there is no body: contradictory lengths are a sign of an attack.
   const announced = section.framing(minor);
   const framing = hasBody(status, method) ? (announced ?? UNTIL_CLOSE) : NO_BODY;
   const keepAlive = section.keepsAlive(minor) && framing.kind !== 'until close';
@@ -249,7 +258,11 @@ function trimmed(value: string): string {
   return value.slice(from, to);
 }
 
-/** @param text trailer lines with their line ends @throws HeadError */
+/**
+ * The fields of a trailer section that are passed on.
+ * @param text lines with their line ends
+ * @throws HeadError
+ */
 export function parseTrailers(text: string): Field[] {
   const lines = text.split('\r\n').filter((line) => line !== '');
   return trailerFields(parseFields(lines));

@@ -1,6 +1,6 @@
 /**
- * Reason phrases of the registered status codes (RFC 9110 section 15 and IANA's registry), for answers that
- * come without one.
+ * Reason phrases of the registered status codes (RFC 9110 section 15 and IANA's registry), for responses
+ * whose phrase is not known: HTTP/2 has none, and `IncomingResponse` carries none.
  */
 const PHRASES: Readonly<Record<number, string>> = {
   100: 'Continue',
@@ -68,8 +68,8 @@ const PHRASES: Readonly<Record<number, string>> = {
 const CLASSES = ['Informational', 'Success', 'Redirection', 'Client Error', 'Server Error'] as const;
 
 /**
- * What stands behind a status code in HTTP/1; never empty.
- * @param status 100 to 999: a code that is not registered is its class (RFC 9110 section 15)
+ * The text behind a status code in an HTTP/1 status line; never empty.
+ * @param status 100 to 999; one that is not registered gets the name of its class (RFC 9110 section 15)
  */
 export function reasonPhrase(status: number): string {
   return PHRASES[status] ?? CLASSES[Math.floor(status / 100) - 1] ?? 'Unknown';

@@ -5,13 +5,24 @@ import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
 
 const NOT_FOR_TARGETS = About.HOP | About.PROXY | About.HOST;
 const SAYS_LENGTH = About.LENGTH | About.CODING;
-/** It is for one hop, and true of ours too: trailers are passed on (RFC 9110 section 10.1.4). */
+/**
+ * `TE: trailers` is for one hop, so that the client's is not passed on; ours takes its place, because we do
+ * pass trailers on (RFC 9110 section 10.1.4).
+ */
 export const TE_TRAILERS = 'te: trailers\r\nconnection: te\r\n';
 
-/** The head that the target gets. Fields that only proxies may set (`l5d-…`) are taken away from clients. */
-export function renderRequest(head: RequestHead, rules: HeadRules): string {
+/** A head as it is sent: as it came, or as a route changes it (`changed-heads.ts`). */
+export type Sent<Head extends { readonly section: FieldSection }> = Omit<Head, 'section'> & {
+  readonly section: Pick<FieldSection, 'options' | 'rendered'>;
+};
+
+/**
+ * The head that the target gets, blank line included: without the client's fields of one hop and those that
+ * only proxies may set (`l5d-…`).
+ */
+export function renderRequest(head: Sent<RequestHead>, rules: HeadRules): string {
   const { method, target, minor, section } = head;
-  // Mostly it is a path, and the fields are those of the request before.
+  // The usual case: a path, behind which the lines of the request before can often be used again.
   if (target.startsWith('/'))
     return `${method} ${target} HTTP/1.${minor}\r\n${sectionFor(head, section, rules)}`;
   const { path, authority } = splitTarget(target, method);
@@ -19,7 +30,11 @@ export function renderRequest(head: RequestHead, rules: HeadRules): string {
   return `${method} ${path} HTTP/1.${minor}\r\n${fields}`;
 }
 
-function sectionFor(head: RequestHead, section: FieldSection, rules: HeadRules): string {
+function sectionFor(
+  head: Sent<RequestHead>,
+  section: Sent<RequestHead>['section'],
+  rules: HeadRules,
+): string {
   const { rendered } = section;
   if (rendered?.by === rules && head.minor === 1) return rendered.text;
   const text = requestLines(head, rules, rules.host);
@@ -27,7 +42,7 @@ function sectionFor(head: RequestHead, section: FieldSection, rules: HeadRules):
   return text;
 }
 
-function requestLines(head: RequestHead, rules: HeadRules, host: string | undefined): string {
+function requestLines(head: Sent<RequestHead>, rules: HeadRules, host: string | undefined): string {
   const { options } = head.section;
   let lines = host === undefined ? '' : `host: ${host}\r\n`;
   let trailers = false;
@@ -45,8 +60,12 @@ function requestLines(head: RequestHead, rules: HeadRules, host: string | undefi
   return `${lines}\r\n`;
 }
 
-/** The head that the client gets. @param close whether the connection ends after this response */
-export function renderResponse(head: ResponseHead, minor: 0 | 1, close: boolean): string {
+/**
+ * The head that the client gets, blank line included.
+ * @param minor of the client's HTTP version: to one of 1.0 a connection that stays open has to be said
+ * @param close whether the connection ends after this response
+ */
+export function renderResponse(head: Sent<ResponseHead>, minor: 0 | 1, close: boolean): string {
   const { status, section } = head;
   let lines = section.rendered?.by === status ? section.rendered.text : undefined;
   if (lines === undefined) {
@@ -57,15 +76,15 @@ export function renderResponse(head: ResponseHead, minor: 0 | 1, close: boolean)
   return `HTTP/1.1 ${status} ${head.reason}\r\n${lines}${last}`;
 }
 
-function responseLines({ status, fields, section }: ResponseHead): string {
+function responseLines({ status, fields, section }: Sent<ResponseHead>): string {
   const bodiless = status < 200 || status === 204;
   let lines = '';
   for (const field of fields) {
     const { bits } = field.about;
     if (bits & About.UPGRADE && status === 101) lines += `connection: upgrade\r\nupgrade: ${field.value}\r\n`;
     if (bits & About.HOP || !stays(field, section.options)) continue;
-    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what
-    // follows for it (RFC 9110 section 8.6).
+    // Responses of these statuses never have a body. A length would make the client wait for one, or take the
+    // next response for it (RFC 9110 section 8.6).
     if (bodiless && bits & SAYS_LENGTH) continue;
     lines += line(field);
   }
@@ -77,7 +96,8 @@ function line({ name, value }: Field): string {
 }
 
 /**
- * Whether a request target is one that an origin server can be asked for; CONNECT and authority-form are not.
+ * Whether a request's target is one that an origin server can be asked for: not CONNECT, and not of
+ * authority-form.
  */
 export function isServableTarget(head: RequestHead): boolean {
   if (head.method === 'CONNECT') return false;
@@ -92,8 +112,9 @@ const SCHEME = /^https?:\/\//i;
 const PATH_OR_QUERY = /[/?]/;
 
 /**
- * Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). OPTIONS
- * of a whole server is asterisk-form behind a proxy (section 3.2.4).
+ * The path of a request target, and its authority where it has one. Absolute-form becomes origin-form, and
+ * its authority wins over the Host field (RFC 9112 section 3.2.2); OPTIONS of a whole server becomes
+ * asterisk-form (section 3.2.4).
  */
 export function splitTarget(target: string, method: string): { path: string; authority: string | undefined } {
   const scheme = SCHEME.exec(target)?.[0];
@@ -102,7 +123,7 @@ export function splitTarget(target: string, method: string): { path: string; aut
   const found = whole.search(PATH_OR_QUERY);
   const end = found < 0 ? whole.length : found;
   const said = whole.slice(0, end);
-  // In front of the "@" is who the client is (userinfo), which is nobody's business.
+  // Userinfo in front of the "@" names the client, and is no part of an authority.
   const authority = said.slice(said.indexOf('@') + 1) || said;
   if (authority === '') return { path: target, authority: undefined };
   const rest = whole.slice(end);

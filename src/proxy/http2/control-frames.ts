@@ -1,7 +1,7 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
-import { Flag, FrameType, PREFACE, Setting, settingsFrame } from './frames.ts';
+import { DEFAULT_WINDOW, Flag, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from './frames.ts';
 
-/** What a frame has to be, beside its type. @throws ConnectionError */
+/** Checks a frame of one type. @throws ConnectionError */
 type Check = (streamId: number, length: number, flags: number) => void;
 
 const CHECKS: Readonly<Record<number, Check>> = {
@@ -33,6 +33,16 @@ const CHECKS: Readonly<Record<number, Check>> = {
 };
 
 /**
+ * Refuses what a peer sends before its SETTINGS (RFC 9113 section 3.4), or into a header block (section 4.3).
+ * @throws ConnectionError
+ */
+export function assertOrder(settingsCame: boolean, inBlock: boolean, type: number, flags: number): void {
+  if (!settingsCame && (type !== FrameType.SETTINGS || flags & Flag.ACK))
+    throw misplaced('the first frame is not SETTINGS');
+  if (inBlock && type !== FrameType.CONTINUATION) throw misplaced('a header block is interrupted');
+}
+
+/**
  * Refuses a frame, neither HEADERS nor DATA, that is no valid one of its type (RFC 9113 section 6). Unknown
  * types are ignored (section 4.1).
  * @param length of its payload, bytes
@@ -50,24 +60,46 @@ function misplaced(text: string): ConnectionError {
   return new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, text);
 }
 
-/** What we tell the peer first. @param own what it may send us */
-export function firstSettings(
-  role: 'client' | 'server',
-  own: { readonly maxStreams: number; readonly window: number; readonly maxHeaderList: number },
-): Buffer {
+/** What a peer may send us: streams at a time, bytes per stream, of all and of a header list. */
+export interface OwnSettings {
+  readonly maxStreams: number;
+  readonly window: number;
+  readonly connectionWindow: number;
+  readonly maxHeaderList: number;
+  readonly takesAlternatives: boolean;
+}
+
+/** What we send first: as a client the preface, then SETTINGS, and more room for all streams together. */
+export function greeting(role: 'client' | 'server', own: OwnSettings): readonly Buffer[] {
+  const more = own.connectionWindow - DEFAULT_WINDOW;
+  return [
+    ...(role === 'client' ? [PREFACE] : []),
+    firstSettings(role, own),
+    ...(more > 0 ? [numberFrame(FrameType.WINDOW_UPDATE, 0, more)] : []),
+  ];
+}
+
+/** Our first SETTINGS frame. */
+export function firstSettings(role: 'client' | 'server', own: Omit<OwnSettings, 'connectionWindow'>): Buffer {
   return settingsFrame([
     role === 'client' ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, own.maxStreams],
     [Setting.INITIAL_WINDOW_SIZE, own.window],
     [Setting.MAX_HEADER_LIST_SIZE, own.maxHeaderList],
+    ...(own.takesAlternatives ? [[Setting.ALTERNATIVES, 1] as const] : []),
   ]);
 }
 
-/** Server: takes the connection preface (RFC 9113 section 3.4) off what a client sends first. */
+/**
+ * Server: checks the connection preface (RFC 9113 section 3.4) and takes it off what a client sends first.
+ */
 export class PrefaceReader {
   /** Bytes of it that have come. */
   #came = 0;
 
-  /** @returns what stands behind it @throws ConnectionError */
+  /**
+   * @returns the part of a chunk that stands behind the preface
+   * @throws ConnectionError where that is missing
+   */
   after(chunk: Buffer): Buffer {
     if (this.#came === PREFACE.length) return chunk;
     const length = Math.min(PREFACE.length - this.#came, chunk.length);

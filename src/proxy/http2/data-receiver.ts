@@ -6,11 +6,12 @@ import type { StreamIds } from './stream-ids.ts';
 import type { StreamMap } from './stream-map.ts';
 import type { Http2Stream } from './stream.ts';
 
+/** What a connection's DATA frames are checked against, and who hears of them. */
 export interface DataReceiverOptions {
   readonly ids: StreamIds;
   readonly streams: StreamMap<Http2Stream>;
   readonly budget: FloodProtection;
-  /** Bytes that the peer may send on a stream before they are consumed. */
+  /** Bytes that the peer may have sent on a stream that are not consumed yet. */
   readonly streamWindow: number;
   /** The same for the whole connection. */
   readonly connectionWindow: number;
@@ -25,8 +26,8 @@ export interface DataReceiverOptions {
 }
 
 /**
- * The receiving half of an HTTP/2 connection's flow control (RFC 9113 section 5.2): DATA frames, whether they
- * may come, and what the peer is told that it may send again.
+ * The receiving half of an HTTP/2 connection's flow control (RFC 9113 section 5.2): checks DATA frames
+ * against both windows, and sends the WINDOW_UPDATEs that let the peer go on.
  */
 export class DataReceiver {
   readonly #options: DataReceiverOptions;
@@ -34,8 +35,9 @@ export class DataReceiver {
   readonly #budget: FloodProtection;
   /** What the peer may send on the connection. */
   readonly #window: ReceiveWindow;
-  /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
+  /** The stream whose DATA frame is being read; undefined: the frame is thrown away. */
   #reading: Http2Stream | undefined;
+  /** Bytes of the frame's data so far; the rest of the frame is padding. */
   #dataTaken = 0;
 
   constructor(options: DataReceiverOptions) {
@@ -50,7 +52,7 @@ export class DataReceiver {
     });
   }
 
-  /** A DATA frame begins. @throws ConnectionError */
+  /** A DATA frame begins. @param length of its payload, padding included @throws ConnectionError */
   start(streamId: number, length: number): void {
     this.#options.ids.assertNotIdle(streamId);
     this.#window.take(length);
@@ -59,7 +61,7 @@ export class DataReceiver {
     this.#reading = stream;
     if (length === 0) this.#budget.spendIdleFrame();
     else this.#budget.earn();
-    // A frame of a stream that we have reset was under way.
+    // It was on its way when we reset the stream.
     if (stream === undefined) return this.#budget.spendIdleFrame();
     if (stream.remoteEnded || !stream.headCame) {
       this.#breach(stream, Http2ErrorCode.STREAM_CLOSED, 'DATA came where none may');
@@ -84,14 +86,14 @@ export class DataReceiver {
     stream.notifyData(chunk);
   }
 
-  /** All of it has come. */
+  /** All of the frame has come. @param length as `start` was given */
   end(length: number, endStream: boolean): void {
     const stream = this.#reading;
     this.#reading = undefined;
     this.#window.came(length);
     if (stream === undefined || stream.closed) return;
     const padding = length - this.#dataTaken;
-    // Padding is consumed as it comes.
+    // Padding counts in the windows; nobody else consumes it.
     if (padding > 0) {
       stream.unconsumed += padding;
       this.#window.hold(padding);
@@ -100,7 +102,7 @@ export class DataReceiver {
     if (endStream) this.#options.onEnd(stream);
   }
 
-  /** So many bytes of a stream have been dealt with. */
+  /** So many bytes of a stream have been dealt with: the peer may send as many more. */
   consumed(stream: Http2Stream, bytes: number): void {
     if (bytes === 0 || stream.closed) return;
     stream.unconsumed -= bytes;
@@ -116,7 +118,7 @@ export class DataReceiver {
     this.#window.release(bytes);
   }
 
-  /** A stream is over: nobody waits for what came of it. */
+  /** A stream is over: what came of it and was not consumed no longer counts. */
   forget(stream: Http2Stream): void {
     if (this.#reading === stream) this.#reading = undefined;
     const { unconsumed } = stream;

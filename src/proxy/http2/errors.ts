@@ -18,12 +18,15 @@ export const Http2ErrorCode = {
 
 const NAMES = new Map<number, string>(Object.entries(Http2ErrorCode).map(([name, code]) => [code, name]));
 
-/** `CANCEL`, or `error 99` for what the RFC does not know. */
+/** The name of an error code: `CANCEL`, or `error 99` for one that the RFC does not have. */
 export function errorName(code: number): string {
   return NAMES.get(code) ?? `error ${code}`;
 }
 
-/** The peer broke the protocol so that the connection cannot go on (RFC 9113 section 5.4.1). */
+/**
+ * The peer broke the protocol, or a limit, so that the connection cannot go on (RFC 9113 section 5.4.1).
+ * `code` and message go into the GOAWAY.
+ */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   readonly code: number;

@@ -1,47 +1,48 @@
 import type { Clock } from '../../base/clock.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
-/** How much of something a peer may do at once, and how much comes back per second. */
+/** A token bucket: how often a peer may do something at once, and how much of that comes back per second. */
 export interface FloodLimit {
   readonly burst: number;
   readonly perSecond: number;
 }
 
 /**
- * Streams that the peer resets at once, before there was an answer (rapid reset, CVE-2023-44487). What was
- * answered, or was waited for, is given up by people and deadlines, and costs nothing; each stream that comes
- * to its end earns one back.
+ * Streams that the peer resets right after it began them, before there was an answer (rapid reset,
+ * CVE-2023-44487). Resetting a stream that was answered, or waited for (`RAPID_MS`), costs nothing: people
+ * and deadlines do that. Each stream that comes to its end earns one back.
  */
 export const RESET_LIMIT: FloodLimit = { burst: 1000, perSecond: 100 };
 /**
- * A stream that lived this long was not opened in order to be reset: the limit on open streams bounds how
- * many there can be of those. An attacker's reset comes in the packet of its request; below this are no
- * deadlines of people who measure theirs in milliseconds.
+ * A stream that is reset after this many milliseconds or more was not opened in order to be reset; the limit
+ * on open streams bounds how many of those there can be. An attacker's reset comes in the packet of its
+ * request, and hardly anybody sets a deadline that is shorter than this.
  */
 export const RAPID_MS = 4;
 /**
- * Age of a stream below which we do not reset it: clients of ours that give up at once must not make us look
- * like an attacker to a proxy, or an application, that others share the connection to. Several times
- * `RAPID_MS`, for what we send may come in bursts; h2 (Linkerd's proxies) allows 20 resets of streams that it
- * has not come to yet.
+ * Age in milliseconds before which we do not reset a stream of ours: clients that give up at once must not
+ * make us look like an attacker to a proxy or an application, to which other clients share the connection.
+ * Several times `RAPID_MS`, because what we send may arrive in bursts; h2 (Linkerd's proxies) allows 20
+ * resets of streams that it has not looked at yet.
  */
 export const GIVE_UP_MS = 25;
 /**
  * Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, frames of streams that are
- * over, WINDOW_UPDATEs beyond what we have sent. Paid back by frames that carry something.
+ * over, and more WINDOW_UPDATEs than what we have sent explains. Each frame that carries something earns one
+ * back.
  */
 export const IDLE_FRAME_LIMIT: FloodLimit = { burst: 2000, perSecond: 100 };
 /**
- * WINDOW_UPDATEs that a DATA frame of ours may be answered with: ten times the one for the stream and the one
- * for the connection, and one more for each 128 bytes. Readers credit what they have read when they have read
- * it (RFC 9113 section 6.9 leaves to them how often): Go's after each 4 KiB, one update for the stream and
- * one for the connection; grpc-go after each frame while it measures the bandwidth. `scripts/http2-limits.ts`
- * measures how near they come.
+ * How many WINDOW_UPDATEs a DATA frame of ours explains: ten for the stream and ten for the connection, and
+ * one more for each 128 bytes (2 to the power of `UPDATE_BYTES_SHIFT`). RFC 9113 section 6.9 leaves to
+ * readers how often they send them: Go's after each 4 KiB, one for the stream and one for the connection;
+ * grpc-go's after each frame while it measures the bandwidth. `scripts/http2-limits.ts` measures how near
+ * they come.
  */
 export const UPDATES_PER_FRAME = 20;
 export const UPDATE_BYTES_SHIFT = 7;
 
-/** A bucket of tokens: what is done within the limit is free, what goes beyond it is an attack. */
+/** The tokens that are left of a `FloodLimit`: whoever asks for more than there are is an attacker. */
 export class FloodBudget {
   readonly #limit: FloodLimit;
   readonly #clock: Clock;
@@ -55,7 +56,7 @@ export class FloodBudget {
     this.#at = clock.monotonic();
   }
 
-  /** @returns false when there is nothing left */
+  /** Takes a token. @returns false when there is none left */
   spend(): boolean {
     if (this.#tokens < 1) {
       const now = this.#clock.monotonic();
@@ -68,18 +69,20 @@ export class FloodBudget {
     return true;
   }
 
+  /** Gives a token back, up to the burst. */
   earn(): void {
     if (this.#tokens < this.#limit.burst) this.#tokens++;
   }
 }
 
 /**
- * What one peer may still do that costs more than it carries. Whoever goes beyond it loses the connection.
+ * What one peer may still do that costs us more than it carries: a peer that goes beyond it loses the
+ * connection (ADR 0016).
  */
 export class FloodProtection {
   readonly #resets: FloodBudget;
   readonly #idleFrames: FloodBudget;
-  /** WINDOW_UPDATEs that what was sent explains and that have not come. */
+  /** WINDOW_UPDATEs that what we have sent explains and that have not come. */
   #updates = 0;
 
   /** @param resets default `RESET_LIMIT` */
@@ -88,32 +91,32 @@ export class FloodProtection {
     this.#idleFrames = new FloodBudget(IDLE_FRAME_LIMIT, clock);
   }
 
-  /** A frame that makes work and carries nothing. @throws ConnectionError ENHANCE_YOUR_CALM */
+  /** A frame has come that makes work and carries nothing. @throws ConnectionError ENHANCE_YOUR_CALM */
   spendIdleFrame(): void {
     if (!this.#idleFrames.spend())
       throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing');
   }
 
-  /** A stream that ends before its time by the peer's doing. @throws ConnectionError ENHANCE_YOUR_CALM */
+  /** A stream has ended early by the peer's doing. @throws ConnectionError ENHANCE_YOUR_CALM */
   spendReset(): void {
     if (!this.#resets.spend())
       throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are given up');
   }
 
-  /** A stream that came to its end. */
+  /** A stream has come to its proper end. */
   streamDone(): void {
     this.#resets.earn();
   }
 
-  /** A frame that carries something, of the peer's. */
+  /** A frame of the peer has come that carries something. */
   earn(): void {
     this.#idleFrames.earn();
   }
 
   /**
-   * A DATA frame of ours is out, which the peer will credit: what it may say for that has no bound but what
-   * was sent.
-   * @param dribbled the peer's window made it tiny (CVE-2019-9511): it earns nothing
+   * A DATA frame of ours has been sent, which the peer will answer with WINDOW_UPDATEs.
+   * @param dribbled the peer's window, and not the end of the data, made it tiny (CVE-2019-9511): it explains
+   * none
    */
   sentData(bytes: number, dribbled: boolean): void {
     if (dribbled) return;
@@ -122,8 +125,8 @@ export class FloodProtection {
   }
 
   /**
-   * A WINDOW_UPDATE.
-   * @throws ConnectionError ENHANCE_YOUR_CALM when there are more than all that was sent can explain
+   * A WINDOW_UPDATE has come.
+   * @throws ConnectionError ENHANCE_YOUR_CALM when there are far more than what we have sent explains
    */
   spendWindowUpdate(): void {
     if (this.#updates > 0) this.#updates--;

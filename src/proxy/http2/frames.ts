@@ -14,6 +14,7 @@ export const FrameType = {
   CONTINUATION: 9,
 } as const;
 
+/** Flags of frames (RFC 9113 section 6); which of them a frame may have depends on its type. */
 export const Flag = { END_STREAM: 1, ACK: 1, END_HEADERS: 4, PADDED: 8, PRIORITY: 32 } as const;
 
 /** Settings (RFC 9113 section 6.5.2). */
@@ -24,20 +25,28 @@ export const Setting = {
   INITIAL_WINDOW_SIZE: 4,
   MAX_FRAME_SIZE: 5,
   MAX_HEADER_LIST_SIZE: 6,
+  /**
+   * Our own, from the range that IANA has reserved for experiments (0xf000 to 0xffff). 1: the sender reads
+   * `:alternatives` (ADR 0036).
+   */
+  ALTERNATIVES: 0xf15a,
 } as const;
 
 /** What a client sends first (RFC 9113 section 3.4). */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
+/** Bytes of a frame's header. */
 export const FRAME_HEADER = 9;
 /** Largest payload that is taken and sent: SETTINGS_MAX_FRAME_SIZE's initial value, which we never raise. */
 export const MAX_FRAME = 16_384;
+/** Initial flow-control window of a stream and of a connection, bytes (RFC 9113 section 6.9.2). */
 export const DEFAULT_WINDOW = 65_535;
+/** Largest flow-control window, and largest stream id. */
 export const MAX_WINDOW = 2 ** 31 - 1;
 
 const EMPTY = Buffer.alloc(0);
 
-/** Hears what a `FrameReader` finds. */
+/** Gets what a `FrameReader` finds. */
 export interface FrameSink {
   /** A whole frame other than DATA. Its payload is in `bytes[start, end)`, during the call only. */
   // oxlint-disable-next-line max-params -- a view or an object for each frame would be the costliest part of it
@@ -46,12 +55,13 @@ export interface FrameSink {
   onDataStart(streamId: number, length: number): void;
   /** Bytes of that frame's data, as they came. */
   onDataBytes(streamId: number, chunk: Buffer): void;
+  /** The DATA frame is complete. @param length as `onDataStart` was given */
   onDataEnd(streamId: number, length: number, endStream: boolean): void;
 }
 
 /**
- * Finds frames in bytes that come in any pieces. DATA is passed on piece by piece without being copied or
- * waited for; other frames are given whole. The caller may stop it from within a call by `stop()`.
+ * Finds frames in bytes that come in any pieces. DATA is passed on piece by piece, neither copied nor waited
+ * for; other frames are given whole. The sink may end it from within a call by `stop()`.
  */
 export class FrameReader {
   readonly #sink: FrameSink;
@@ -61,11 +71,12 @@ export class FrameReader {
   #flags = 0;
   #streamId = 0;
   #length = 0;
-  /** Payload bytes still to come. */
+  /** Payload bytes still to come; -1: a header comes next. */
   #left = -1;
+  /** The beginning of a frame's payload that comes in several pieces. */
   #held: Buffer = EMPTY;
   #heldLength = 0;
-  /** Of a DATA frame: bytes of padding at its end; -1 while the length of the padding is not known. */
+  /** Bytes of padding at the end of a DATA frame; -1: the byte that says how many has not come. */
   #padding = 0;
   #stopped = false;
 
@@ -73,6 +84,7 @@ export class FrameReader {
     this.#sink = sink;
   }
 
+  /** Looks at no more bytes. */
   stop(): void {
     this.#stopped = true;
   }
@@ -226,6 +238,7 @@ export function numberFrame(type: number, streamId: number, value: number): Buff
   return bytes;
 }
 
+/** A SETTINGS frame. */
 export function settingsFrame(settings: readonly (readonly [id: number, value: number])[]): Buffer {
   const payload = Buffer.allocUnsafe(settings.length * 6);
   for (const [index, [id, value]] of settings.entries()) {
@@ -235,7 +248,7 @@ export function settingsFrame(settings: readonly (readonly [id: number, value: n
   return frame(FrameType.SETTINGS, 0, 0, payload);
 }
 
-/** @param why for people who look at the wire */
+/** A GOAWAY frame. @param why debug data, for people who look at the wire; cut at 200 characters */
 export function goAwayFrame(lastStreamId: number, code: number, why: string): Buffer {
   const text = Buffer.from(why.slice(0, 200), 'latin1');
   const payload = Buffer.allocUnsafe(8 + text.length);

@@ -2,8 +2,8 @@ import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { Flag } from './frames.ts';
 
 /**
- * Longest header block as it is on the wire, and how many CONTINUATION frames it may take (CVE-2024-27316:
- * floods of them).
+ * Longest header block on the wire, in bytes, and most CONTINUATION frames of one (CVE-2024-27316: a flood of
+ * them).
  */
 export const MAX_BLOCK = 64 * 1024;
 export const MAX_CONTINUATIONS = 16;
@@ -15,20 +15,25 @@ export class HeaderBlock {
   #endStream = false;
   #parts: Buffer[] = [];
   #size = 0;
-  /** Where the whole block is, during the call that has completed it. */
+  /**
+   * The whole block is `bytes[start, end)`, once `begin` or `continue` has returned true and until the next
+   * call.
+   */
   bytes: Buffer = EMPTY;
   start = 0;
   end = 0;
 
-  /** Whether a block is under way: only its CONTINUATION may come now. */
+  /** Whether a block is incomplete, so that only a CONTINUATION frame of its stream may come. */
   get open(): boolean {
     return this.#streamId !== 0;
   }
 
+  /** The stream whose block is incomplete; 0: none is. */
   get streamId(): number {
     return this.#streamId;
   }
 
+  /** Whether the HEADERS frame of the last block had END_STREAM. */
   get endStream(): boolean {
     return this.#endStream;
   }
@@ -69,9 +74,9 @@ export class HeaderBlock {
   #strip(flags: number, bytes: Buffer, start: number, end: number): void {
     let from = start;
     let padding = 0;
-    if (flags & Flag.PADDED) padding = from < end ? (bytes[from++] ?? 0) : fail();
+    if (flags & Flag.PADDED) padding = from < end ? (bytes[from++] ?? 0) : tooShort();
     if (flags & Flag.PRIORITY) from += 5;
-    if (from > end) fail();
+    if (from > end) tooShort();
     if (from + padding > end)
       throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
     this.bytes = bytes;
@@ -80,6 +85,6 @@ export class HeaderBlock {
   }
 }
 
-function fail(): never {
+function tooShort(): never {
   throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a HEADERS frame is too short');
 }

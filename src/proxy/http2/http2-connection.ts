@@ -1,11 +1,10 @@
-import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
 import { eventLoopTurn } from '../io/event-loop-turn.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { FloodProtection } from './flood-protection.ts';
-import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
+import { assertControlFrame, assertOrder, greeting, PrefaceReader } from './control-frames.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
@@ -16,29 +15,26 @@ import {
   FrameType,
   goAwayFrame,
   MAX_WINDOW,
-  numberFrame,
-  PREFACE,
 } from './frames.ts';
 import { GracefulShutdown } from './graceful-shutdown.ts';
 import { HeaderBlock } from './header-block.ts';
-import { type Http2Options, MAX_HEADER_LIST, MAX_OPEN, MAX_OPENED } from './http2-options.ts';
-import { HpackDecoder, HpackError } from './hpack/decoder.ts';
-import { KeepAlive } from './keep-alive.ts';
+import { CLIENT_STREAMS, type Http2Options, MAX_HEADER_LIST, SERVER_STREAMS } from './http2-options.ts';
+import { HpackDecoder } from './hpack/decoder.ts';
+import { KeepAlive, PING } from './keep-alive.ts';
 import { connectionWindowOf } from './receive-window.ts';
 import { initialRemoteSettings, readSettings } from './remote-settings.ts';
 import { Sender } from './sender.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
 import { StreamRoom } from './stream-room.ts';
 import { StreamTable } from './stream-table.ts';
-
-const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
+import { verdictOf } from './verdict.ts';
 
 /**
- * One HTTP/2 connection at frame level, either end of it (RFC 9113). It keeps the peer to the protocol and
- * within limits; what streams are for is their handlers' business.
+ * One HTTP/2 connection at frame level, either end of it (RFC 9113). It holds the peer to the protocol and to
+ * limits; what streams are for is up to their handlers.
  */
 export class Http2Connection implements ConnectionHandler, FrameSink {
-  /** Client: streams may say on whose behalf they are. */
+  /** Client: whether streams may name the client on whose behalf they are (stream mode, ADR 0031). */
   readonly namesClients: boolean;
   readonly #bytes: Connection;
   readonly #options: Http2Options<Http2Connection>;
@@ -58,8 +54,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #preface = new PrefaceReader();
   #settingsCame = false;
   readonly #shutdown: GracefulShutdown;
+  /** We have ended the connection because of an error: nothing more is read. */
   #failed = false;
   #verdict: ConnectionError | undefined;
+  /** It is about to close, which takes a turn of the event loop: nothing new may be begun on it. */
+  #ending = false;
   #closed = false;
 
   constructor(bytes: Connection, options: Http2Options<Http2Connection>) {
@@ -71,9 +70,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#budget = new FloodProtection(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
-    this.#maxStreams = options.maxStreams ?? MAX_OPEN;
-    const maxOpened = options.maxOpened ?? MAX_OPENED;
-    this.#room = new StreamRoom(maxOpened, options.trustedStreams ?? Math.min(maxOpened, MAX_OPENED));
+    this.#maxStreams = options.maxStreams ?? SERVER_STREAMS;
+    const maxOpened = options.maxOpened ?? CLIENT_STREAMS;
+    this.#room = new StreamRoom(maxOpened, options.trustedStreams ?? Math.min(maxOpened, CLIENT_STREAMS));
     this.#sender = new Sender(bytes, {
       onEndSent: (stream) => this.#streams.endSent(stream),
       onDataSent: (bytes, dribbled) => this.#budget.sentData(bytes, dribbled),
@@ -88,7 +87,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       maxStreams: this.#maxStreams,
       turn: options.turn ?? eventLoopTurn,
       peerWindow: () => this.#peer.initialWindow,
-      refusing: () => this.#shutdown.last,
+      refusing: () => this.#shutdown.closing,
       onBroken: (error) => this.#break(error),
       onRequest: (stream, fields, ended) => user.onRequest(stream, fields, ended),
       onTooLarge: (stream) => user.onTooLarge(stream),
@@ -105,7 +104,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     });
   }
 
-  /** Streams that are open. */
+  /** How many streams are open. */
   get active(): number {
     return this.#streams.size;
   }
@@ -114,58 +113,76 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     return this.#closed;
   }
 
-  /** Client: grows with each stream. */
-  get opened(): number {
+  /** Client: id of the stream that is opened next; 1 while none has been. */
+  get nextStreamId(): number {
     return this.#streams.ids.next;
   }
 
-  /** Client: may another stream be opened? */
+  /** Client: whether another stream may be opened now. */
   get available(): boolean {
     const allowed = this.#settingsCame ? this.#peer.maxConcurrentStreams : undefined;
     return !this.spent && this.#room.has(this.#streams.size, allowed);
   }
 
-  /** Client: has the peer said how many streams it takes? */
+  /** Client: whether it is known how many streams may be opened, without waiting for the peer's SETTINGS. */
   get settled(): boolean {
     return this.#settingsCame || this.#room.trusting;
   }
 
-  /** The peer's breach of the protocol, where we have ended the connection for one. */
+  /** Client: whether the peer has announced that it reads `:alternatives` (ADR 0036). */
+  get takesAlternatives(): boolean {
+    return this.#peer.takesAlternatives;
+  }
+
+  /** Whether the peer was sent a PING while streams were open, and its answer is late. */
+  get doubtful(): boolean {
+    return this.#keepAlive?.doubtful === true;
+  }
+
+  /** Why we have ended it, if we have: its peer's breach, or (INTERNAL_ERROR) an exception of ours. */
   get verdict(): ConnectionError | undefined {
     return this.#verdict;
   }
 
-  /** Client: keeps a place for a stream that is opened next. Only when `available`. */
+  /** Client: keeps room for the stream that `open` is called for next. Only when `available`. */
   reserve(): void {
     this.#room.reserve();
   }
 
-  /** Client: waits no longer for SETTINGS. */
+  /** Client: the peer's SETTINGS are no longer waited for; it is taken to have no limit. */
   trust(): void {
     this.#room.trust();
   }
 
-  /** Client: nothing new can ever be sent here. */
+  /** Client: whether no stream can ever be opened here again. */
   get spent(): boolean {
-    return this.#closed || this.#failed || this.#shutdown.last || this.#streams.ids.next >= MAX_WINDOW;
+    const over = this.#ending || this.#closed || this.#failed;
+    return over || this.#shutdown.closing || this.#streams.ids.next >= MAX_WINDOW;
   }
 
-  /** @param first bytes that have been read already */
+  /** Sends our preface and SETTINGS and begins to read. @param first bytes that have been read already */
   start(first: Buffer): void {
     const { role, clock, keepAliveMs = 10_000, keepAliveTimeoutMs = 10_000 } = this.#options;
     this.#bytes.handler = this;
-    if (role === 'client') this.#bytes.send(PREFACE);
-    const own = { maxStreams: this.#maxStreams, window: this.#streamWindow, maxHeaderList: MAX_HEADER_LIST };
-    this.#bytes.send(firstSettings(role, own));
-    const more = this.#connectionWindow - DEFAULT_WINDOW;
-    if (more > 0) this.#bytes.send(numberFrame(FrameType.WINDOW_UPDATE, 0, more));
+    const own = {
+      maxStreams: this.#maxStreams,
+      window: this.#streamWindow,
+      connectionWindow: this.#connectionWindow,
+      maxHeaderList: MAX_HEADER_LIST,
+      takesAlternatives: this.#options.takesAlternatives === true,
+    };
+    for (const bytes of greeting(role, own)) this.#bytes.send(bytes);
     if (keepAliveMs !== 'off')
       this.#keepAlive = new KeepAlive({
         clock,
         periodMs: keepAliveMs,
         timeoutMs: keepAliveTimeoutMs,
-        ask: () => this.#safely(() => this.#sender.control(frame(FrameType.PING, 0, 0, PING_PAYLOAD))),
-        onDead: () => this.#bytes.destroy(new Error('the peer does not answer')),
+        whileBusy: this.#options.keepAliveBusy,
+        busy: () => this.#streams.size > 0,
+        congested: () => this.#sender.congested,
+        unconfirmed: () => this.#streams.unconfirmed,
+        ask: () => this.#safely(() => this.#sender.control(PING)),
+        onDead: () => this.destroy(new Error('the peer does not answer')),
       });
     this.#bytes.resume();
     if (this.#bytes.closed) this.onClose(this.#bytes, undefined);
@@ -175,6 +192,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   /** Client: opens a stream with a request's head. Only when `available`. */
   open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
     this.#room.opened();
+    this.#keepAlive?.begins();
     return this.#streams.open(fields, end, handler);
   }
 
@@ -196,16 +214,17 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Ends the connection at once. */
   destroy(error?: Error): void {
+    this.#ending = true;
     this.#bytes.destroy(error);
   }
 
-  // --- what the socket tells
+  // --- ConnectionHandler
 
   onData(_: Connection, chunk: Buffer): void {
     if (this.#failed) return;
     this.#keepAlive?.heard();
     this.#streams.ages.read();
-    // Not `#safely`: no closure for each chunk.
+    // As `#safely` does, without a closure for each chunk.
     try {
       const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
@@ -215,12 +234,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   onEnd(): void {
-    // HTTP/2 has no half-close: whoever sends no more is gone.
+    // HTTP/2 connections have no half-close: a peer that sends no more has gone.
+    this.#ending = true;
     this.#bytes.end();
     this.#bytes.destroy();
   }
 
   onDrain(): void {
+    this.#keepAlive?.drained();
     this.#safely(() => this.#sender.drained());
   }
 
@@ -233,14 +254,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#options.user.onClosed(this, error);
   }
 
-  // --- what the frame reader finds
+  // --- FrameSink
 
   // oxlint-disable-next-line max-params -- as FrameSink says
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (!this.#settingsCame && (type !== FrameType.SETTINGS || flags & Flag.ACK))
-      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'the first frame is not SETTINGS');
-    if (this.#block.open && type !== FrameType.CONTINUATION)
-      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a header block is interrupted');
+    assertOrder(this.#settingsCame, this.#block.open, type, flags);
     if (type === FrameType.HEADERS) {
       this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
       return;
@@ -250,7 +268,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       return;
     }
     assertControlFrame(type, flags, streamId, end - start);
-    // These two come with requests: no view for each.
+    // These two come with every request: no view of the bytes is made for them.
     if (type === FrameType.WINDOW_UPDATE)
       this.#windowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
     else if (type === FrameType.RST_STREAM) this.#reset(streamId, bytes.readUInt32BE(start));
@@ -276,7 +294,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #headers(streamId: number, whole: boolean): void {
     if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
     if (!whole) return;
-    // Decoded even when nobody wants it: the tables of both ends must stay in step.
+    // Decoded also where the stream is over: the tables of both ends must stay in step.
     const { bytes, start, end, endStream } = this.#block;
     this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
@@ -290,13 +308,15 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       case FrameType.GOAWAY:
         return this.#goAway(payload);
       default:
-        // PRIORITY says nothing to us, nor do types that we do not know.
+        // PRIORITY is not heeded, and unknown types are ignored (RFC 9113 sections 5.3 and 5.5).
         return this.#budget.spendIdleFrame();
     }
   }
 
   #reset(streamId: number, code: number): void {
-    if (code === Http2ErrorCode.REFUSED_STREAM) this.#room.refused(this.#streams.size);
+    // A peer that has sent an interim response had room for the stream, and refuses it for another reason.
+    if (code === Http2ErrorCode.REFUSED_STREAM && !this.#streams.hadInterim(streamId))
+      this.#room.refused(this.#streams.size);
     this.#streams.reset(streamId, code);
   }
 
@@ -315,11 +335,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   #ping(flags: number, payload: Buffer): void {
     this.#budget.spendIdleFrame();
-    if ((flags & Flag.ACK) === 0) {
-      this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
-    } else {
-      this.#shutdown.answered(payload);
-    }
+    if ((flags & Flag.ACK) === 0) this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
+    else this.#shutdown.answered(payload);
   }
 
   #goAway(payload: Buffer): void {
@@ -352,12 +369,12 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #endWhenIdle(): void {
-    if (!this.#shutdown.last || this.#streams.size > 0 || this.#failed || this.#closed) return;
+    if (!this.#shutdown.closing || this.#streams.size > 0 || this.#failed || this.#closed) return;
     this.#keepAlive?.stop();
     closeGracefully(this.#bytes, this.#options.clock);
   }
 
-  /** Runs what may find the peer guilty, or unwilling to read. */
+  /** Runs what may throw because the peer broke the protocol or does not read; that breaks the connection. */
   #safely(work: () => void): void {
     try {
       work();
@@ -370,25 +387,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#failed) return;
     this.#failed = true;
     this.#reader.stop();
-    const verdict = verdictOf(error, this.#boundary);
-    if (error instanceof ConnectionError || verdict.code === Http2ErrorCode.INTERNAL_ERROR)
-      this.#verdict = verdict;
-    const { code, message } = verdict;
-    this.#bytes.send(goAwayFrame(this.#streams.ids.lastPeer, code, message));
-    this.#streams.loseAbove(0, code, false);
+    const verdict = (this.#verdict = verdictOf(error, this.#boundary));
+    this.#bytes.send(goAwayFrame(this.#streams.ids.lastPeer, verdict.code, verdict.message));
+    this.#streams.loseAbove(0, verdict.code, false);
     this.#keepAlive?.stop();
     closeGracefully(this.#bytes, this.#options.clock, verdict);
     this.#options.user.onGoAway(this);
   }
-}
-
-/**
- * The error with which the connection ends: the peer's breach of the protocol, or a mistake of ours, of which
- * the peer is told no more than that.
- */
-function verdictOf(error: unknown, boundary: Boundary): ConnectionError {
-  if (error instanceof ConnectionError) return error;
-  if (error instanceof HpackError)
-    return new ConnectionError(Http2ErrorCode.COMPRESSION_ERROR, messageOf(error));
-  return new ConnectionError(Http2ErrorCode.INTERNAL_ERROR, boundary.caught(error).message);
 }

@@ -1,12 +1,12 @@
 import { About, type Field, isTooLongToRead, makeField } from '../http/fields.ts';
 import { CHUNKED, type Framing, NO_BODY, type HttpVersion } from '../http/messages.ts';
 
-/** A request as its HTTP/2 header list says it. */
+/** A request as read from its HTTP/2 header list. */
 export interface Http2Request {
   readonly method: string;
   readonly path: string;
   readonly authority: string | undefined;
-  /** What the client spoke before a proxy carried it over HTTP/2. */
+  /** What the client spoke; of a request that a proxy carried over HTTP/2, what it was before. */
   readonly version: HttpVersion;
   readonly fields: readonly Field[];
   readonly framing: Framing;
@@ -14,10 +14,10 @@ export interface Http2Request {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
-/** Without user information: it says who the client is, and is never part of one (RFC 9113 section 8.3.1). */
+/** Without "@": userinfo, which names the client, must not stand there (RFC 9113 section 8.3.1). */
 const AUTHORITY = /^[\x21-\x3f\x41-\x7e]+$/;
 
-/** What matters to us of a header list, as it is found. */
+/** Collects what is used of a request's header list, in one pass. */
 class RequestReader {
   method: string | undefined;
   scheme: string | undefined;
@@ -39,7 +39,7 @@ class RequestReader {
         continue;
       }
       this.plain.push(field);
-      if (bits & REMARKABLE) this.#remark(field, bits);
+      if (bits & CHECKED) this.#check(field, bits);
     }
     return undefined;
   }
@@ -54,7 +54,7 @@ class RequestReader {
     return undefined;
   }
 
-  #remark({ lower, value, about }: Field, bits: number): void {
+  #check({ lower, value, about }: Field, bits: number): void {
     if (isTooLongToRead(about, value)) this.problem ??= `the field ${lower} is too long`;
     if (bits & About.HTTP1 || (bits & About.TE && value !== 'trailers'))
       this.problem ??= `the field ${lower} is not allowed in HTTP/2`;
@@ -67,9 +67,14 @@ class RequestReader {
   }
 }
 
-const REMARKABLE = About.HTTP1 | About.TE | About.ORIG_PROTO | About.HOST | About.LENGTH | About.FORWARDED;
+/** Fields that are forbidden in HTTP/2, or whose value is used here. */
+const CHECKED = About.HTTP1 | About.TE | About.ORIG_PROTO | About.HOST | About.LENGTH | About.FORWARDED;
 
-/** @returns the request, or why it is malformed (RFC 9113 section 8.3.1) */
+/**
+ * Reads a request.
+ * @param ended whether it has no body
+ * @returns why it is malformed, where it is (RFC 9113 section 8.3.1)
+ */
 export function readRequest(fields: readonly Field[], ended: boolean): Http2Request | string {
   const reader = new RequestReader();
   const problem =
@@ -116,7 +121,7 @@ function isMethod(text: string): boolean {
 
 let lastAuthority = '';
 
-/** The one that was asked for last is often the one that is asked for next. */
+/** Remembers the last valid one, because the next request often has the same. */
 function isAuthority(text: string): boolean {
   if (text !== '' && text === lastAuthority) return true;
   if (!AUTHORITY.test(text)) return false;
@@ -125,7 +130,8 @@ function isAuthority(text: string): boolean {
 }
 
 /**
- * A length that an HTTP/1 target would believe and that is not the body's lets requests be smuggled past us.
+ * What is wrong with the Content-Length: an HTTP/1 target would believe it, and one that is not the body's
+ * would let requests be smuggled past us.
  */
 function lengthProblem({ length, lengths }: RequestReader, ended: boolean): string | undefined {
   if (length === undefined) return undefined;
@@ -136,7 +142,7 @@ function lengthProblem({ length, lengths }: RequestReader, ended: boolean): stri
 
 function framingOf(length: string | undefined, ended: boolean): Framing {
   if (ended) return NO_BODY;
-  // The connection has seen to it that the bytes add up to it.
+  // The connection refuses a body whose bytes do not add up to it.
   return length === undefined ? CHUNKED : { kind: 'length', length: Number(length) };
 }
 
@@ -160,12 +166,12 @@ export function statusField(status: number): Field {
   return field;
 }
 
-/** No body adds up to this. */
+/** Stands for a Content-Length that no body can have. */
 export const MALFORMED_LENGTH = -1;
 
 /**
- * The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said
- * twice.
+ * The Content-Length that the body's bytes must add up to; undefined: there is none; `MALFORMED_LENGTH`: it
+ * is no number, or there are several.
  */
 export function bodyLengthOf(fields: readonly Field[]): number | undefined {
   let found: string | undefined;

@@ -1,24 +1,26 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { DEFAULT_WINDOW } from './frames.ts';
 
+/** Sizes of a connection's receive window, in bytes. */
 export interface ReceiveWindowOptions {
-  /** Bytes that the peer may send before it is told to go on. */
+  /** Bytes that the peer may send before a WINDOW_UPDATE lets it go on. */
   readonly size: number;
-  /** Unconsumed bytes from which it is not told any more. */
+  /** Above so many unconsumed bytes there is no WINDOW_UPDATE. */
   readonly maxUnconsumed: number;
-  /** Tells it to send so many more. */
+  /** Sends a WINDOW_UPDATE of so many bytes. */
   readonly onUpdate: (increment: number) => void;
 }
 
 /**
- * What a peer may send on a whole connection (RFC 9113 section 5.2). It is given back on arrival, so that a
- * stream that nobody reads does not stall the others, as long as what nobody has taken yet stays within
- * bounds.
+ * What a peer may send on a whole connection (RFC 9113 section 5.2). The window is given back when bytes
+ * arrive, not when they are consumed, so that a stream that nobody reads does not stall the others; only
+ * while too many bytes of all streams are unconsumed, it is not.
  */
 export class ReceiveWindow {
   readonly #options: ReceiveWindowOptions;
+  /** Bytes that the peer may still send. */
   #left: number;
-  /** Bytes that came and that the peer has not been told to send again. */
+  /** Bytes that came and for which no WINDOW_UPDATE has been sent. */
   #credit = 0;
   #unconsumed = 0;
 
@@ -27,7 +29,7 @@ export class ReceiveWindow {
     this.#left = options.size;
   }
 
-  /** A DATA frame of so many bytes begins. @throws ConnectionError when it is larger than allowed */
+  /** A DATA frame of so many bytes begins. @throws ConnectionError when it is larger than the window */
   take(bytes: number): void {
     this.#left -= bytes;
     if (this.#left < 0)
@@ -43,12 +45,12 @@ export class ReceiveWindow {
     this.#giveBack();
   }
 
-  /** Some of it waits to be consumed. */
+  /** So many bytes that came are to be consumed. */
   hold(bytes: number): void {
     this.#unconsumed += bytes;
   }
 
-  /** It has been consumed, or is not waited for any more. */
+  /** So many of them have been consumed, or will never be. */
   release(bytes: number): void {
     this.#unconsumed -= bytes;
     this.#giveBack();
@@ -64,7 +66,10 @@ export class ReceiveWindow {
   }
 }
 
-/** @returns the connection window to ask for: never less than the initial one, which cannot be taken back */
+/**
+ * The connection window to use where `wanted` is asked for: at least the initial one, which cannot be made
+ * smaller.
+ */
 export function connectionWindowOf(wanted: number): number {
   return Math.max(DEFAULT_WINDOW, wanted);
 }

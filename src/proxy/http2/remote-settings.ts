@@ -1,27 +1,36 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { DEFAULT_WINDOW, MAX_WINDOW, Setting } from './frames.ts';
 
-/** What the peer has asked for (RFC 9113 section 6.5.2). */
+/** The peer's settings, as far as they matter to us (RFC 9113 section 6.5.2). */
 export interface RemoteSettings {
   headerTableSize: number;
   /**
-   * The smallest that was said in the last frame: the next header block has to say so (RFC 7541 section 4.2).
+   * The smallest table size in the last SETTINGS frame, which may have several: the next header block has to
+   * announce it (RFC 7541 section 4.2). Infinity: the frame had none.
    */
   leastHeaderTableSize: number;
   maxConcurrentStreams: number;
   initialWindow: number;
+  /** Whether the peer reads `:alternatives` (ADR 0036). */
+  takesAlternatives: boolean;
 }
 
+/** The settings of a peer that has said nothing yet. */
 export function initialRemoteSettings(): RemoteSettings {
   return {
     headerTableSize: 4096,
     leastHeaderTableSize: 4096,
     maxConcurrentStreams: Number.POSITIVE_INFINITY,
     initialWindow: DEFAULT_WINDOW,
+    takesAlternatives: false,
   };
 }
 
-/** Takes a SETTINGS payload into account; unknown ones are ignored. @throws ConnectionError */
+/**
+ * Reads the payload of a SETTINGS frame; unknown settings are ignored.
+ * @param role ours
+ * @throws ConnectionError
+ */
 export function readSettings(payload: Buffer, into: RemoteSettings, role: 'client' | 'server'): void {
   if (payload.length % 6 !== 0)
     throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
@@ -36,11 +45,12 @@ export function readSettings(payload: Buffer, into: RemoteSettings, role: 'clien
     }
     if (id === Setting.MAX_CONCURRENT_STREAMS) into.maxConcurrentStreams = value;
     else if (id === Setting.INITIAL_WINDOW_SIZE) into.initialWindow = value;
+    else if (id === Setting.ALTERNATIVES) into.takesAlternatives = value === 1;
   }
 }
 
 function assertValid(id: number, value: number, role: 'client' | 'server'): void {
-  // A server must not even say 1.
+  // A server must not send 1 (RFC 9113 section 6.5.2); we are its client.
   if (id === Setting.ENABLE_PUSH && value > (role === 'client' ? 0 : 1)) throw invalid('ENABLE_PUSH', value);
   if (id === Setting.INITIAL_WINDOW_SIZE && value > MAX_WINDOW)
     throw invalid('INITIAL_WINDOW_SIZE', value, Http2ErrorCode.FLOW_CONTROL_ERROR);

@@ -17,33 +17,39 @@ import {
 import { HpackEncoder } from './hpack/encoder.ts';
 import type { Http2Stream } from './stream.ts';
 
-/** Unsent bytes at which a peer that makes us answer and does not read is given up. */
+/**
+ * Unsent bytes above which a peer is given up that makes us send frames that flow control does not count: it
+ * asks and does not read.
+ */
 export const MAX_UNREAD = 4 * 1024 * 1024;
-/** A DATA frame below this, because the peer's window allows no more, is dribble. */
+/** A DATA frame with fewer bytes is tiny; see `FloodProtection.sentData`. */
 const TINY = 128;
 
+/** Who hears what has been sent. */
 export interface SenderEvents {
-  /** All of our message is on the wire. */
+  /** Our message on that stream has been sent, END_STREAM included. */
   onEndSent(stream: Http2Stream): void;
-  /** @param dribbled the peer's window, not what there was to send, made the frame tiny */
+  /** A DATA frame has been sent. @param dribbled it is tiny because of the peer's window, not of the data */
   onDataSent(bytes: number, dribbled: boolean): void;
 }
 
 /**
- * The sending half of an HTTP/2 connection: flow control per stream and connection (RFC 9113 section 5.2),
- * and back pressure of the socket. Streams that have to wait take turns, a frame each.
+ * The sending half of an HTTP/2 connection: flow control of streams and connection (RFC 9113 section 5.2),
+ * and the socket's back pressure. Streams that have to wait take turns, a frame each.
  */
 export class Sender {
   readonly encoder = new HpackEncoder();
   readonly #bytes: Connection;
   readonly #events: SenderEvents;
-  /** Bytes that the connection may send. */
+  /** Bytes that may be sent on the connection. */
   #window = DEFAULT_WINDOW;
+  /** The socket is full: no DATA is sent until it drains. */
   #congested = false;
+  /** Streams with queued data, in the order of their turns. */
   #waiting = new Set<Http2Stream>();
   /**
-   * Where the header of the DATA frame is that was written last, and how many bytes had been written behind
-   * it.
+   * The last DATA frame: the buffer and offset of its header, the connection's `bytesWritten` behind the
+   * frame, and its stream.
    */
   #last: WriteBuffer | undefined;
   #lastAt = 0;
@@ -56,20 +62,20 @@ export class Sender {
   }
 
   /**
-   * Sends what flow control does not count.
+   * Sends frames that flow control does not count.
    * @throws ConnectionError ENHANCE_YOUR_CALM when the peer reads nothing
    */
   control(bytes: Buffer): void {
     this.#written(this.#bytes.send(bytes));
   }
 
-  /** @throws ConnectionError as `control` */
+  /** Sends a message head. @param end it has no body @throws ConnectionError as `control` */
   head(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
     this.#headers(stream.id, fields, end);
     if (end) this.#ended(stream);
   }
 
-  /** @returns how many bytes went out; the others are queued */
+  /** Sends data as flow control allows. @returns how many bytes were sent; the others are queued */
   data(stream: Http2Stream, chunk: Buffer): number {
     let sent = 0;
     if (stream.queued === 0) {
@@ -88,7 +94,10 @@ export class Sender {
     return sent;
   }
 
-  /** Ends our message when its queue is out. */
+  /**
+   * Ends our message, with `stream.ending` as trailers; where data is queued, that happens when it has been
+   * sent.
+   */
   end(stream: Http2Stream): void {
     if (stream.queued > 0) return;
     if (stream.ending !== undefined) this.#headers(stream.id, stream.ending, true);
@@ -105,12 +114,20 @@ export class Sender {
     stream.queued = 0;
   }
 
-  /** WINDOW_UPDATE for the connection. @throws ConnectionError when the window becomes too large */
+  /**
+   * A WINDOW_UPDATE for the connection has come.
+   * @throws ConnectionError when the window becomes too large
+   */
   grow(increment: number): void {
     this.#window += increment;
     if (this.#window > MAX_WINDOW)
       throw new ConnectionError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'the connection window is too large');
     this.pump();
+  }
+
+  /** Whether DATA waits for the socket. */
+  get congested(): boolean {
+    return this.#congested;
   }
 
   /** The socket takes bytes again. */
@@ -119,12 +136,12 @@ export class Sender {
     this.pump();
   }
 
-  /** Sends what waits, as far as it may go. */
+  /** Sends queued data as flow control and socket allow. */
   pump(): void {
     let progress = true;
     while (progress && this.#waiting.size > 0) {
       progress = false;
-      // A round: those that cannot go on keep their place for the next.
+      // One round: a frame of each stream. Those that cannot send keep their place for the next one.
       for (const stream of Array.from(this.#waiting)) {
         if (!this.#waiting.has(stream)) continue;
         const sent = this.#step(stream);
@@ -135,7 +152,7 @@ export class Sender {
     }
   }
 
-  /** One frame of a waiting stream. */
+  /** Sends one frame of a waiting stream. @returns how many bytes of data it had */
   #step(stream: Http2Stream): number {
     const { queue } = stream;
     const chunk = queue?.[0];
@@ -153,12 +170,16 @@ export class Sender {
     return size;
   }
 
+  /** How many of the wanted bytes one frame may have now. */
   #allowed(stream: Http2Stream, wanted: number): number {
     if (this.#congested) return 0;
     return Math.max(0, Math.min(wanted, stream.sendWindow, this.#window, MAX_FRAME));
   }
 
-  /** @param more the chunk is a part: flow control allowed no more */
+  /**
+   * Sends a DATA frame.
+   * @param more whether there was more to send, which the window or frame size did not allow
+   */
   #frame(stream: Http2Stream, chunk: Buffer, more: boolean): void {
     stream.sendWindow -= chunk.length;
     this.#window -= chunk.length;
@@ -175,9 +196,9 @@ export class Sender {
   }
 
   /**
-   * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That
-   * nothing was written since is told by the count of bytes: a write buffer is used again, for other frames
-   * at the same places.
+   * Sets END_STREAM in the DATA frame that was written last, if it is this stream's and has not left: that
+   * saves an empty frame. Whether anything was written since is told by the connection's count of bytes,
+   * because a write buffer is used again, and another frame may stand at the same offset.
    */
   #endLast(stream: Http2Stream): boolean {
     const writeBuffer = this.#last;
@@ -189,7 +210,7 @@ export class Sender {
     return true;
   }
 
-  /** HEADERS, written in place where they fit into one frame. @throws ConnectionError as `control` */
+  /** Sends HEADERS, written in place where they fit into one frame. @throws ConnectionError as `control` */
   #headers(streamId: number, fields: readonly Field[], end: boolean): void {
     const bound = this.encoder.bound(fields);
     if (bound > MAX_FRAME) {
@@ -205,6 +226,7 @@ export class Sender {
     this.#written(this.#bytes.sent(behind - at));
   }
 
+  /** @param open what `send` or `sent` of the connection returned */
   #written(open: boolean): void {
     if (!open) this.#congested = true;
     if (this.#bytes.buffered > MAX_UNREAD)

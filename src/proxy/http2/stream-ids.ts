@@ -1,8 +1,8 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
 /**
- * Which streams of a connection have begun, and who may begin one (RFC 9113 section 5.1.1): clients alone,
- * with odd ids that grow.
+ * Which streams of a connection have begun, and who may begin one (RFC 9113 section 5.1.1): only clients may,
+ * with odd ids that grow (we neither push nor take pushes).
  */
 export class StreamIds {
   readonly #role: 'client' | 'server';
@@ -31,23 +31,26 @@ export class StreamIds {
   }
 
   /**
-   * Whether HEADERS of a stream that is not open begin one; else it is over.
+   * Whether HEADERS with the id of no open stream begin one; if not, the stream is over.
    * @throws ConnectionError where none may begin
    */
   mayBegin(id: number): boolean {
-    // A response to a stream that we have given up.
+    // A response to a request that we have given up.
     if (this.#role === 'client' && id % 2 === 1 && id < this.#next) return false;
     if (this.#role === 'client' || id % 2 === 0)
       throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
     return id > this.#lastPeer;
   }
 
-  /** Server: it has begun. */
+  /** Server: the client has begun this stream. */
   begin(id: number): void {
     this.#lastPeer = id;
   }
 
-  /** @throws ConnectionError when the peer speaks of a stream that nobody has begun */
+  /**
+   * Checks the id of a frame that begins no stream.
+   * @throws ConnectionError when that stream has not begun
+   */
   assertNotIdle(id: number): void {
     const used = this.#role === 'client' ? id < this.#next : id <= this.#lastPeer;
     if (id % 2 === 0 || !used)

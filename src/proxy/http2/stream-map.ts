@@ -1,12 +1,12 @@
-/** What the table keeps. */
+/** A stream, as far as the table is concerned. */
 interface Numbered {
   readonly id: number;
 }
 
 /**
- * The open streams of a connection by their id: a hash table with linear probing. Not a `Map`, which leaves a
- * trail: V8 keeps a pointer from each table that it has outgrown to the next, and with streams coming and
- * going dead tables of the old generation held half of all requests through every young collection.
+ * The open streams of a connection by their id: a hash table with linear probing. It is no `Map`, because V8
+ * keeps a pointer from each table that a `Map` has outgrown to the next one: with streams coming and going,
+ * dead tables in the old generation kept half of all requests alive through every young collection.
  */
 export class StreamMap<S extends Numbered> {
   #slots: (S | undefined)[] = Array.from({ length: 64 });
@@ -16,6 +16,7 @@ export class StreamMap<S extends Numbered> {
     return this.#size;
   }
 
+  /** The open stream with this id. */
   get(id: number): S | undefined {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -32,6 +33,7 @@ export class StreamMap<S extends Numbered> {
     this.#size++;
   }
 
+  /** Removes a stream, if it is there. */
   delete(id: number): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -41,7 +43,8 @@ export class StreamMap<S extends Numbered> {
       at = (at + 1) & mask;
     }
     this.#size--;
-    // Those behind it move up where that brings them nearer to their place, so that no search ends too early.
+    // Streams behind the hole move up where that brings them nearer to their home, so that no search for them
+    // ends at the hole.
     let hole = at;
     for (let next = (at + 1) & mask; slots[next] !== undefined; next = (next + 1) & mask) {
       const home = homeOf(slots[next]?.id ?? 0, mask);
@@ -52,7 +55,7 @@ export class StreamMap<S extends Numbered> {
     slots[hole] = undefined;
   }
 
-  /** All of them now, in no order. */
+  /** All streams, in no particular order; a copy. */
   values(): S[] {
     const found: S[] = [];
     for (const stream of this.#slots) if (stream !== undefined) found.push(stream);
@@ -74,7 +77,7 @@ export class StreamMap<S extends Numbered> {
   }
 }
 
-/** Ids of one side are all odd or all even. */
+/** The slot at which the search for an id begins. The lowest bit is the same for all ids of one side. */
 function homeOf(id: number, mask: number): number {
   return (id >>> 1) & mask;
 }

@@ -1,52 +1,54 @@
-/** Client: how many streams a connection may have open, for all that is known of its peer. */
+/** Client: how many streams may be open on a connection, as far as its peer's limit is known. */
 export class StreamRoom {
+  /** Our own bound; lowered when the peer refuses streams. */
   #max: number;
-  /** As long as the peer's SETTINGS have not come. */
+  /** The bound while the peer's SETTINGS have not come. */
   #trusted: number;
-  /** Streams that somebody is about to open. */
+  /** Streams that are about to be opened. */
   #reserved = 0;
 
+  /** @param max streams at a time @param trusted the same before the peer's SETTINGS have come */
   constructor(max: number, trusted: number) {
     this.#max = max;
     this.#trusted = trusted;
   }
 
-  /** Whether there is nothing to wait for before the peer has said how many it takes. */
+  /** Whether the peer's SETTINGS need not be waited for. */
   get trusting(): boolean {
     return this.#trusted >= this.#max;
   }
 
-  /** Waits no longer for SETTINGS. */
+  /** From now on the peer's SETTINGS need not be waited for. */
   trust(): void {
     this.#trusted = this.#max;
   }
 
   /**
-   * What is asked of a peer that takes so many.
-   * @param allowed by its SETTINGS; undefined: they have not come
+   * How many streams may be open at a time.
+   * @param allowed by the peer's SETTINGS; undefined: they have not come
    */
   limit(allowed: number | undefined): number {
     return Math.min(allowed ?? this.#trusted, this.#max);
   }
 
-  /** Whether another may be opened. */
+  /** Whether another stream may be opened. @param open how many are @param allowed as for `limit` */
   has(open: number, allowed: number | undefined): boolean {
     return open + this.#reserved < this.limit(allowed);
   }
 
-  /** Keeps a place for one that is opened next. */
+  /** Keeps room for a stream that is opened next. */
   reserve(): void {
     this.#reserved++;
   }
 
-  /** One is opened. */
+  /** A stream is opened, and takes the room that was kept for one. */
   opened(): void {
     if (this.#reserved > 0) this.#reserved--;
   }
 
   /**
-   * A peer that refuses a stream has as many as it wants, whatever its settings say.
-   * @param open that one included
+   * The peer has refused a stream (REFUSED_STREAM): it has as many as it wants, whatever its SETTINGS say.
+   * @param open how many are open, the refused one included
    */
   refused(open: number): void {
     this.#max = Math.max(1, Math.min(this.#max, open - 1));

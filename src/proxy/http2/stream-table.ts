@@ -1,4 +1,5 @@
 import { type Field, trailerFields, valueOf } from '../http/fields.ts';
+import { MAX_INTERIM } from '../http/messages.ts';
 import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import { GIVE_UP_MS, type FloodProtection } from './flood-protection.ts';
@@ -13,6 +14,7 @@ import { StreamIds } from './stream-ids.ts';
 import { StreamMap } from './stream-map.ts';
 import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
 
+/** What the streams of a connection share, and who hears of them; sizes are those of `Http2Options`. */
 export interface StreamTableOptions {
   readonly role: 'client' | 'server';
   readonly sender: Sender;
@@ -27,12 +29,13 @@ export interface StreamTableOptions {
   readonly peerWindow: () => number;
   /** Server: are new streams refused? */
   readonly refusing: () => boolean;
-  /** The peer was found guilty, or unwilling to read, while something was sent. */
+  /** The connection has to end: sending has shown that the peer does not read. */
   readonly onBroken: (error: unknown) => void;
-  /** Server: a request. */
+  /** As `Http2User.onRequest`. */
   readonly onRequest: (stream: Http2Stream, fields: readonly Field[], ended: boolean) => void;
-  /** Server: a request whose header list is larger than allowed; nothing is known of it. */
+  /** As `Http2User.onTooLarge`. */
   readonly onTooLarge: (stream: Http2Stream) => void;
+  /** A stream is over. */
   readonly onOver: () => void;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -42,6 +45,7 @@ export interface StreamTableOptions {
   readonly boundary: Boundary;
 }
 
+/** The digit 1, with which the status of an interim response begins. */
 const ONE = 0x31;
 
 /**
@@ -90,7 +94,7 @@ export class StreamTable implements StreamOwner {
     return stream;
   }
 
-  // --- what streams ask for
+  // --- StreamOwner: what streams ask for
 
   sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
     // An interim response (1xx) is no answer.
@@ -106,8 +110,7 @@ export class StreamTable implements StreamOwner {
     try {
       return this.#sender.data(stream, chunk);
     } catch (error) {
-      // The caller is as a rule the handler of another connection: what broke is this connection, not the
-      // caller's.
+      // Not thrown to the caller, which is as a rule the handler of another connection: this one is broken.
       this.#options.onBroken(error);
       return chunk.length;
     }
@@ -125,7 +128,8 @@ export class StreamTable implements StreamOwner {
     if (stream.givenUp) return;
     stream.release();
     const { role, now, later, turn } = this.#options;
-    // Its head leaves at the end of the turn in which it was sent, however late that is.
+    // See `GIVE_UP_MS`. A head leaves at the end of the turn in which it was sent, so that the turn's length
+    // does not count.
     const waitMs =
       role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS + turn.lagMs() - now();
     if (waitMs <= 0) return this.#sendReset(stream, code);
@@ -156,14 +160,14 @@ export class StreamTable implements StreamOwner {
     stream.reset(Http2ErrorCode.INTERNAL_ERROR);
   }
 
-  /** All of our message is on the wire. */
+  /** Our message on a stream has been sent. */
   endSent(stream: Http2Stream): void {
     this.#maybeOver(stream);
   }
 
   // --- what frames say
 
-  /** A whole header block. @throws ConnectionError */
+  /** A whole header block has come: a request, a response or trailers. @throws ConnectionError */
   headers(streamId: number, decoded: DecodedFields, end: boolean): void {
     const { budget } = this.#options;
     const stream = this.#streams.get(streamId) ?? this.#begin(streamId);
@@ -184,7 +188,7 @@ export class StreamTable implements StreamOwner {
     }
   }
 
-  /** RST_STREAM. @throws ConnectionError */
+  /** RST_STREAM has come. @throws ConnectionError */
   reset(streamId: number, code: number): void {
     const { budget, role } = this.#options;
     this.ids.assertNotIdle(streamId);
@@ -194,7 +198,18 @@ export class StreamTable implements StreamOwner {
     this.#lose(stream, code, code === Http2ErrorCode.REFUSED_STREAM);
   }
 
-  /** WINDOW_UPDATE of a stream. @throws ConnectionError */
+  /** Bytes of bodies that were sent on open streams, and that the peer has not said to have read. */
+  get unconfirmed(): number {
+    const whole = this.#options.peerWindow();
+    return this.#streams.values().reduce((sum, { sendWindow }) => sum + Math.max(0, whole - sendWindow), 0);
+  }
+
+  /** Client: whether an interim (1xx) response has come on a stream. */
+  hadInterim(streamId: number): boolean {
+    return (this.#streams.get(streamId)?.interims ?? 0) > 0;
+  }
+
+  /** WINDOW_UPDATE of a stream has come. @throws ConnectionError */
   windowUpdate(streamId: number, increment: number): void {
     this.ids.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
@@ -223,17 +238,20 @@ export class StreamTable implements StreamOwner {
     if (growth > 0) this.#sender.pump();
   }
 
-  /** Ends the streams above `last`: the connection is gone, or the peer has not looked at them. */
+  /**
+   * Ends the streams whose ids are above `last`.
+   * @param unprocessed whether the peer has not looked at them (GOAWAY); otherwise the connection has ended
+   */
   loseAbove(last: number, code: number, unprocessed: boolean): void {
     for (const stream of this.#streams.values()) if (stream.id > last) this.#lose(stream, code, unprocessed);
   }
 
   // --- the life of a stream
 
-  /** Server: a stream that the client begins; undefined for one that is over or not wanted. */
+  /** Server: the stream that HEADERS begin; undefined: that stream is over, or is refused. */
   #begin(id: number): Http2Stream | undefined {
     const { budget, maxStreams, refusing } = this.#options;
-    // The last GOAWAY has named the last stream: what came since is for another connection.
+    // The last GOAWAY has named the last stream: the client sends later ones again on another connection.
     if (!this.ids.mayBegin(id) || refusing()) return undefined;
     this.ids.begin(id);
     if (this.#streams.size < maxStreams) {
@@ -280,12 +298,17 @@ export class StreamTable implements StreamOwner {
     const status = valueOf(fields, ':status') ?? '';
     if (status !== '200' && /^1\d\d$/.test(status)) {
       this.#options.budget.spendIdleFrame();
-      // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another
-      // protocol.
+      // HTTP/2 has no 101 (RFC 9113 section 8.6): passed on to an HTTP/1 client, it would make what follows
+      // look like another protocol.
       if (status === '101')
         this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
       else if (end)
         this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
+      else if (stream.interims >= MAX_INTERIM)
+        this.#fail(
+          stream,
+          new StreamError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'interim responses without end'),
+        );
       else stream.notifyInterim(fields);
       return;
     }
@@ -313,7 +336,7 @@ export class StreamTable implements StreamOwner {
     this.#maybeOver(stream);
   }
 
-  /** The peer broke the rules on one stream. */
+  /** The peer broke the protocol on one stream, which is reset. */
   #fail(stream: Http2Stream, error: StreamError): void {
     const { handler } = stream;
     if (this.#options.role === 'server') this.#options.budget.spendReset();
@@ -322,7 +345,7 @@ export class StreamTable implements StreamOwner {
     stream.notifyReset(handler, error.code, false);
   }
 
-  /** A stream ends without us having ended it. */
+  /** A stream ends early, and not by us: by a reset or GOAWAY of the peer, or with the connection. */
   #lose(stream: Http2Stream, code: number, unprocessed: boolean): void {
     const { handler } = stream;
     stream.release();

@@ -1,31 +1,33 @@
 import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 
-/** What a stream tells whoever uses it. One object may serve for many streams. */
+/** Who uses a stream, and hears what happens on it. One object may serve for many streams. */
 export interface StreamHandler {
-  /** An interim response (1xx) came. */
+  /** Client: an interim response (1xx) has come. */
   onInterim(stream: Http2Stream, fields: readonly Field[]): void;
-  /** The response came; `ended`: it has no body. (Requests come by `ServerHandler.onRequest`.) */
+  /** Client: the response has come; `ended`: it has no body. (`Http2User.onRequest` gets requests.) */
   onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void;
-  /** Body bytes. Whoever is done with them says so by `stream.consumed`. */
+  /** Body bytes have come. Whoever has dealt with them calls `stream.consumed`. */
   onData(stream: Http2Stream, chunk: Buffer): void;
-  /** The peer's message is complete. */
+  /** The peer's message is complete. @param trailers undefined: there are none */
   onEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void;
   /** So many bytes that `write` had to hold back have been sent. */
   onSent(stream: Http2Stream, bytes: number): void;
   /**
-   * The stream is over before its time: reset by the peer, or its connection is gone.
-   * @param unprocessed the peer has done nothing with it, so it may be tried again
+   * The stream has ended early: the peer has reset it, or we have because the peer broke the protocol, or its
+   * connection has ended.
+   * @param code HTTP/2 error code
+   * @param unprocessed the peer has done nothing with it, so that the request may be sent again
    */
   onReset(stream: Http2Stream, code: number, unprocessed: boolean): void;
   /**
-   * The handler itself threw: it ends what it carries with this failure. Who has no such method loses the
-   * stream.
+   * One of the other methods threw: the handler ends what it carries with this failure. Absent: the stream is
+   * reset.
    */
   onCaught?(stream: Http2Stream, failure: ProxyFailure): void;
 }
 
-/** What a stream asks of the connection that it belongs to. */
+/** The connection of a stream, as the stream sees it; the arguments are those of the stream's own methods. */
 export interface StreamOwner {
   sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void;
   sendData(stream: Http2Stream, chunk: Buffer): number;
@@ -51,37 +53,41 @@ const NOBODY: StreamHandler = {
 export class Http2Stream {
   readonly id: number;
   handler: StreamHandler = NOBODY;
-  /** Our side has sent its END_STREAM, or will when what is queued is out. */
+  /** Our side has sent its END_STREAM, or will when what is queued has been sent. */
   localEnded = false;
+  /** The peer has sent its END_STREAM. */
   remoteEnded = false;
   closed = false;
-  /** Server: the head of the response, not of an interim one, is out. */
+  /** Server: the head of the final response has been sent. */
   answered = false;
-  /** Client: nobody wants it, and its reset waits. */
+  /** Client: it has been given up, and its reset is delayed (`GIVE_UP_MS`). */
   givenUp = false;
   /** When it began (monotonic milliseconds). */
   bornAt = 0;
-  /** The peer's message head has come (interim ones apart). */
+  /** The head of the peer's message has come; not only interim responses. */
   headCame = false;
+  /** Interim (1xx) responses so far. */
+  interims = 0;
   /** Bytes that may be sent. */
   sendWindow: number;
   /** Bytes that the peer may send. */
   receiveWindow: number;
-  /** Bytes that were consumed and not told to the peer yet. */
+  /** Bytes that were consumed and for which no WINDOW_UPDATE has been sent. */
   credit = 0;
   /** Bytes that came and have not been consumed. */
   unconsumed = 0;
-  /** Content-Length of the peer's message, if it has one that counts. */
+  /** Bytes that the body of the peer's message must have by its Content-Length; undefined: any number. */
   expected: number | undefined;
-  /** Made when something has to wait. */
+  /** Data that waits to be sent; made when some has to. */
   queue: Buffer[] | undefined;
+  /** Bytes in `queue`. */
   queued = 0;
-  /** What ends the stream once the queue is out: trailers, or none. */
+  /** Trailers that end our message when the queue has been sent; undefined: there are none. */
   ending: readonly Field[] | undefined;
-  /** Our END_STREAM is on the wire. */
+  /** Our END_STREAM has been sent. */
   endSent = false;
   readonly #owner: StreamOwner;
-  /** What has come of the peer's message, of body bytes. */
+  /** Body bytes of the peer's message that have come. */
   #received = 0;
 
   constructor(owner: StreamOwner, id: number, windows: { send: number; receive: number }) {
@@ -93,7 +99,8 @@ export class Http2Stream {
 
   /**
    * The head of the peer's message has come.
-   * @param expected bytes that its body must have, where it says so
+   * @param expected bytes that its body must have; undefined: any number
+   * @param ended whether it has no body
    */
   begins(expected: number | undefined, ended: boolean): void {
     this.headCame = true;
@@ -101,13 +108,16 @@ export class Http2Stream {
     this.remoteEnded = ended;
   }
 
-  /** So many bytes of its body have come. @returns whether they may */
+  /**
+   * So many body bytes of the peer's message have come.
+   * @returns false: they are more than its Content-Length
+   */
   takes(bytes: number): boolean {
     this.#received += bytes;
     return this.expected === undefined || this.#received <= this.expected;
   }
 
-  /** Its body has as many bytes as it must. */
+  /** Whether the body that has come has as many bytes as its Content-Length says. */
   get whole(): boolean {
     return this.expected === undefined || this.#received === this.expected;
   }
@@ -128,7 +138,7 @@ export class Http2Stream {
     return this.#owner.sendData(this, chunk);
   }
 
-  /** Completes our message once all of it has been sent. */
+  /** Completes our message; END_STREAM follows what is queued. */
   end(trailers?: readonly Field[]): void {
     if (this.closed || this.localEnded) return;
     this.localEnded = true;
@@ -146,9 +156,10 @@ export class Http2Stream {
     this.#owner.consumed(this, bytes);
   }
 
-  // --- what its connection tells its handler; what that throws ends this stream, and no other
+  // --- called by its connection; what the handler throws ends this stream only
 
   notifyInterim(fields: readonly Field[]): void {
+    this.interims++;
     try {
       this.handler.onInterim(this, fields);
     } catch (error) {
@@ -188,7 +199,7 @@ export class Http2Stream {
     }
   }
 
-  /** @param handler of before it was released */
+  /** @param handler that the stream had before it was released */
   notifyReset(handler: StreamHandler, code: number, unprocessed: boolean): void {
     try {
       handler.onReset(this, code, unprocessed);
@@ -197,12 +208,12 @@ export class Http2Stream {
     }
   }
 
-  /** Something of what the stream is for threw. */
+  /** A handler, or the user's `onRequest`, threw. */
   threw(error: unknown, handler = this.handler): void {
     this.#owner.caught(this, handler, error);
   }
 
-  /** Nobody listens any more. */
+  /** Nobody uses the stream any more; what still comes is thrown away. */
   release(): void {
     this.handler = NOBODY;
   }

@@ -3,30 +3,33 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { WriteBuffer } from './write-buffer.ts';
 
 /**
- * What a connection tells whoever uses it now. One object serves for many connections and requests: no
- * closure per request.
+ * Who uses a connection now, and hears what happens on it. One object serves for many connections and
+ * requests, so that a request needs no closure of its own.
  */
 export interface ConnectionHandler {
   onData(connection: Connection, chunk: Buffer): void;
   /** The peer sends no more (half-close). */
   onEnd(connection: Connection): void;
-  /** What was held back has been sent; `send` may go on. */
+  /** The peer has read what was held back; `send` may go on. */
   onDrain(connection: Connection): void;
-  /** Nothing comes or goes any more. */
+  /** Both directions have ended. @param error undefined: in order */
   onClose(connection: Connection, error: Error | undefined): void;
   /**
-   * Nothing new is to begin on the connection, as `Connection.retire` says; what cannot be told so has no
-   * such method.
+   * Nothing new is to begin on the connection (`Connection.retire`). Absent where there is no way to tell the
+   * peer so: the connection is then left as it is.
    */
   onRetire?(connection: Connection): void;
   /**
-   * The handler itself threw, on what one of its connections told: it ends what it carries with this failure.
-   * Who has no such method loses the connection.
+   * One of the other methods threw: the handler ends what it carries with this failure. Absent: the
+   * connection is aborted.
    */
   onCaught?(connection: Connection, failure: ProxyFailure): void;
 }
 
-/** The handler of a connection threw: it ends what it carries, or the connection is broken. Never throws. */
+/**
+ * The handler of a connection threw: has it end what it carries (`onCaught`), or aborts the connection. Never
+ * throws.
+ */
 export function endCarried(connection: Connection, boundary: Boundary, failure: ProxyFailure): void {
   try {
     const { handler } = connection;
@@ -38,70 +41,94 @@ export function endCarried(connection: Connection, boundary: Boundary, failure: 
   }
 }
 
-/** Hears nothing. */
+/** Hears what becomes of a connection that was given out before its peer had taken it. */
+export interface ConnectionOwner {
+  /** The peer has taken it. */
+  onTaken(): void;
+  /**
+   * The peer has refused it, and nothing that was sent on it has reached anybody: it is all sent again on
+   * what takes its place. Never rejects.
+   * @returns a connection on which it goes on; or why there is none
+   */
+  onRefused(failure: ProxyFailure): Promise<Connection | ProxyFailure>;
+}
+
+/** The handler of a connection that nobody uses. */
 export const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 /** @param errno such as `ECONNRESET` */
 export type CloseListener = (errno: string | undefined) => void;
 
 /**
- * A byte connection, as narrow as the data path needs: no stream is piped, large chunks go through as they
- * came. A socket of its own, or a stream of a shared one.
+ * A byte connection with no more than the data path needs: large chunks go through as they came, and nothing
+ * is piped through Node's streams. It is a socket (`SocketConnection`) or a stream of a shared HTTP/2
+ * connection (`StreamConnection`).
  */
 export interface Connection {
   handler: ConnectionHandler;
   readonly bytesRead: number;
   readonly bytesWritten: number;
   /**
-   * Who is told of the end besides the handler, whoever that is by then; at once where it has ended.
-   * @param listener hears the code of the error that the socket ended with, if it did
+   * Calls `listener` when the connection has ended, beside the handler that it has by then; at once where it
+   * has ended already.
    */
   whenClosed(listener: CloseListener): void;
   readonly closed: boolean;
-  /** Nothing new is to begin here: it has grown old, or its peer is not trusted any more. */
+  /** Whether nothing new is to begin on it: it has grown old, or its peer is not trusted any more. */
   readonly retired: boolean;
   readonly remoteAddress: string;
   /**
-   * Opened in the name of one client: nothing of another's may travel on it. Absent: of nobody's in
-   * particular.
+   * Whether it was opened in the name of one client, so that nothing of another's may travel on it. Absent:
+   * in nobody's name.
    */
   readonly personal?: boolean;
-  /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
+  /**
+   * Where the peer has not taken the connection yet: who hears of it, if anybody. Absent: it has been taken,
+   * or nobody can tell.
+   */
+  owner?: ConnectionOwner | undefined;
+  /**
+   * To how many other gateways the peer could go with what it carries, where it has said so; absent: none.
+   */
+  readonly alternatives?: number;
+  /** Bytes that wait because the peer reads slowly, or for the end of the event loop's turn. */
   readonly buffered: number;
-  /** The peer has not read what it was sent before: an `onDrain` will come. */
+  /** Whether the peer has not read what it was sent before; an `onDrain` will come. */
   readonly blocked: boolean;
-  /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
+  /** Sends. @returns false: the peer is slow; stop reading from where this came until `onDrain` */
   send(chunk: Buffer): boolean;
   /** Sends text, one byte per character. @returns as `send` */
   sendText(text: string): boolean;
   /**
-   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was
-   * written.
-   * @param bytes at most `MAX_ROOM`
+   * A buffer to write into, at its `at`, so that nothing has to be copied. `sent` says how much was written.
+   * @param bytes that it must have room for, at most `MAX_ROOM`
    */
   room(bytes: number): WriteBuffer;
   /** So many bytes have been written into the `room`. @returns as `send` */
   sent(bytes: number): boolean;
   /**
-   * Whether what was written at that place of a `room` may still be changed. Only of what was written last:
-   * memory that was given on is used again, and the same place of it holds something else then.
+   * Whether what was written at offset `at` of a `room` is still here and may be changed. To be asked only
+   * about what was written last: buffers are used again, so that the same offset may hold something else.
    */
   isUnsent(writeBuffer: WriteBuffer, at: number): boolean;
-  /** Gives everything on now. */
+  /** Sends what was gathered in this turn now. */
   flush(): void;
   pause(): void;
   resume(): void;
-  /** What the peer wants this connection for stands. A stream says so to the peer; on a socket it shows. */
+  /**
+   * What the peer opened this connection for has been set up (a tunnel has reached its endpoint). A tunnel of
+   * stream mode then answers its peer; on a socket nothing is sent.
+   */
   established(): void;
   /**
-   * Sends what is waiting, then says that no more comes; the other direction stays open.
-   * @param onSent called when the peer's kernel, or ours, has all of it
+   * Sends what is waiting and then ends our direction (half-close); the other stays open.
+   * @param onSent called when everything has left this process
    */
   end(onSent?: () => void): void;
-  /** Asks whoever uses it to begin nothing new on it, and to end it when what is under way is done. */
+  /** Asks the handler to begin nothing new on it, and to end it when what is under way is done. */
   retire(): void;
   /** Ends both directions at once. */
   destroy(error?: Error): void;
-  /** Ends both directions at once, in a way that the peer cannot take for a proper end. */
+  /** Ends both directions at once by a reset, which the peer cannot take for the end of the data. */
   abort(error?: Error): void;
 }

@@ -1,13 +1,13 @@
 /**
- * A mesh proxy beside an endpoint: it wants mTLS, and takes HTTP/1 as HTTP/2 with `l5d-orig-proto` (wire
- * protocol 1.1).
+ * Linkerd's proxy beside an endpoint: it is spoken to with mTLS, and takes HTTP/1 requests over HTTP/2 with
+ * `l5d-orig-proto` (wire protocol 1.1).
  */
 export interface MeshPeer {
-  /** What its certificate must say; also the server name to ask for. */
+  /** The identity that its certificate must have; also the server name (SNI). */
   readonly identity: string;
   /** Port on which it takes connections that begin with a transport header. */
   readonly port: number;
-  /** It does not look into what is sent to the endpoint's port, so nothing may be wrapped for it. */
+  /** Whether it passes the endpoint's port on unread, so that it unwraps nothing: HTTP/1 goes as HTTP/1. */
   readonly opaque: boolean;
 }
 
@@ -15,11 +15,11 @@ export interface MeshPeer {
 export interface DialAddress {
   readonly host: string;
   readonly port: number;
-  /** Absent: plain. */
+  /** Absent: there is no mesh proxy, and it is spoken to in plain TCP. */
   readonly mesh?: MeshPeer;
 }
 
-/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2, unless it does not look into them. */
+/** Whether HTTP/1 requests to an endpoint go over HTTP/2, because its mesh proxy turns them back. */
 export function isUpgrading({ mesh }: DialAddress): boolean {
   return mesh?.opaque === false;
 }

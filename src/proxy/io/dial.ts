@@ -11,13 +11,14 @@ import type { ConnectionCounters } from '../metrics/connection-counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { DialAddress } from './dial-address.ts';
 
-/** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
+/** Default time to connect, TLS included, milliseconds; Linkerd's outbound default. */
 export const CONNECT_TIMEOUT_MS = 1000;
 
+/** What every dial of one service has in common. */
 export interface DialOptions {
   /** The service, for messages: `name:port`. */
   readonly label: string;
-  /** Where connections are counted; asked for with each. */
+  /** Where connections are counted; called for each (`ProxyCounters.endpointOf` says why). */
   readonly counters: () => ConnectionCounters;
   /** Where exceptions that nobody foresaw end. */
   readonly boundary: Boundary;
@@ -25,7 +26,7 @@ export interface DialOptions {
   readonly timeoutMs?: number;
 }
 
-/** Plain TCP, as a gateway reaches the pods of its own cluster. */
+/** Opens connections with plain TCP, as a gateway reaches pods of its own cluster that have no mesh proxy. */
 export function plainDial(options: DialOptions): Dial {
   return ({ host, port }) => {
     const socket = net.connect({ host, port, allowHalfOpen: true });
@@ -33,16 +34,21 @@ export function plainDial(options: DialOptions): Dial {
   };
 }
 
-/** What TLS needs to know; asked for each connection, so that a renewed certificate serves the next one. */
+/** Our certificate chain, its key, and the trust anchors of peers, as PEM. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
 }
 
+/** As `DialOptions`, with our identity and the peer's. `Own` is what `identity` gives, for `refuses`. */
 export interface TlsOptions<Own extends TlsIdentity = TlsIdentity> extends DialOptions {
+  /**
+   * Called for each connection, so that a renewed certificate serves the next one; undefined: there is none
+   * yet.
+   */
   readonly identity: () => Own | undefined;
-  /** Server name to ask for; with Linkerd this is the identity that is expected. */
+  /** Server name (SNI); with Linkerd the identity that is expected. */
   readonly serverName: string;
   /**
    * Protocols to offer (ALPN), the preferred one first; absent: none is offered, as Linkerd's proxies do to
@@ -50,20 +56,21 @@ export interface TlsOptions<Own extends TlsIdentity = TlsIdentity> extends DialO
    */
   readonly alpn?: readonly string[];
   /**
-   * Why the peer is not whom we mean, or not to be believed; undefined = it is. Its chain has been verified
-   * to end at one of the anchors of `own`, which is what we have shown.
+   * Why the peer is refused; undefined: it is the expected one. TLS has verified already that its chain ends
+   * at one of the anchors of `own`, which is the identity that we have shown.
    */
   readonly refuses: (socket: tls.TLSSocket, own: Own) => string | undefined;
-  /** Told of each connection whose peer is believed. */
+  /** Called for each connection whose peer is not refused. */
   readonly onProven?: (connection: Connection, socket: tls.TLSSocket) => void;
 }
 
+/** As `TlsOptions`, with what is sent first. */
 export interface TlsDialOptions<Own extends TlsIdentity = TlsIdentity> extends TlsOptions<Own> {
   /** First bytes on the connection, if any: the transport header. */
   readonly preface?: Buffer;
 }
 
-/** Opens connections with TLS and says what their peers are to hear first. */
+/** Opens connections with TLS, as `tlsConnect`, and sends the preface on each. */
 export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): Dial {
   return async (endpoint) => {
     const { connection } = await tlsConnect(options, endpoint);
@@ -73,9 +80,9 @@ export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): 
 }
 
 /**
- * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the
- * expected identity; host names play no part (wire protocol 1.2).
- * @returns the connection, paused, and what its peer has picked of the protocols that were offered
+ * Opens a connection with TLS 1.3, both sides with certificates. The peer's chain must end at the trust
+ * anchors, and `refuses` must accept its identity; host names play no part (wire protocol 1.2).
+ * @returns the connection, paused, and the protocol that its peer has picked (ALPN)
  * @throws ProxyFailure `connection failed` or `connect timeout`; `internal error` for what nobody foresaw
  */
 export async function tlsConnect<Own extends TlsIdentity>(
@@ -85,9 +92,10 @@ export async function tlsConnect<Own extends TlsIdentity>(
   const identity = options.identity();
   if (identity === undefined)
     throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
-  // @types/node does not list allowHalfOpen here; tls.connect has it.
+  // A TCP socket of our own, where that is what `abort` can reset; for a host name, `tls.connect` makes it.
   const below =
     TLS_BELOW && net.isIP(host) > 0 ? net.connect({ host, port, allowHalfOpen: true }) : undefined;
+  // tls.connect takes allowHalfOpen, which @types/node does not list.
   const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
     ...(below === undefined ? { host, port } : { socket: below }),
     allowHalfOpen: true,
@@ -98,7 +106,7 @@ export async function tlsConnect<Own extends TlsIdentity>(
     key: identity.key,
     ca: identity.ca,
     allowPartialTrustChain: true,
-    // Asked by `refuses`, which sees the chain too.
+    // `refuses` checks it, which sees the whole chain.
     checkServerIdentity: () => undefined,
   };
   const socket = tls.connect(settings);
@@ -138,14 +146,14 @@ function connected(
     });
     const fail = (error: Error) => {
       timer.cancel();
-      // First, for a socket may tell of its end before `destroy` returns.
+      // Rejected before `destroy`, which may emit `close`, with a less telling error, before it returns.
       reject(
         new ProxyFailure('connection failed', `${where} cannot be connected to: ${messageOf(error)}`, error),
       );
       socket.destroy();
     };
     socket.once('error', fail);
-    // What is below tells of itself why it cannot connect.
+    // The TCP socket below TLS emits its own errors; the TLS socket would only close.
     below?.on('error', fail);
     socket.once('close', () => fail(new Error('it closed the connection')));
     socket.once(event, () => {
@@ -163,17 +171,28 @@ function connected(
       socket.removeAllListeners('close');
       const connection = new SocketConnection(socket, boundary, below);
       counters().follow(connection);
-      // Nothing may be lost before somebody listens.
+      // Nothing may be read, and lost, before somebody listens.
       connection.pause();
       resolve(connection);
     });
   });
 }
 
+/** What an endpoint is told of a connection, where it is one that listens. */
+export interface ToldOfConnection {
+  /** Whom it is for; such a connection is `personal`. */
+  readonly client?: Field | undefined;
+  /** To how many other targets what it carries could go instead; absent: nothing is said. */
+  readonly alternatives?: number | undefined;
+}
+
 /**
  * Opens a connection to an endpoint, ready for the application's bytes.
- * @param protocol what will be spoken on it
- * @param client on whose behalf, where the endpoint is to be told; such a connection is `personal`
+ * @param protocol that will be spoken on it
  * @throws ProxyFailure `connection failed` or `connect timeout`
  */
-export type Dial = (endpoint: DialAddress, protocol: SessionProtocol, client?: Field) => Promise<Connection>;
+export type Dial = (
+  endpoint: DialAddress,
+  protocol: SessionProtocol,
+  told?: ToldOfConnection,
+) => Promise<Connection>;

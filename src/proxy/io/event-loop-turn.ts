@@ -1,45 +1,46 @@
 import { type Clock, systemClock } from '../../base/clock.ts';
 
-/** What has something to send at the end of a turn. */
+/** A connection that has gathered bytes to be sent at the end of the turn. */
 export interface Unflushed {
   flushContained(): void;
 }
 
-/** What is to be known of the turn in which something is read. */
+/** The turn of the event loop in which something is read: how late this process may be to read it. */
 export interface ReadTurn {
   /**
-   * Bytes have been read by one who wants to know of this turn. HTTP/2 does, which has something to send at
-   * the end of most turns: a turn that only raw bytes or HTTP/1 have been read in is not measured and costs
-   * nothing.
+   * Bytes have been read by a reader that will ask about this turn, which is then measured. Only HTTP/2 does:
+   * turns in which nothing but raw bytes or HTTP/1 was read cost nothing.
    */
   read(): void;
-  /** When `read` was called in it first (monotonic milliseconds): no two turns have the same. */
+  /** When `read` was first called in this turn (monotonic milliseconds); no two turns have the same. */
   readonly began: number;
   /**
-   * Milliseconds that what is read now may have waited for this process: bytes that came while the turn
-   * before was under way are read in this one, behind all that is read before them. At most; they may as well
-   * have come this moment.
+   * For how many milliseconds at most the bytes that are read now may have waited for this process: bytes
+   * that came during the turn before are read in this one, behind everything that is read earlier in it. They
+   * may as well have come this moment.
    */
   lagMs(): number;
 }
 
 /**
- * A turn of the event loop. All sockets that are ready are read in one turn, and what comes of it is sent at
- * its end: requests of many clients go to an endpoint in one write. How long turns take says how long bytes
- * may have lain in the kernel before anybody read them.
+ * The present turn of the event loop. All sockets that are ready are read in one turn, and what that makes us
+ * send is sent at its end, so that requests of many clients go to an endpoint in one write. How long turns
+ * take bounds how long bytes may have lain in the kernel before they were read.
  */
 export class EventLoopTurn implements ReadTurn {
   readonly #clock: Clock;
   readonly #atEnd: (end: () => void) => void;
   #unflushed: Unflushed[] = [];
   #ending = false;
-  /** Whether `read` was called in this turn, and when first. */
+  /** Whether `read` was called in this turn. */
   #reading = false;
   #began = 0;
-  /** How long the last turn took in which it was, from then on. */
+  /** How long the last measured turn took, from its first `read` to its end. */
   #lastMs = 0;
 
-  /** @param atEnd calls at the end of the turn, behind all that is read in it */
+  /**
+   * @param atEnd calls its argument at the end of the turn, when everything has been read (`setImmediate`)
+   */
   constructor(clock: Clock, atEnd: (end: () => void) => void) {
     this.#clock = clock;
     this.#atEnd = atEnd;
@@ -52,7 +53,7 @@ export class EventLoopTurn implements ReadTurn {
     this.#endSoon();
   }
 
-  /** Has something flushed when the turn ends. */
+  /** Has a connection flushed when the turn ends. */
   flushAtEnd(connection: Unflushed): void {
     this.#unflushed.push(connection);
     this.#endSoon();
@@ -72,7 +73,7 @@ export class EventLoopTurn implements ReadTurn {
     this.#atEnd(this.#end);
   }
 
-  /** One function for all turns. */
+  /** One function for all turns, not a closure for each. */
   readonly #end = (): void => {
     this.#ending = false;
     const connections = this.#unflushed;
@@ -86,5 +87,5 @@ export class EventLoopTurn implements ReadTurn {
   };
 }
 
-/** That of this process. */
+/** The turn of this process' event loop. */
 export const eventLoopTurn = new EventLoopTurn(systemClock, setImmediate);

@@ -1,18 +1,18 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Connection } from './connection.ts';
 
-/** How long a peer that has been sent everything may be silent before it has closed its side. */
+/** How long a peer that has been sent everything is waited for while it sends nothing. */
 const SILENT_MS = 2000;
-/** How long it may take altogether, however much it still sends. */
+/** How long it is waited for altogether, however much it still sends. */
 const LINGER_MS = 30_000;
 
 /**
- * Says that no more comes, and ends the connection when the peer has closed its side or does not do so in
- * time. The time begins when all is sent, so that a slow reader gets the whole of it. Closing at once could
- * reset the connection before the peer has read (RFC 9112 section 9.6), and so could closing while it sends:
- * a client that uploads slowly and reads at the end is waited for while something comes.
- * @param error what the connection is to end with; whoever broke the rules is not waited for while it goes on
- * sending
+ * Ends our direction, and the connection when the peer has ended its own or does not do so in time. The time
+ * begins when everything has been sent, so that a slow reader gets all of it. Closing at once could reset the
+ * connection before the peer has read the last bytes (RFC 9112 section 9.6), and so could closing while the
+ * peer sends: a client that uploads slowly and reads afterwards is waited for as long as it goes on.
+ * @param error that the connection is to end with: the peer broke the protocol, and is waited for once only
+ * (2 s), even while it sends
  */
 export function closeGracefully(connection: Connection, clock: Clock, error?: Error): void {
   connection.end(() => {

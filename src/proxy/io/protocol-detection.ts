@@ -1,6 +1,6 @@
 /**
- * What the first bytes of a client show. `likely` and `unlikely`: they may still turn out to be a request
- * line; a client of HTTP would begin like that, or hardly.
+ * What the first bytes of a client show. `likely` and `unlikely`: not decided yet; they may still be the
+ * beginning of a request line, and it is likely or unlikely that an HTTP client begins like that.
  */
 export type ProtocolSight = 'http1' | 'http2' | 'opaque' | 'likely' | 'unlikely';
 
@@ -9,8 +9,7 @@ const VERSION = Buffer.from('http/', 'latin1');
 const LF = 0x0a;
 const SLASH = 0x2f;
 /**
- * Methods (IANA's registry, the usual ones of it): a client that has sent the beginning of one is given time
- * for the rest.
+ * The usual methods of IANA's registry: what begins like one of them is `likely` a request.
  */
 const METHODS: readonly string[] =
   'GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE PRI PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY'.split(
@@ -19,8 +18,8 @@ const METHODS: readonly string[] =
 const LONGEST = Math.max(...METHODS.map(({ length }) => length));
 
 /**
- * Kinds of bytes: of a token (RFC 9110 section 5.6.2), and what lenient servers take for blanks, which is
- * more than RFC 9112 has.
+ * Kinds of bytes: those of a token (RFC 9110 section 5.6.2), and those that lenient servers take for blanks,
+ * which are more than RFC 9112 allows.
  */
 const TOKEN = 1;
 const BLANK = 2;
@@ -32,22 +31,23 @@ for (const code of [0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, 
   KINDS[code] = BLANK;
 
 /**
- * Reads the first line of a client, and says as soon as it can whether that begins a request of HTTP. Each
- * byte is looked at once, in whatever pieces it comes, so what is said depends neither on those nor on how
- * long the line is.
+ * Reads a client's first line, and decides as soon as possible whether it is the request line of HTTP. Each
+ * byte is looked at once, so that the result depends neither on the pieces in which the bytes come nor on the
+ * length of the line.
  *
- * It errs to one side: what a lenient server could take for a request is HTTP here (blank lines before it,
- * blanks of any kind between its words, `http/1.1`, the bare `GET /` of HTTP/0.9, any token as method), and
- * is then read strictly. Nothing else ends the doubt than the end of the line, or a method that is no token.
+ * In doubt it is HTTP: whatever a lenient server could take for a request (blank lines before it, blanks of
+ * any kind between its words, `http/1.1`, the bare `GET /` of HTTP/0.9, any token as method) is HTTP here,
+ * and is then parsed strictly. Only the end of the line, or a method that is no token, makes it `opaque`: no
+ * client escapes what reads requests by writing them oddly (ADR 0025).
  */
 export class FirstLine {
-  /** Bytes of the preface of HTTP/2 that have come; -1 = it is none. */
+  /** Bytes of the preface of HTTP/2 that have come; -1: the first bytes are not it. */
   #preface = 0;
   #word: 'before' | 'method' | 'rest' = 'before';
   #method = '';
-  /** First byte behind the method and its blanks. */
+  /** First byte behind the method and its blanks; 0: it has not come. */
   #target = 0;
-  /** Bytes of ` HTTP/` that have come. */
+  /** Bytes of ` HTTP/` that have come; the blank is the first. */
   #version = 0;
   #sight: ProtocolSight = 'likely';
 
@@ -56,19 +56,22 @@ export class FirstLine {
     return this.#sight;
   }
 
-  /** Whether it may still be, or is, the preface of HTTP/2. */
+  /** Whether the bytes so far are the preface of HTTP/2, or its beginning. */
   get mayBeHttp2(): boolean {
     return this.#preface >= 0;
   }
 
-  /** Takes the next bytes. Once it is decided, more do not change it. */
+  /** Takes the next bytes. @returns `sight`; once it is decided, further bytes do not change it */
   take(chunk: Buffer): ProtocolSight {
     for (let at = this.#skip(chunk, 0); at < chunk.length && !this.decided; at = this.#skip(chunk, at + 1))
       this.#sight = this.#next(chunk[at] ?? 0);
     return this.#sight;
   }
 
-  /** Passes over what says nothing: the rest of a long word. @returns the first byte that may */
+  /**
+   * Passes over the rest of a long word, which decides nothing.
+   * @returns the offset of the next byte that may
+   */
   #skip(chunk: Buffer, from: number): number {
     let at = from;
     if (this.#word === 'method' && this.#method.length > LONGEST) {
@@ -79,6 +82,7 @@ export class FirstLine {
     return at;
   }
 
+  /** Whether further bytes change nothing. */
   get decided(): boolean {
     return this.#sight !== 'likely' && this.#sight !== 'unlikely';
   }
@@ -120,19 +124,21 @@ export class FirstLine {
   }
 
   /**
-   * The first line is one of HTTP/1 by the looks of it; whether it is the preface of HTTP/2 the bytes behind
-   * it say.
+   * The line has a version: it is a request line, or the preface of HTTP/2, whose first line looks like one
+   * and which the bytes behind it decide.
    */
   #request(): ProtocolSight {
     return this.#preface >= 0 ? 'likely' : 'http1';
   }
 }
 
+/** Type of a SETTINGS frame. */
 const SETTINGS = 4;
 
 /**
- * Whether a server that speaks first speaks HTTP: SETTINGS, with which those of HTTP/2 begin (RFC 9113
- * section 3.4) and many before their client has, or an answer that nobody has asked for.
+ * Whether a server that speaks first speaks HTTP: its first bytes are a SETTINGS frame, with which HTTP/2
+ * begins (RFC 9113 section 3.4; many servers do not wait for their client), or an HTTP/1 response that nobody
+ * has asked for.
  */
 export function isHttpServer(first: Buffer): boolean {
   if (first.toString('latin1', 0, 7) === 'HTTP/1.') return true;

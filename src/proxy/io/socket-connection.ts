@@ -12,30 +12,33 @@ import { eventLoopTurn, type Unflushed } from './event-loop-turn.ts';
 import { MAX_ROOM, type WriteBuffer, takeWriteBuffer } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
-/** TLS is a layer over a socket of its own, which alone can be reset; on Bun both are one. */
+/**
+ * Whether TLS is a layer over a TCP socket of its own, which alone can be reset (Node); on Bun both are one.
+ */
 export const TLS_BELOW = process.versions['bun'] === undefined;
 
 /**
- * Chunks up to this size are copied together with what is sent beside them: one write costs more than the
- * copy.
+ * Chunks up to this size (bytes) are copied into the write buffer, beside what else is sent in the turn: a
+ * write of their own would cost more than the copy.
  */
 const COPY_LIMIT = 4096;
 
 /**
- * A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by
- * probes after this much silence; Linkerd's default.
+ * Silence after which TCP's keep-alive probes find out whether the peer has vanished (its machine is gone, a
+ * firewall forgot the connection); Linkerd's default.
  */
 const KEEP_ALIVE_MS = 10_000;
 /**
- * How long a connection that cannot be written to any more may be silent before it is given up: what its
- * kernel holds is read before, and Bun tells of nothing else. And how long where nobody reads from it.
+ * After a failed write: silence after which the connection is given up. Until then what the kernel still
+ * holds is read; Bun does not tell of the end.
  */
 const SILENT_MS = 1000;
+/** The same while it is paused, so that nobody reads. */
 const UNREAD_MS = 30_000;
 
 /**
- * A connection over a public `net` or `tls` socket. What is sent in one turn of the event loop leaves in one
- * write. Works the same on Node and on Bun.
+ * A connection over a `net` or `tls` socket, by public APIs. What is sent in one turn of the event loop
+ * leaves in one write. Works the same on Node and on Bun.
  */
 export class SocketConnection implements Connection, Unflushed {
   handler: ConnectionHandler = NOBODY;
@@ -43,23 +46,25 @@ export class SocketConnection implements Connection, Unflushed {
   bytesWritten = 0;
   retired = false;
   readonly #socket: Socket;
-  /** What can be reset. */
+  /** The socket that can be reset: the TCP socket, below TLS where there is TLS. */
   readonly #below: Socket;
   readonly #boundary: Boundary;
-  /** What has been sent in this turn and not been given to the socket. */
+  /** Small chunks that were sent in this turn and have not been given to the socket. */
   #writeBuffer: WriteBuffer | undefined;
   #corked = false;
+  /** Whether a flush at the end of the turn is due. */
   #scheduled = false;
   #closed = false;
+  /** Nothing is sent any more: `end` was called, or a write has failed. */
   #ended = false;
   #error: Error | undefined;
   #errno: string | undefined;
-  /** Not listeners of the socket: those cost more than all else that is kept of a connection. */
+  /** Not as listeners of the socket, which take more memory than the rest of a connection. */
   readonly #whenClosed: CloseListener[] = [];
 
   /**
-   * @param boundary takes what handlers throw; default none: it goes on to the event loop
-   * @param below the TCP socket below a TLS socket, as far as it is known
+   * @param boundary takes what handlers throw; default none: it is thrown into the event loop
+   * @param below the TCP socket below a TLS socket, where it is known
    */
   constructor(socket: Socket, boundary: Boundary = NO_BOUNDARY, below: Socket = socket) {
     this.#socket = socket;
@@ -81,7 +86,7 @@ export class SocketConnection implements Connection, Unflushed {
     socket.on('close', () => this.#onClose());
   }
 
-  /** Nothing can be sent any more. What the peer had sent before is still to be read. */
+  /** Nothing can be sent any more; what the peer had sent before is still read. */
   #writeFailed(error: Error): void {
     this.#error ??= error;
     this.#ended = true;
@@ -103,7 +108,8 @@ export class SocketConnection implements Connection, Unflushed {
   }
 
   /**
-   * Does what nobody above could catch the exceptions of: they end what the connection carries.
+   * Runs what the event loop calls, where no caller could catch an exception: it ends what the connection
+   * carries.
    * @param work one function for all connections, not a closure of this one
    */
   #contain<T>(work: (connection: SocketConnection, what: T) => void, what: T): void {
@@ -199,11 +205,12 @@ export class SocketConnection implements Connection, Unflushed {
     this.#socket.uncork();
   }
 
-  /** As `flush`, where nobody is left who could catch what it throws. */
+  /** As `flush`, called by the event loop: an exception ends what the connection carries. */
   flushContained(): void {
     this.#contain(flush, undefined);
   }
 
+  /** Before the socket is destroyed: gives it what was sent in this turn. */
   #handOver(): void {
     if (this.#scheduled && !this.#closed && !this.#ended) this.flush();
   }
@@ -230,7 +237,7 @@ export class SocketConnection implements Connection, Unflushed {
   }
 
   established(): void {
-    // Only streams have to say so; the peer of a socket knows by the handshake.
+    // A socket has been answered by TCP's own handshake.
   }
 
   end(onSent?: () => void): void {
@@ -247,7 +254,7 @@ export class SocketConnection implements Connection, Unflushed {
     this.#contain(notifyRetire, undefined);
   }
 
-  /** What was sent is given to the kernel before; what that does not take is lost. */
+  /** What was sent is given to the kernel first; what that does not take is lost. */
   destroy(error?: Error): void {
     this.#error ??= error;
     this.#handOver();
@@ -255,15 +262,16 @@ export class SocketConnection implements Connection, Unflushed {
   }
 
   /**
-   * By a reset, in TLS too: neither runtime tells of a closing alert that is missing, so that a FIN without
-   * one passes for a proper end (RFC 8446 section 6.1 forbids that, and we cannot hear it).
+   * By a TCP reset, in TLS too: neither runtime tells of a missing close_notify alert, so that a FIN without
+   * one would pass for the proper end of the data (which RFC 8446 section 6.1 forbids).
    */
   abort(error?: Error): void {
     this.#error ??= error;
     this.#handOver();
     const socket = this.#socket;
+    // A TLS socket whose TCP socket is not known cannot be reset.
     if (this.#closed || (TLS_BELOW && this.#below instanceof TLSSocket)) socket.destroy();
-    // A FIN that is just going out must not be overtaken: libuv refuses, and the socket would never close.
+    // While a FIN is just going out, libuv refuses the reset, and the socket would never close: it waits.
     else if (this.#ended && socket.writableLength === 0 && !socket.writableFinished && !socket.destroyed)
       socket.once('finish', () => this.#reset());
     else this.#reset();
@@ -277,13 +285,13 @@ export class SocketConnection implements Connection, Unflushed {
   }
 }
 
-// What a connection tells, and does where nobody is above it.
+// What `#contain` runs: one function each for all connections.
 
 function notifyData(connection: SocketConnection, chunk: Buffer): void {
   connection.handler.onData(connection, chunk);
 }
 
-/** A failed write has taken the reset that stood behind what was read: it is no proper end. */
+/** After a failed write, the peer's reset shows as an ordinary end; it is none. */
 function notifyEnd(connection: SocketConnection, error: Error | undefined): void {
   if (error === undefined) connection.handler.onEnd(connection);
   else connection.destroy();

@@ -1,25 +1,24 @@
 import type { Connection, ConnectionHandler } from './connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 
-/** Looks at the bytes of both sides before they pass, for as long as that is needed. */
+/** Inspects the bytes of both sides before they pass, for as long as that is needed. */
 export interface SpliceWatch {
-  /** Nothing more is to be looked at. */
+  /** Whether it need not see any more: from then on bytes pass without it. */
   readonly over: boolean;
   /**
-   * @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody
-   * else's by then.
+   * @returns what may pass now, with what was kept back before; undefined: nothing. Before it returns, the
+   * watch may have given both connections to other handlers.
    */
   inspect(from: Connection, chunk: Buffer): Buffer | undefined;
-  /** That side sends no more. @returns what has been kept back of it, and may pass */
+  /** That side sends no more. @returns what was kept back of it, and may pass */
   rest(from: Connection): Buffer | undefined;
 }
 
 /**
- * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other
- * reads.
- * @param onEnd called once, when both connections are closed; with the failure, where it was a mistake of
- * ours
- * @param watch who looks at them, if anybody
+ * Copies bytes both ways between two connections, half-closes and resets included, each side only as fast as
+ * the other reads. Becomes the handler of both.
+ * @param onEnd called once, when both connections are closed; with a failure where an exception of ours ended
+ * them
  */
 export function spliceConnections(a: Connection, b: Connection, onEnd: TunnelEnd, watch?: SpliceWatch): void {
   new Tunnel(a, b, onEnd, watch).start();
@@ -33,7 +32,7 @@ class Tunnel implements ConnectionHandler {
   readonly #onEnd: TunnelEnd;
   #watch: SpliceWatch | undefined;
   #closed = 0;
-  /** Those that have sent all that they had to say. */
+  /** Connections whose peers send no more. */
   readonly #ended = new Set<Connection>();
   #failure: ProxyFailure | undefined;
 
@@ -48,7 +47,7 @@ class Tunnel implements ConnectionHandler {
     const [a, b] = [this.#a, this.#b];
     a.handler = this;
     b.handler = this;
-    // One that closed before this handler was set will not say so again.
+    // A connection that closed before it had this handler does not call `onClose` again.
     for (const connection of [a, b]) if (connection.closed) this.onClose(connection, undefined);
     a.resume();
     b.resume();
@@ -63,8 +62,7 @@ class Tunnel implements ConnectionHandler {
 
   #pass(connection: Connection, chunk: Buffer): void {
     const other = this.#other(connection);
-    // Nobody is there to read it. A kernel answers that with a reset; reading on would carry all that is
-    // left, to nowhere.
+    // Nobody reads any more: we do as a kernel does and reset, instead of reading the rest for nothing.
     if (other.closed) connection.abort();
     else if (!other.send(chunk)) connection.pause();
   }
@@ -82,13 +80,13 @@ class Tunnel implements ConnectionHandler {
 
   onClose(connection: Connection, error: Error | undefined): void {
     const other = this.#other(connection);
-    // A reset is passed on as one: a half-read answer must not look complete. So is an end that we have made,
-    // at the end of the grace: a peer that waits for more would hold the other connection, and the process,
-    // for ever.
+    // A reset is passed on as one: a half-read answer must not look complete. The same where we have closed
+    // this side without its peer having ended it (at the end of the drain period): the other peer would wait
+    // for more, and hold its connection, and the process, for ever.
     if (error !== undefined || (!other.closed && !this.#ended.has(connection))) other.abort(error);
     else if (!other.closed) {
       other.end();
-      // It was paused, maybe, until the side that has closed could take more; nobody would let it go on.
+      // It may be paused until the closed side could take more; nothing else would resume it.
       other.resume();
     }
     if (++this.#closed === 2) this.#onEnd(this.#failure);

@@ -11,20 +11,21 @@ import {
 import type { SessionProtocol } from '../http/messages.ts';
 
 /**
- * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying
- * which service the whole connection is for (linkerd2-proxy `transport-header`): a fixed preface, a
- * big-endian u32 length, and a protobuf message.
+ * Linkerd's transport header (linkerd2-proxy `transport-header`): the first bytes of a connection whose ALPN
+ * is `transport.l5d.io/v1`. It says which service the whole connection is for. On the wire: a fixed preface,
+ * a big-endian u32 length, and a protobuf message.
  */
 export interface TransportHeader {
   /** DNS name of the service; empty when the sender gave none. */
   readonly name: string;
   readonly port: number;
-  /** Of the connection, not of the application; opaque when the header says none. */
+  /** What is spoken on this connection, which need not be the application's protocol; `opaque` by default. */
   readonly protocol: SessionProtocol;
 }
 
 /**
- * A header that is not one; the connection is closed without an answer, since nobody agreed on a protocol.
+ * Why the first bytes are no valid header. The connection is closed without an answer, because no protocol
+ * has been agreed on to answer in.
  */
 export class HeaderError extends Error {
   override readonly name = 'HeaderError';
@@ -32,7 +33,7 @@ export class HeaderError extends Error {
 
 const PREFACE = Buffer.from(`${TRANSPORT_HEADER_ALPN}\r\n\r\n`, 'latin1');
 const FIXED = PREFACE.length + 4;
-/** Linkerd's read buffer: a longer message is refused. */
+/** Longest message, bytes: the size of Linkerd's read buffer. */
 const MAX_MESSAGE = 64 * 1024;
 const MAX_DNS_NAME = 253;
 const DNS_NAME = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*$/i;
@@ -110,8 +111,8 @@ function decodeName(bytes: Buffer): string {
 }
 
 /**
- * A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for
- * what is none.
+ * A DNS name in the spelling that look-ups use: lower case, without the dot at its end. Undefined: the text
+ * is no DNS name.
  */
 export function plainHost(name: string): string | undefined {
   const plain = withoutFinalDot(name);
@@ -123,7 +124,7 @@ function decodeProtocol(bytes: Buffer): SessionProtocol {
   for (const field of readFields(bytes)) {
     if (field.number !== 1 && field.number !== 2) continue;
     protocol = field.number === 1 ? 'http1' : 'http2';
-    // Messages without fields that we know; still, they have to be messages.
+    // The message has no fields that we know; reading them checks that it is one.
     for (const _ of readFields(bytesOf(field)));
   }
   return protocol;

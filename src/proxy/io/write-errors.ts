@@ -2,16 +2,16 @@ import type { Socket } from 'node:net';
 
 type Done = (error?: Error | null) => void;
 
-/** There `_writev` calls `_write`, and more has to be done (`writeNoMore`). */
+/** On Bun `_writev` calls `_write`, and a failed write needs `writeNoMore`. */
 const ON_BUN = process.versions['bun'] !== undefined;
 
 /**
- * Keeps a write that fails from ending a socket. A peer that answers and closes without having read
- * everything makes its kernel send a reset behind the answer: writes fail from then on, while the answer is
- * still to be read (RFC 9112 sections 9.5 and 9.6). The runtimes destroy a socket at the first failed write,
- * with all that its kernel holds. What is written from then on is thrown away; reading ends as ever, by the
- * end of the stream or its own error.
- * @param onFailed told of the first failure, at once
+ * Keeps a failed write from ending a socket. A peer that answers and closes without having read everything
+ * makes its kernel send a reset behind the answer: from then on writes fail, while the answer is still to be
+ * read (RFC 9112 sections 9.5 and 9.6). The runtimes would destroy the socket at the first failed write, with
+ * everything that the kernel still holds. Instead, what is written after it is thrown away, and reading ends
+ * as usual: by the end of the stream, or by an error of its own.
+ * @param onFailed called at once for the first failure
  */
 export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => void): void {
   let failed = false;
@@ -45,9 +45,9 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
 }
 
 /**
- * Bun keeps what it could not write and tries once more, and that second failure ends the socket natively, in
- * front of what is to be read; where nothing more is written it does not try. Whoever tells of a failed write
- * destroys the socket; not here.
+ * Bun keeps what it could not write and tries once more, and the second failure ends the socket natively,
+ * before everything has been read. A socket whose writing side has ended it does not try again. Bun's streams
+ * also destroy a socket with the error of a failed write: that is ignored here.
  */
 function writeNoMore(socket: Socket): void {
   const destroy = socket.destroy.bind(socket);

@@ -6,14 +6,13 @@ import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry
 import type { Registry } from '../../telemetry/registry.ts';
 import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
 import { type ConnectionCounts, OTHER } from './connection-counters.ts';
+import { groupFamilies, writeGroups } from './group-exposition.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
-/**
- * Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress.
- */
+/** The kind of a process, as linkerd2-proxy's `direction`: `inbound` is a gateway, `outbound` an egress. */
 export type Side = 'inbound' | 'outbound';
 
 const REQUEST = ['direction', 'authority', 'dst_service', 'dst_namespace'];
@@ -31,7 +30,7 @@ const counter = (name: string, labels: readonly string[], help: string): MetricF
 });
 
 /**
- * What the data path publishes: the names and labels of linkerd2-proxy, as far as they say anything here.
+ * The metrics of the data path: linkerd2-proxy's names and labels where they mean anything here, and our own.
  * `docs/reference/metrics.md` lists the same.
  */
 export const families = {
@@ -129,9 +128,10 @@ export const families = {
     'Exceptions that nobody foresaw; each ended one flow and is in the log with its stack.',
   ),
   ...routeFamilies,
+  ...groupFamilies,
 } as const satisfies Record<string, MetricFamily>;
 
-/** What is answered because of the client or of policy; the rest is due to endpoints. */
+/** Kinds of failures that are due to the client or to policy; the others are due to endpoints. */
 const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
   'bad request',
   'unauthorized',
@@ -141,16 +141,17 @@ const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
   'protocol not served',
   'load shed',
   'gateway loop',
+  'no route',
+  'invalid route',
 ]);
 
 /** linkerd2-proxy's names of session protocols. */
 const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'http/2', opaque: '' };
 
 /**
- * Publishes what the data path has counted under the names that Linkerd's proxy uses. Costs nothing until
- * somebody asks.
- * @param accounts where the numbers come from: this process, or the sum over several
- * @param listen the address clients connect to, where there is one
+ * Publishes what the data path has counted; costs nothing until the registry is read.
+ * @param counters where the numbers come from: this process, or a function that gives the sum over several
+ * @param listen the address that clients connect to; undefined for an egress, which has many
  */
 export function publishCounters(
   registry: Registry,
@@ -162,7 +163,7 @@ export function publishCounters(
   registry.addText(async () => countersExposition(await read(), side, listen).pieces());
 }
 
-/** What is published of a snapshot; the snapshot must not change until it is written. */
+/** A snapshot as metrics; the snapshot must not change until the text has been written. */
 export function countersExposition(
   snapshot: CountersSnapshot,
   side: Side,
@@ -178,10 +179,11 @@ export function countersExposition(
       return [label, route, numbers] as const;
     }),
   );
+  writeGroups(out, snapshot.groups);
   writeConnections(out, snapshot, side, server);
   if (side === 'inbound') {
     writeAuthorizations(out, snapshot, server);
-    writeGates(out, snapshot, server);
+    writeFilters(out, snapshot, server);
     out.write(families.headers, entriesOf(snapshot.headers, headerLabels));
   }
   writeErrors(out, snapshot, side);
@@ -224,7 +226,7 @@ function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
   );
 }
 
-/** Responses of one status, whatever their gRPC status: Linkerd's latency has no label for that. */
+/** Responses of each HTTP status, all gRPC statuses together: Linkerd's latency has no label for those. */
 function byStatus(responses: Readonly<Record<string, ResponseNumbers>>): Map<number, ResponseNumbers> {
   const found = new Map<number, ResponseNumbers>();
   for (const [key, numbers] of Object.entries(responses)) {
@@ -298,7 +300,8 @@ function writeAuthorizations(
   out.write(families.tcpDeny, samples('tcp', 'deny'));
 }
 
-function writeGates(out: Exposition, { rateLimits, faults }: CountersSnapshot, server: LabelValues): void {
+/** What request filters have done: limits and injected faults. */
+function writeFilters(out: Exposition, { rateLimits, faults }: CountersSnapshot, server: LabelValues): void {
   const limited = (key: string): LabelValues => {
     const [target = '', policy = '', ratelimit_scope = ''] = readKey(key);
     const [ratelimit_group = '', ratelimit_kind = '', ...name] = policy.split('/');
@@ -352,8 +355,9 @@ function headerLabels(key: string): LabelValues {
 }
 
 /**
- * `authority`, and the Service where the name is one of Kubernetes (with or without a pod's host name in
- * front).
+ * The labels of a target: `authority`, and where its name is a Kubernetes Service's (a pod's host name may
+ * stand in front), `dst_service` and `dst_namespace`.
+ * @param label `name:port`
  */
 export function targetLabels(label: string): LabelValues {
   const service = serviceOf(label);
@@ -361,7 +365,9 @@ export function targetLabels(label: string): LabelValues {
   return { authority: label, dst_service: service.name, dst_namespace: service.namespace };
 }
 
-/** The gateway's port as Linkerd's chart names it; an egress has many ports. */
+/**
+ * The labels of the gateway's port, named as in Linkerd's chart; none for an egress, which has many ports.
+ */
 function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValues {
   if (side === 'outbound' || listen === undefined) return {};
   return {
@@ -375,7 +381,10 @@ function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValue
   };
 }
 
-/** `group/kind/name` of what decided; none = every client of the trust domain. */
+/**
+ * The labels of a policy.
+ * @param policy `group/kind/name`; empty: the default, every client of the trust domain
+ */
 function policyLabels(policy: string): LabelValues {
   if (policy === '') return { authz_group: '', authz_kind: 'default', authz_name: 'all-authenticated' };
   const [authz_group = '', authz_kind = '', authz_name = policy] = policy.split('/');

@@ -4,26 +4,27 @@ import type { Clock } from '../../base/clock.ts';
 import { ConnectionCounters, type ConnectionCounts, NO_CONNECTIONS, OTHER } from './connection-counters.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
+import { GroupCounters, type GroupCounts } from './group-counters.ts';
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 import { RouteCounters, type RouteCounts } from './route-counters.ts';
 
-/** Services, and transport headers, that are counted one by one. */
+/** Most services, transport headers, and keys of each other kind, that are counted one by one. */
 const MAX_SERVICES = 10_000;
-/** Client identities that are counted one by one. */
+/** Most client identities that are counted one by one. */
 const MAX_CLIENTS = 200;
-/** How long the numbers of a service stay that is gone and unused (Linkerd's `METRICS_RETAIN_IDLE`). */
+/** How long the numbers of a service that is gone and unused are kept (Linkerd's `METRICS_RETAIN_IDLE`). */
 const RETAIN_MS = 600_000;
 
-/** Between the parts of a key; no name or identity has it. */
+/** Stands between the parts of a key; no name or identity contains it. */
 const SEPARATOR = '\t';
 const keyOf = (...parts: (string | number)[]): string => parts.join(SEPARATOR);
-/** The parts of a key of `failures`, `headers` or `authorizations`. */
+/** The parts of a key of a `CountersSnapshot`, in the order that its fields name them. */
 export const readKey = (key: string): string[] => key.split(SEPARATOR);
 
 /** Whether it was HTTP or raw bytes. */
 export type Layer = 'http' | 'tcp';
 
-/** What is counted by one number. */
+/** A number that its holder counts up. */
 export interface Counter {
   count: number;
 }
@@ -43,10 +44,11 @@ export interface StreamCounts {
 }
 
 /**
- * Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open`
- * only grow.
+ * Everything that was counted, as plain JSON, which worker processes send to their parent. All numbers only
+ * grow, until their service is forgotten; but `open` and `streams.connections` are how many there are now.
  */
 export interface CountersSnapshot {
+  /** By `name:port` of the service; responses by `responseKey`. */
   readonly targets: Readonly<
     Record<
       string,
@@ -55,8 +57,11 @@ export interface CountersSnapshot {
   >;
   /** By target and route; of targets with retries or timeouts. */
   readonly routes: Readonly<Record<string, RouteCounts>>;
+  /** By target; only of targets that are groups. */
+  readonly groups: Readonly<Record<string, GroupCounts>>;
   /** By layer and kind. */
   readonly failures: Readonly<Record<string, number>>;
+  /** Connections refused before a service was known, by reason. */
   readonly refused: Readonly<Record<string, number>>;
   /** By protocol, name, port and client. */
   readonly headers: Readonly<Record<string, number>>;
@@ -66,8 +71,9 @@ export interface CountersSnapshot {
   readonly rateLimits: Readonly<Record<string, number>>;
   /** Injected faults, by service and kind. */
   readonly faults: Readonly<Record<string, number>>;
+  /** Connections of clients. */
   readonly client: ConnectionCounts;
-  /** Connections that are not for one service: an egress' to gateways, which its flows share. */
+  /** Connections that are not for one service: those of an egress to gateways, which its flows share. */
   readonly shared: ConnectionCounts;
   /** Connections to endpoints by `name:port`. */
   readonly endpoints: Readonly<Record<string, ConnectionCounts>>;
@@ -76,21 +82,22 @@ export interface CountersSnapshot {
   readonly internalErrors: number;
 }
 
+/** Which services have series of their own, and who logs exceptions. */
 export interface CountersOptions {
   /**
    * Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can
-   * make series by asking for names. Default: all exist.
+   * make series by asking for names that do not exist. Default: all exist.
    */
   known?(target: string): boolean;
-  /** Told of exceptions that nobody foresaw, for the log. */
+  /** Called with each exception that nobody foresaw, for the log. */
   readonly onCaught?: (error: unknown) => void;
-  /** For forgetting services that have gone; without it nothing is forgotten. */
+  /** Times how long services have been gone; without it none is forgotten. */
   readonly clock?: Clock;
 }
 
 /**
- * What the data path counts, in plain numbers; published when somebody asks (`counters-exposition.ts`). One
- * per process.
+ * What the data path counts, in plain numbers; `counters-exposition.ts` publishes them when the registry is
+ * read. One per process. Services are called by `name:port`.
  */
 export class ProxyCounters implements Boundary {
   readonly targets = new Map<string, TargetCounters>();
@@ -110,6 +117,7 @@ export class ProxyCounters implements Boundary {
   readonly #endpoints = new Map<string, ConnectionCounters>();
   /** By target and route. */
   readonly #routes = new Map<string, RouteCounters>();
+  readonly #groups = new Map<string, GroupCounters>();
   readonly #clients = new Set<string>();
   readonly #options: CountersOptions;
   /** Services that have gone: their number of requests, and since when it has stood still. */
@@ -119,21 +127,23 @@ export class ProxyCounters implements Boundary {
     this.#options = options;
   }
 
+  /** A request, or an opaque connection, has come for a service. */
   request(target: string): void {
     this.#target(target).requests++;
   }
 
   /**
-   * @param ms time to the first byte of the response
-   * @param grpc status of a gRPC response, known at its end
+   * A request has been answered by its endpoint.
+   * @param ms time to the first byte of the response, milliseconds
+   * @param grpc status of a gRPC response, which is known at its end; undefined: the response is not gRPC
    */
   response(target: string, status: number, ms: number, grpc?: number): void {
     observe(this.#target(target).responses, responseKey(status, grpc), ms);
   }
 
   /**
-   * Requests of a target to which retries or timeouts apply.
-   * @param route of its ServiceProfile; empty where none is meant
+   * The counters of a route, for requests to which retries or timeouts apply.
+   * @param route name of a route of the ServiceProfile; empty: none
    */
   route(target: string, route: string): RouteCounters {
     const key = keyOf(target, route.replaceAll(SEPARATOR, ' '));
@@ -143,7 +153,15 @@ export class ProxyCounters implements Boundary {
     return counters;
   }
 
-  /** The proxy answered, or ended a connection, itself. */
+  /** The counters of a target that is a group, for its requests and raw connections. */
+  group(target: string): GroupCounters {
+    const bounded = this.#groups.has(target) || this.#takes(target, this.#groups) ? target : OTHER;
+    let counters = this.#groups.get(bounded);
+    if (counters === undefined) this.#groups.set(bounded, (counters = new GroupCounters()));
+    return counters;
+  }
+
+  /** The proxy itself has answered a request, or ended a connection. */
   failure(kind: FailureKind, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
   }
@@ -185,8 +203,9 @@ export class ProxyCounters implements Boundary {
   }
 
   /**
-   * Counts who asked, and whether he may. It is worth keeping: looking it up costs more than counting.
-   * @param policy name of what decided; none for the default
+   * The counter of requests, or raw connections, of one client that were allowed or denied. The caller keeps
+   * it and counts it up: looking it up costs more than counting.
+   * @param policy `group/kind/name` of what decided; empty for the default
    */
   authorization(layer: Layer, allowed: boolean, client: string, policy = ''): Counter {
     const verdict = keyOf(layer, allowed ? 'allow' : 'deny');
@@ -199,8 +218,8 @@ export class ProxyCounters implements Boundary {
   }
 
   /**
-   * Connections to the endpoints of a service; to be asked for with each connection, since what is gone and
-   * unused is forgotten. What is too much to count one by one is counted under `OTHER`.
+   * The counters of connections to the endpoints of a service; `OTHER`'s where the service has none of its
+   * own. To be asked for with each connection: those of a service that is gone and unused are forgotten.
    */
   endpointOf(target: string): ConnectionCounters {
     const known = this.#endpoints.get(target);
@@ -222,6 +241,7 @@ export class ProxyCounters implements Boundary {
         ]),
       ),
       routes: Object.fromEntries([...this.#routes].map(([key, { numbers }]) => [key, numbers])),
+      groups: Object.fromEntries([...this.#groups].map(([label, { numbers }]) => [label, numbers])),
       failures: Object.fromEntries(this.failures),
       refused: Object.fromEntries(this.refused),
       headers: Object.fromEntries(this.headers),
@@ -286,6 +306,7 @@ export class ProxyCounters implements Boundary {
   #drop(label: string): void {
     this.#gone.delete(label);
     this.targets.delete(label);
+    this.#groups.delete(label);
     for (const key of this.#routes.keys()) if (key.startsWith(label + SEPARATOR)) this.#routes.delete(key);
     const { name, port } = splitTargetKey(label);
     const inKey = SEPARATOR + keyOf(name, port) + SEPARATOR;
@@ -299,6 +320,7 @@ export class ProxyCounters implements Boundary {
 export const EMPTY_SNAPSHOT: CountersSnapshot = {
   targets: {},
   routes: {},
+  groups: {},
   failures: {},
   refused: {},
   headers: {},
@@ -317,7 +339,7 @@ export function addSnapshots(a: CountersSnapshot, b: CountersSnapshot): Counters
   return sum(a as unknown as Tree, b as unknown as Tree) as unknown as CountersSnapshot;
 }
 
-/** What remains of a process that has ended: what it has carried counts on, what it had open is closed. */
+/** The numbers of a process that has ended: what it has carried still counts, what it had open is closed. */
 export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
   const ended = (numbers: ConnectionCounts): ConnectionCounts => ({ ...numbers, open: 0 });
   return {
@@ -333,7 +355,7 @@ export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
 
 type Tree = number | readonly Tree[] | { readonly [key: string]: Tree };
 
-/** Adds numbers that stand at the same place; what only one side has is taken as it is. */
+/** Adds numbers that stand at the same place of two trees; what only one of them has is taken as it is. */
 function sum(a: Tree | undefined, b: Tree | undefined): Tree {
   if (a === undefined) return b ?? 0;
   if (b === undefined) return a;

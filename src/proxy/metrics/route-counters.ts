@@ -1,13 +1,14 @@
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 
-/** Why a try was given up, or the whole request. */
+/** Which deadline has passed: that of one attempt (`try`), or one of those of the whole request. */
 export type TimeoutKind = 'request' | 'response' | 'idle' | 'try';
 
 /** What was counted of one route, as plain JSON. */
 export interface RouteCounts {
   readonly requests: number;
+  /** Attempts at endpoints; more than requests where some were retried. */
   readonly attempts: number;
-  /** By twice `responseKey`, plus one for failures. */
+  /** Responses as clients got them. The key is twice the `responseKey`, plus one for failures. */
   readonly responses: Readonly<Record<string, ResponseNumbers>>;
   /** The same of single attempts. */
   readonly answers: Readonly<Record<string, ResponseNumbers>>;
@@ -16,13 +17,14 @@ export interface RouteCounts {
 }
 
 /**
- * What became of the wish to try again. `sent`: a retry was sent; `succeeded`: and its answer was one to pass
- * on; `exhausted`: as many were sent as may be; `overBudget`: the target bears no more; `unreplayable`: the
- * body was too large, not complete, or there was no room to keep it.
+ * What became of an answer that may be asked for again. `sent`: a retry was sent; `succeeded`: a retry
+ * brought an answer that is passed on; no retry was sent because `exhausted`: the request had as many as it
+ * may have, `overBudget`: the target's budget of retries was used up, `unreplayable`: the body was too large,
+ * not complete, or there was no room to keep it.
  */
 export type RetryOutcome = 'sent' | 'succeeded' | 'exhausted' | 'overBudget' | 'unreplayable';
 
-/** Requests of one target and route that retries or timeouts apply to. */
+/** Counts requests of one target and route to which retries or timeouts apply. */
 export class RouteCounters {
   requests = 0;
   attempts = 0;
@@ -37,16 +39,17 @@ export class RouteCounters {
   readonly #responses = new Map<number, ResponseNumbers>();
   readonly #answers = new Map<number, ResponseNumbers>();
 
-  /** The client has been answered. @param ms until the head */
+  /** The client has been answered. */
   response(answer: RouteAnswer): void {
     observe(this.#responses, keyOf(answer), answer.ms);
   }
 
-  /** A try has been answered, or failed. @param ms from its beginning until the head */
+  /** An attempt has been answered, or has failed. */
   answer(answer: RouteAnswer): void {
     observe(this.#answers, keyOf(answer), answer.ms);
   }
 
+  /** What has been counted so far. */
   get numbers(): RouteCounts {
     const { requests, attempts, retries, timeouts } = this;
     return {
@@ -60,10 +63,14 @@ export class RouteCounters {
   }
 }
 
+/** An answer, to a client or to one attempt. */
 export interface RouteAnswer {
   readonly status: number;
+  /** gRPC status; undefined: it is not gRPC. */
   readonly grpc: number | undefined;
+  /** Whether it counts as a failure: by the route's response classes, else as `isFailedAnswer` says. */
   readonly failed: boolean;
+  /** Milliseconds from the beginning of the request, or of the attempt, to the head. */
   readonly ms: number;
 }
 
@@ -71,7 +78,7 @@ function keyOf({ status, grpc, failed }: RouteAnswer): number {
   return responseKey(status, grpc) * 2 + Number(failed);
 }
 
-/** The reverse, for `readResponseKey`. */
+/** The parts of a key of `RouteCounts.responses`. @returns `key` is for `readResponseKey` */
 export function readAnswerKey(key: number): { readonly key: number; readonly failed: boolean } {
   return { key: Math.floor(key / 2), failed: key % 2 === 1 };
 }

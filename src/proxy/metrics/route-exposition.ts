@@ -23,8 +23,8 @@ const histogram = (name: string, help: string): MetricFamily => ({
 });
 
 /**
- * What is published of services with retries, timeouts or a ServiceProfile: linkerd2-proxy's names where it
- * has them.
+ * The metrics of services with retries, timeouts or a ServiceProfile: linkerd2-proxy's names where it has
+ * them.
  */
 export const routeFamilies = {
   routeRequest: counter('route_request_total', ROUTE, 'Requests, by route of the ServiceProfile.'),
@@ -67,7 +67,7 @@ export const routeFamilies = {
   ),
 } as const satisfies Record<string, MetricFamily>;
 
-/** One route of one service. */
+/** One route of one service, with its labels. */
 interface Sample {
   readonly route: LabelValues;
   readonly retry: LabelValues;

@@ -9,14 +9,17 @@ import { StreamConnection } from './stream-connection.ts';
 const OK = [statusField(200)];
 
 /**
- * The gateway's end of a tunnel. The peer gets 200 when it stands, or else a status that says why it was
- * refused.
+ * The gateway's end of a tunnel. The peer gets 200 when the tunnel has been set up (`established`, or the
+ * first bytes from the endpoint), or else a status that says why it was refused.
  */
 export class ServedTunnel extends StreamConnection {
+  readonly alternatives?: number;
   #answered = false;
 
-  constructor(stream: Http2Stream, remoteAddress: string, boundary: Boundary) {
+  /** @param alternatives to how many other gateways the peer could go with its flow */
+  constructor(stream: Http2Stream, remoteAddress: string, boundary: Boundary, alternatives = 0) {
     super(remoteAddress, boundary);
+    if (alternatives > 0) this.alternatives = alternatives;
     this.stream = stream;
     stream.handler = this;
   }

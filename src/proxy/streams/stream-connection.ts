@@ -14,7 +14,7 @@ import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 
 /** Unsent bytes from which on the sender is asked to wait. */
-const HIGH_WATER = 64 * 1024;
+export const HIGH_WATER = 64 * 1024;
 
 /**
  * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its
@@ -35,16 +35,19 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   /** Given up by either side. */
   protected dead = false;
   readonly #boundary: Boundary;
-  #paused = false;
+  protected paused = false;
   /** Bytes that came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
+  /** `flowOn` will be called. */
   #flowing = false;
   #writeBuffer: WriteBuffer | undefined;
   #remoteEnded = false;
+  /** The handler has been told of the peer's end. */
   #endTold = false;
-  /** Bytes that wait, including those that the stream has not got yet. */
+  /** Bytes that wait to be sent, those included that have not been given to the stream. */
   protected unsent = 0;
   #blocked = false;
+  /** Our END_STREAM has been sent. */
   #allSent = false;
   #onSent: (() => void) | undefined;
   #closing = false;
@@ -97,7 +100,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     if (writeBuffer === undefined) return true;
     this.#writeBuffer = undefined;
     writeBuffer.at += bytes;
-    // The stream may have to keep it; the memory is for others.
+    // The stream may keep the bytes until its window opens, and the buffer is used again at once.
     const copy = Buffer.from(writeBuffer.take());
     writeBuffer.written();
     writeBuffer.detach();
@@ -105,6 +108,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   isUnsent(): boolean {
+    // `sent` copies.
     return false;
   }
 
@@ -113,11 +117,11 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   pause(): void {
-    this.#paused = true;
+    this.paused = true;
   }
 
   resume(): void {
-    this.#paused = false;
+    this.paused = false;
     if (this.#flowing || (this.#held.length === 0 && this.#remoteEnded === this.#endTold)) return;
     this.#flowing = true;
     process.nextTick(flow, this);
@@ -138,13 +142,13 @@ export abstract class StreamConnection implements Connection, StreamHandler {
 
   destroy(error?: Error): void {
     if (this.dead) return;
-    this.give(error);
+    this.giveUp(error);
     this.cut(this.stream?.endSent === true ? Http2ErrorCode.NO_ERROR : Http2ErrorCode.CANCEL, error);
   }
 
   abort(error?: Error): void {
     if (this.dead) return;
-    this.give(error);
+    this.giveUp(error);
     // RFC 9113 section 8.5: how a tunnel tells of a broken connection.
     this.cut(Http2ErrorCode.CONNECT_ERROR, error);
   }
@@ -159,14 +163,14 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     // Only the end that has opened the stream gets a head of an answer (`DialledTunnel`).
   }
 
-  onData(_: Http2Stream, chunk: Buffer): void {
-    if (this.#paused || this.#held.length > 0) appendChunk(this.#held, chunk);
+  onData(_: Http2Stream | undefined, chunk: Buffer): void {
+    if (this.paused || this.#held.length > 0) appendChunk(this.#held, chunk);
     else this.#deliver(chunk);
   }
 
   onEnd(): void {
     this.#remoteEnded = true;
-    if (!this.#paused && this.#held.length === 0) this.#notifyEnd();
+    if (!this.paused && this.#held.length === 0) this.#notifyEnd();
   }
 
   onSent(stream: Http2Stream, bytes: number): void {
@@ -183,7 +187,8 @@ export abstract class StreamConnection implements Connection, StreamHandler {
       this.endSent();
       return;
     }
-    this.fail(new Error(`the peer ended the stream with ${errorName(code)}`));
+    // The peer has reset it, or its connection was lost, which has a code too.
+    this.fail(new Error(`the stream ended with ${errorName(code)}`));
   }
 
   onCaught(_: Http2Stream, failure: ProxyFailure): void {
@@ -208,7 +213,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.stream?.reset(code);
   }
 
-  /** So many bytes less wait. */
+  /** So many fewer bytes wait to be sent; when few enough do, the handler may send again. */
   protected wrote(bytes: number): void {
     this.unsent -= bytes;
     if (!this.#blocked || this.unsent > HIGH_WATER / 2) return;
@@ -216,6 +221,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.handler.onDrain(this);
   }
 
+  /** Our END_STREAM has been sent. */
   protected endSent(): void {
     if (this.#allSent) return;
     this.#allSent = true;
@@ -225,18 +231,18 @@ export abstract class StreamConnection implements Connection, StreamHandler {
 
   /** The peer has ended it, or no peer can be reached. */
   protected fail(error: Error): void {
-    if (!this.dead) this.give(error);
+    if (!this.dead) this.giveUp(error);
   }
 
-  /** Nothing comes or goes any more. */
-  protected give(error: Error | undefined): void {
+  /** Nothing is received or sent any more; the handler hears of the end. */
+  protected giveUp(error: Error | undefined): void {
     this.dead = true;
     this.#held.length = 0;
     this.#error ??= error;
     this.#close();
   }
 
-  /** Goes on with what was held back. */
+  /** Delivers what came while it was paused. */
   flowOn(): void {
     this.#flowing = false;
     try {
@@ -248,7 +254,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
 
   #flow(): void {
     for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#deliver(chunk);
-    const drained = !this.#paused && this.#held.length === 0;
+    const drained = !this.paused && this.#held.length === 0;
     if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#notifyEnd();
   }
 
@@ -261,7 +267,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   #next(): Buffer | undefined {
-    return this.#paused || this.dead ? undefined : this.#held.shift();
+    return this.paused || this.dead ? undefined : this.#held.shift();
   }
 
   #deliver(chunk: Buffer): void {

@@ -15,6 +15,8 @@ const TARGET = ':target';
 const SESSION = ':session';
 /** On connections that have agreed on it only (ADR 0031). */
 const CLIENT = ':client';
+/** Only on connections whose gateway has announced that it reads it (`Setting.ALTERNATIVES`, ADR 0036). */
+const ALTERNATIVES = ':alternatives';
 
 /** What a stream is for. */
 export interface StreamPurpose {
@@ -28,6 +30,8 @@ export interface StreamPurpose {
    * be trusted as far as the peer is.
    */
   readonly client: string | undefined;
+  /** To how many other gateways the peer could send the request instead; 0 where it does not say. */
+  readonly alternatives: number;
   /** The header list without our own pseudo-headers. */
   readonly fields: readonly Field[];
 }
@@ -45,6 +49,17 @@ export function clientField(identity: string): Field {
   return makeField(CLIENT, identity);
 }
 
+/**
+ * The pseudo-header that says to how many other gateways a request could be sent instead; more than 999 are
+ * said to be 999.
+ */
+export function alternativesField(count: number): Field {
+  return ALTERNATIVES_FIELDS[count] ?? makeField(ALTERNATIVES, String(Math.min(count, MAX_ALTERNATIVES)));
+}
+
+const MAX_ALTERNATIVES = 999;
+const ALTERNATIVES_FIELDS = Array.from({ length: 16 }, (_, count) => makeField(ALTERNATIVES, String(count)));
+
 const CONNECT = makeField(':method', 'CONNECT');
 const SESSIONS: Readonly<Record<SessionProtocol, Field>> = {
   http1: makeField(SESSION, 'http1'),
@@ -58,30 +73,67 @@ export function tunnelHead(target: Field, session: SessionProtocol): readonly Fi
 }
 
 /**
+ * What a stream is for, by its head.
+ * @param fields the head as it came
  * @param namesClients whether the connection has agreed that streams say on whose behalf they are; elsewhere
  * `:client` is as malformed as any other unknown pseudo-header
  * @throws ProxyFailure `bad request`, or `protocol not served`
  */
 export function readPurpose(fields: readonly Field[], namesClients = false): StreamPurpose {
-  let target: string | undefined;
-  let client: string | undefined;
-  let session: string | undefined;
+  const said: SaidOfStream = {
+    target: undefined,
+    session: undefined,
+    client: undefined,
+    alternatives: undefined,
+  };
   let connect = false;
   const rest: Field[] = [];
   let at = 0;
   // Pseudo-headers stand before all others; the reader of the request refuses one that does not.
   for (let field = fields[at]; field !== undefined && isPseudo(field); field = fields[++at]) {
-    const { value } = field;
-    const lower = field.about.text;
-    if (lower === TARGET && target === undefined) target = value;
-    else if (lower === SESSION && session === undefined) session = value;
-    else if (namesClients && lower === CLIENT && client === undefined) client = value;
-    else rest.push(field);
-    if (lower === ':method') connect = value === 'CONNECT';
+    if (!takes(said, field, namesClients)) rest.push(field);
+    if (field.about.text === ':method') connect = field.value === 'CONNECT';
   }
   addFrom(rest, fields, at);
-  requireOneKind(connect, session);
-  return { ...readTarget(target), tunnel: readSession(session), client, fields: rest };
+  requireOneKind(connect, said.session);
+  return {
+    ...readTarget(said.target),
+    tunnel: readSession(said.session),
+    client: said.client,
+    alternatives: readAlternatives(said.alternatives),
+    fields: rest,
+  };
+}
+
+/** The values of our own pseudo-headers in one head. */
+interface SaidOfStream {
+  target: string | undefined;
+  session: string | undefined;
+  client: string | undefined;
+  alternatives: string | undefined;
+}
+
+/** Keeps the value of a pseudo-header that is ours. @returns false where it is not ours, or a duplicate */
+function takes(said: SaidOfStream, { about, value }: Field, namesClients: boolean): boolean {
+  const name = nameOf(about.text, namesClients);
+  if (name === undefined || said[name] !== undefined) return false;
+  said[name] = value;
+  return true;
+}
+
+function nameOf(text: string, namesClients: boolean): keyof SaidOfStream | undefined {
+  switch (text) {
+    case TARGET:
+      return 'target';
+    case SESSION:
+      return 'session';
+    case CLIENT:
+      return namesClients ? 'client' : undefined;
+    case ALTERNATIVES:
+      return 'alternatives';
+    default:
+      return undefined;
+  }
 }
 
 function requireOneKind(connect: boolean, session: string | undefined): void {
@@ -110,6 +162,12 @@ function readTarget(target: string | undefined): { readonly name: string; readon
   return { name, port };
 }
 
+function readAlternatives(text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new ProxyFailure('bad request', 'the stream does not say how many alternatives it has');
+}
+
 function readSession(session: string | undefined): SessionProtocol | undefined {
   if (session === undefined || session === 'http1' || session === 'http2' || session === 'opaque')
     return session;
@@ -119,10 +177,31 @@ function readSession(session: string | undefined): SessionProtocol | undefined {
 /** Longest text of a gateway that is logged; the gateway may be another party's. */
 const MAX_WHY = 512;
 
-/** A refusal of a stream: the status of the failure, and why. */
+/** The head that refuses a stream: the status of the failure, and why. */
 export function refusalHead(failure: ProxyFailure): readonly Field[] {
-  const why = failure.message.replace(/[^\x20-\x7e]/g, '?');
-  return [statusField(failure.status), makeField(PROXY_ERROR, why)];
+  return [statusField(failure.status), makeField(PROXY_ERROR, plainText(failure.message))];
+}
+
+/**
+ * The interim response that says why a stream with alternatives is about to be refused with REFUSED_STREAM. A
+ * peer that does not know its meaning can ignore it (RFC 9110 section 15.2).
+ */
+export function refusalInterim(failure: ProxyFailure): readonly Field[] {
+  return [statusField(REFUSAL_INTERIM), makeField(PROXY_ERROR, plainText(failure.message))];
+}
+
+/**
+ * Why a stream with alternatives is about to be refused.
+ * @returns undefined where the interim response does not say that, but is an application's
+ */
+export function refusalReason(status: number, fields: readonly Field[]): string | undefined {
+  return status === REFUSAL_INTERIM ? valueOf(fields, PROXY_ERROR)?.slice(0, MAX_WHY) : undefined;
+}
+
+const REFUSAL_INTERIM = 103;
+
+function plainText(message: string): string {
+  return message.replace(/[^\x20-\x7e]/g, '?');
 }
 
 /** The failure that a refusal tells of. */
@@ -137,6 +216,8 @@ const KINDS = new Map<number, FailureKind>([
   ...(Object.entries(failures) as [FailureKind, { status: number }][]).map(
     ([kind, { status }]) => [status, kind] as const,
   ),
+  [404, 'unknown service'],
+  [500, 'internal error'],
   [502, 'connection failed'],
   [503, 'load shed'],
   [504, 'failfast'],

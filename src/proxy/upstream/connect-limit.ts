@@ -2,8 +2,8 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from '../http/failures.ts';
 
 /**
- * Connections to one endpoint that may be on their way to be opened, for one service. If each takes 100 ms
- * (another cluster, with a handshake), this allows 1,280 a second.
+ * Connections to one endpoint that one target may be opening at a time. If each takes 100 ms (another
+ * cluster, with a handshake), this allows 1,280 a second.
  */
 export const MAX_OPENING = 128;
 
@@ -33,12 +33,16 @@ export class ConnectLimit {
     this.#max = max;
   }
 
-  /** @param open is called when its turn comes; it says whether it had to wait for that */
+  /**
+   * Opens a connection, at once or when its turn comes.
+   * @param open its argument says whether it had to wait
+   * @throws what `open` throws, and the ProxyFailure of another that failed while this one waited
+   */
   async run<T>(endpoint: EndpointState, open: (waited: boolean) => Promise<T>): Promise<T> {
     let queue = this.#queues.get(endpoint);
     if (queue === undefined) this.#queues.set(endpoint, (queue = { opening: 0, waiting: new Set() }));
     const waits = queue.opening >= this.#max;
-    // A turn that is passed on leaves the count as it is.
+    // Whoever waited takes over the place of one that is done (`#next`), which is counted already.
     if (waits) await turn(queue);
     else queue.opening++;
     try {

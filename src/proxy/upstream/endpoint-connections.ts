@@ -10,6 +10,7 @@ import { Http1Pool } from './http1-pool.ts';
 import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
+import type { ToldOfConnection } from '../io/dial.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
 import { transportTo } from './endpoint-transport.ts';
 
@@ -17,8 +18,9 @@ import { transportTo } from './endpoint-transport.ts';
 interface ChosenConnection {
   readonly connection: Http2Connection;
   readonly endpoint: PickedEndpoint;
+  /** As `Http2UpstreamOptions.upgraded`. */
   readonly upgraded: boolean;
-  /** When the request came, where there was nothing to wait for. */
+  /** As `Http2UpstreamOptions.startedAt`. */
   readonly startedAt: number | undefined;
   /** Stream mode: the pseudo-header that says what the stream is for. */
   readonly carried: Field | undefined;
@@ -35,12 +37,13 @@ export class EndpointConnections implements RequestedTarget {
   readonly #idle: Http1Pool;
   readonly #http2: Http2Pool;
   readonly #connectLimit: ConnectLimit;
-  readonly #now = () => this.#options.clock.monotonic();
+  readonly #now: () => number;
   #endpoints: ReadonlySet<EndpointState> = new Set();
 
   constructor(options: TargetOptions, boundary: Boundary) {
     const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
     this.label = options.label;
+    this.#now = clock.monotonic.bind(clock);
     this.#options = options;
     this.#boundary = boundary;
     this.#connectLimit = new ConnectLimit(options.maxOpening);
@@ -85,7 +88,7 @@ export class EndpointConnections implements RequestedTarget {
       transport = transportTo(picked.state, protocol, undefined);
     }
     if (transport === 'http1') {
-      const lease = await this.lease(picked, fresh, 'http1', request.client);
+      const lease = await this.lease(picked, fresh, 'http1', { client: request.client });
       return this.#onLease(lease, request, handler);
     }
     const connection = await this.#http2.connection(picked.state);
@@ -95,7 +98,10 @@ export class EndpointConnections implements RequestedTarget {
     return this.#onStream(chosen, request, handler);
   }
 
-  /** The same without waiting; undefined where no connection is at hand. @param now monotonic milliseconds */
+  /**
+   * As `open`, but without waiting; undefined where no connection is at hand.
+   * @param now monotonic milliseconds
+   */
   openNow(
     endpoint: EndpointState,
     protocol: 'http1' | 'http2',
@@ -121,14 +127,13 @@ export class EndpointConnections implements RequestedTarget {
   /**
    * A connection for one HTTP/1 request or one raw flow: an unused one or a new one.
    * @param fresh do not take an unused connection
-   * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
   async lease(
     picked: PickedEndpoint,
     fresh: boolean,
     purpose: LeaseProtocol,
-    client?: Field,
+    told?: ToldOfConnection,
   ): Promise<ConnectionLease> {
     const { state } = picked;
     const idle = fresh ? undefined : this.#idle.take(state);
@@ -136,12 +141,23 @@ export class EndpointConnections implements RequestedTarget {
     return this.#connectLimit.run(state, async (waited) => {
       const back = fresh || !waited ? undefined : this.#idle.take(state);
       if (back !== undefined) return { endpoint: picked, connection: back, reused: true, since: this.#now() };
-      const connection = await this.#options.dial(state, purpose, client);
+      const connection = await this.#options.dial(state, purpose, told);
       // For raw bytes, all that is known is that the endpoint took the connection.
       if (purpose === 'opaque') picked.accepted();
       else picked.connected();
       return { endpoint: picked, connection, reused: false, since: this.#now() };
     });
+  }
+
+  /**
+   * Finds out whether an endpoint can be connected to: where it takes streams it has a connection for them
+   * then, otherwise one more unused HTTP/1 connection.
+   * @throws ProxyFailure if not
+   */
+  async prove(picked: PickedEndpoint): Promise<void> {
+    const { streams } = this.#options;
+    if (streams?.takes(picked.state) === true && (await streams.prove(picked.state))) picked.connected();
+    else this.giveBack(await this.lease(picked, true, 'http1'));
   }
 
   /** As `lease`, where an unused connection is at hand. */
@@ -158,7 +174,7 @@ export class EndpointConnections implements RequestedTarget {
     else this.#idle.put(state, connection);
   }
 
-  /** Undefined where the endpoint turns out to take no streams. */
+  /** Sends a request as a stream (stream mode). Undefined where the endpoint turns out to take no streams. */
   async #openStream(
     streams: StreamCarrier,
     picked: PickedEndpoint,
@@ -187,8 +203,8 @@ export class EndpointConnections implements RequestedTarget {
 
   #onStream(chosen: ChosenConnection, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
     const { connection, endpoint, upgraded, startedAt, carried } = chosen;
-    // The application's proxy is told what the application speaks, whatever the client spoke. Behind a
-    // gateway, the gateway knows that.
+    // A mesh proxy gives its application the version that `l5d-orig-proto` names: HTTP/1.1, which is what the
+    // application speaks, also where the client spoke HTTP/2. In stream mode the gateway sees to that.
     const wrapped = upgraded && carried === undefined;
     const told =
       wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from './balancer/endpoint.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 
+/** How many unused connections are kept, and how long. */
 export interface Http1PoolOptions {
   readonly clock: Clock;
   /** How long an unused connection is kept, milliseconds. */
@@ -16,7 +17,7 @@ export interface Http1PoolOptions {
  */
 export class Http1Pool {
   readonly #options: Http1PoolOptions;
-  /** The one used last is at the end. */
+  /** By endpoint; the one used last is at the end. */
   readonly #idle = new Map<EndpointState, Parked[]>();
   #timed = false;
 
@@ -24,7 +25,7 @@ export class Http1Pool {
     this.#options = options;
   }
 
-  /** The one used last, which is the least likely to be closing. */
+  /** Takes the one used last, which is the least likely to be closing; undefined: there is none. */
   take(endpoint: EndpointState): Connection | undefined {
     return this.#idle.get(endpoint)?.pop()?.connection;
   }
@@ -50,7 +51,7 @@ export class Http1Pool {
     for (const [endpoint, idle] of this.#idle) {
       if (endpoints.has(endpoint)) continue;
       this.#idle.delete(endpoint);
-      for (const { connection } of idle.slice()) connection.destroy();
+      for (const parked of idle.slice()) parked.end();
     }
   }
 
@@ -66,16 +67,16 @@ export class Http1Pool {
     this.#timed = false;
     let next = Infinity;
     for (const idle of this.#idle.values()) {
-      for (const { connection, since } of idle.slice()) {
-        if (since + idleMs <= now) connection.destroy();
-        else next = Math.min(next, since + idleMs);
+      for (const parked of idle.slice()) {
+        if (parked.since + idleMs <= now) parked.end();
+        else next = Math.min(next, parked.since + idleMs);
       }
     }
     if (next < Infinity) this.#sweepIn(next - now);
   }
 }
 
-/** An unused connection. One that says anything is of no more use. */
+/** An unused connection. If the endpoint sends anything on it, it is closed: nothing has been asked. */
 class Parked implements ConnectionHandler {
   readonly connection: Connection;
   /** Monotonic milliseconds. */
@@ -88,23 +89,36 @@ class Parked implements ConnectionHandler {
     this.since = since;
   }
 
-  onData(connection: Connection): void {
-    connection.destroy();
+  /**
+   * Destroys it. It is out of the pool at once: its close is told at the end of the event loop's turn, and
+   * requests of the same turn must not be given what cannot carry them.
+   */
+  end(): void {
+    this.#leave();
+    this.connection.destroy();
   }
 
-  onEnd(connection: Connection): void {
-    connection.destroy();
+  onData(): void {
+    this.end();
+  }
+
+  onEnd(): void {
+    this.end();
   }
 
   onDrain(): void {
     // Nothing is sent on unused connections.
   }
 
-  onRetire(connection: Connection): void {
-    connection.destroy();
+  onRetire(): void {
+    this.end();
   }
 
   onClose(): void {
+    this.#leave();
+  }
+
+  #leave(): void {
     const at = this.#among.indexOf(this);
     if (at >= 0) this.#among.splice(at, 1);
   }

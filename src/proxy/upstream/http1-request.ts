@@ -1,5 +1,6 @@
 import {
   type Framing,
+  MAX_INTERIM,
   NO_BODY,
   IDEMPOTENT,
   type OutgoingRequest,
@@ -14,32 +15,26 @@ import { endToEnd } from '../http/forwarding.ts';
 import type { ConnectionLease } from './connection-lease.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { TE_TRAILERS } from '../http1/render.ts';
-import {
-  behind,
-  headEnd,
-  HeadError,
-  MAX_INTERIM,
-  parseResponseHead,
-  type ResponseHead,
-} from '../http1/head.ts';
+import { behind, headEnd, HeadError, parseResponseHead, type ResponseHead } from '../http1/head.ts';
 
 const EMPTY = Buffer.alloc(0);
 const CRLF = Buffer.from('\r\n', 'latin1');
-/** Methods whose requests say so when they have no body. */
+/** Methods that give a body a meaning, so that a request without one says so (`content-length: 0`). */
 const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
-/** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
+/** Bytes of the response that may wait for a slow client before the endpoint is read no further. */
 const MAX_UNCONSUMED = 64 * 1024;
 
-/** What a request needs of the target that it goes to. */
+/** The target of a request, as far as the request needs it. */
 export interface RequestedTarget {
   /** `name:port`, for messages. */
   readonly label: string;
-  /** The connection may carry the next request. */
+  /** Takes back a connection that can carry another request. */
   giveBack(lease: ConnectionLease): void;
   /** As `Boundary.caught`. */
   caught(error: unknown): ProxyFailure;
 }
 
+/** One request, and the connection that it is sent on. */
 export interface Http1UpstreamOptions {
   readonly lease: ConnectionLease;
   readonly target: RequestedTarget;
@@ -49,7 +44,11 @@ export interface Http1UpstreamOptions {
   readonly now: () => number;
 }
 
-/** A request of an HTTP/2 client at an endpoint that speaks HTTP/1: bodies are framed anew. */
+/**
+ * A request at an endpoint that speaks HTTP/1, whatever its client speaks: head and body are framed anew.
+ * (Where both speak HTTP/1 and nothing asks for more, `downstream/http1-forwarder.ts` passes bytes on
+ * instead.)
+ */
 export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   readonly #lease: ConnectionLease;
   readonly #target: RequestedTarget;
@@ -57,12 +56,16 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   readonly #now: () => number;
   readonly #startedAt: number;
   #handler: UpstreamHandler | undefined;
+  /** The beginning of a response head that has not come whole. */
   #held: Buffer = EMPTY;
   #response: ResponseHead | undefined;
   #body = new BodyReader(NO_BODY);
   #requestDone = false;
+  /** Whether some of the request's body has been sent. */
   #bodySent = false;
+  /** Bytes of the request's body that the connection has taken and not sent. */
   #unsent = 0;
+  /** Bytes of the response's body that the handler has not dealt with. */
   #unconsumed = 0;
   #paused = false;
   #interim = 0;
@@ -209,18 +212,21 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     try {
       handler.onResponseEnd(trailers);
     } catch (error) {
-      // The connection may be somebody else's by now.
+      // Not left to `onCaught`: the connection has been given back, and may be another request's by now.
       handler.onFailure(this.#target.caught(error), false);
     }
   }
 
-  /** Both messages are complete, or nothing more of the request is wanted. */
+  /**
+   * The response is complete, and the request too or not wanted any more.
+   * @param spoiled whether the connection cannot carry another request
+   */
   #finish(spoiled: boolean): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
     const signed = this.#response?.section.signsConnection === true || signsConnection(this.#request.fields);
-    // Requests of HTTP/2 are nobody's connection's: where somebody has signed in, nothing more is sent (RFC
-    // 4559 section 6).
+    // Requests of any client may follow on this connection: not where one has signed in for the whole of it
+    // (RFC 4559 section 6).
     if (this.#response?.keepAlive === true && this.#requestDone && !spoiled && !signed)
       this.#target.giveBack(this.#lease);
     else this.#lease.connection.destroy();
@@ -228,7 +234,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
 
   #ended(error: Error | undefined): void {
     if (this.#handler === undefined) return;
-    // A reset is no end: what came may be half of it (RFC 9112 section 8).
+    // After a reset a body that ends with its connection is not complete (RFC 9112 section 8).
     if (error === undefined && this.#response !== undefined && this.#body.end()) {
       const handler = this.#handler;
       this.#finish(true);
@@ -253,9 +259,10 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   }
 }
 
-/** The head as HTTP/1 says it. */
+/** The request's head in HTTP/1. */
 function requestHead({ method, path, authority, fields, framing, version }: OutgoingRequest): Buffer {
-  // HTTP/1.0 has no chunks; a body of unknown length makes it 1.1, which is this proxy's own version.
+  // HTTP/1.0 has no chunked coding: with a body of unknown length the request is sent as 1.1, our own
+  // version.
   const minor = version === 'HTTP/1.0' && framing.kind !== 'chunked' ? 0 : 1;
   const lines = [`${method} ${path} HTTP/1.${minor}`];
   if (authority !== undefined) lines.push(`host: ${authority}`);
@@ -265,7 +272,7 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
     else if (lower !== 'te') lines.push(`${name}: ${value}`);
     else if (minor === 1) lines.push(TE_TRAILERS.trimEnd());
   }
-  // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
+  // HTTP/2 may have several cookie fields, HTTP/1 has one (RFC 9113 section 8.2.3).
   if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);
   if (framing.kind === 'chunked') lines.push('transfer-encoding: chunked');
   else if (lacksLength(method, framing, fields)) lines.push('content-length: 0');
@@ -273,7 +280,10 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
-/** Servers ask for a length where the method gives a body a meaning (RFC 9110 section 8.6). */
+/**
+ * Whether `content-length: 0` is to be added: servers ask for it where a method has a body (RFC 9110 section
+ * 8.6).
+ */
 function lacksLength(method: string, framing: Framing, fields: readonly Field[]): boolean {
   return (
     framing.kind === 'none' &&

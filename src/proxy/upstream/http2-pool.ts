@@ -8,8 +8,8 @@ import type { Http2User } from '../http2/http2-options.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * A stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that nobody reads may hold stays
- * below the bound for the connection, so that they never stall the others.
+ * Receive windows, in bytes: a stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that
+ * nobody reads may hold stays below `maxUnconsumed`, so that they never stall the others.
  */
 const WINDOWS = {
   streamWindow: 256 * 1024,
@@ -17,72 +17,78 @@ const WINDOWS = {
   maxUnconsumed: 32 * 1024 * 1024,
 } as const;
 /**
- * Streams on a connection whose SETTINGS have not come, to an endpoint that has never said how many it takes:
- * a burst before that is refused by servers that take few, and clients give up.
+ * Streams on a connection before its SETTINGS have come, to an endpoint that has never said how many it
+ * takes: servers that take few refuse the rest of a burst, and their clients give up.
  */
 const TRUSTED_STREAMS = 1;
-/** A server that says nothing for so long is believed to have no limit (RFC 9113 section 6.5.2). */
+/** A server whose SETTINGS have not come for so long is taken to have no limit (RFC 9113 section 6.5.2). */
 const SETTINGS_MS = 1000;
-/** Dials to one endpoint at a time, for requests that wait. */
+/** Most dials to one endpoint at a time. */
 const MAX_DIALS = 8;
-/** Streams that a new connection is expected to have room for, to an endpoint that has said nothing. */
+/**
+ * Streams for which a new connection is expected to have room, where the endpoint has not said how many it
+ * takes.
+ */
 const EXPECTED_STREAMS = 100;
 
+/** How connections are opened and kept. */
 export interface Http2PoolOptions {
   readonly clock: Clock;
-  /** Takes what the users of streams throw; default none. */
+  /** As `Http2Options.boundary`. */
   readonly boundary?: Boundary;
   readonly dial: (endpoint: EndpointState) => Promise<Connection>;
-  /** Whether an endpoint is asked by PING if it is still there: proxies are, applications are not. */
+  /** Whether an endpoint is asked by PING whether it is still there: proxies are, applications are not. */
   readonly pings: (endpoint: EndpointState) => boolean;
-  /** How long a connection without streams is kept; default 60 s. */
+  /** How long a connection without streams is kept, milliseconds; default 60,000, at most twice as long. */
   readonly idleMs?: number;
 }
 
-/** Somebody who waits for room for a stream, in the order in which they came. */
+/** A request that waits for room for its stream. */
 interface Waiter {
-  /** Which one of all that have waited. */
+  /** How many had waited in this pool before it. */
   readonly nth: number;
   readonly resolve: (connection: Http2Connection) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** What there is towards one endpoint. */
+/** The connections to one endpoint, and who waits for them. */
 interface EndpointPool {
   readonly connections: Set<Http2Connection>;
+  /** In the order in which they came. */
   readonly waiting: Waiter[];
   /** How many have waited so far. */
   waited: number;
+  /** Dials that are under way. */
   dials: number;
-  /** Connections that were made so far. */
+  /** How many connections were made so far. */
   made: number;
-  /** Streams that it has said to take on a connection. */
+  /** Streams that it takes on a connection, by its last SETTINGS; undefined: it has not said. */
   streams: number | undefined;
 }
 
 /**
  * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all
- * clients share them; where there is no room they get it in the order in which they came.
+ * clients share them; where there is no room, they wait and get it in the order in which they came.
  */
 export class Http2Pool implements Http2User<Http2Connection> {
   readonly #options: Http2PoolOptions;
   readonly #pools = new Map<EndpointState, EndpointPool>();
   readonly #owners = new Map<Http2Connection, EndpointState>();
+  /** Endpoints that are no longer the target's and still have a pool. */
   #retired: ReadonlySet<EndpointState> = new Set();
 
   constructor(options: Http2PoolOptions) {
     this.#options = options;
   }
 
-  /** A connection with room for a stream, if there is one now that nobody waits for. */
+  /** A connection with room for a stream; undefined: there is none now, or others wait for one. */
   ready(endpoint: EndpointState): Http2Connection | undefined {
     const pool = this.#pools.get(endpoint);
     return pool === undefined || pool.waiting.length > 0 ? undefined : withRoom(pool);
   }
 
   /**
-   * The same, with the room kept for a stream that is opened on it next: each opening gives one place back
-   * that was kept.
+   * The same, with room kept for the stream that the caller opens on it next (`Http2Connection.reserve`).
    */
   take(endpoint: EndpointState): Http2Connection | undefined {
     const found = this.ready(endpoint);
@@ -90,7 +96,7 @@ export class Http2Pool implements Http2User<Http2Connection> {
     return found;
   }
 
-  /** As `take`, once there is one. @throws ProxyFailure from the dial */
+  /** As `take`, waiting for one, and dialling where none is on the way. @throws what the dial throws */
   async connection(endpoint: EndpointState): Promise<Http2Connection> {
     const pool = this.#poolOf(endpoint);
     const found = this.take(endpoint);
@@ -102,7 +108,7 @@ export class Http2Pool implements Http2User<Http2Connection> {
     return room;
   }
 
-  /** Closes the connections to endpoints that are no more, when their streams are done. */
+  /** The target's endpoints are these now: connections to others are closed when their streams are done. */
   keepOnly(endpoints: ReadonlySet<EndpointState>): void {
     const gone = [...this.#pools.keys()].filter((endpoint) => !endpoints.has(endpoint));
     this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#pools.has(endpoint)));
@@ -150,8 +156,8 @@ export class Http2Pool implements Http2User<Http2Connection> {
   }
 
   /**
-   * Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being
-   * settled may serve.
+   * Dials for those who wait: as many connections as their streams need, at most `MAX_DIALS` at a time, less
+   * those whose SETTINGS have not come, which may have room.
    */
   #dialForWaiting(endpoint: EndpointState, pool: EndpointPool): void {
     const unsettled = [...pool.connections].filter(({ settled, spent }) => !settled && !spent).length;
@@ -168,11 +174,12 @@ export class Http2Pool implements Http2User<Http2Connection> {
       pool.made++;
       this.#connected(bytes, endpoint, pool);
     } catch (error) {
-      // Where others keep coming there is always another dial under way: who was there before this one does
-      // not wait for theirs.
+      // Who had waited before this dial began is rejected although other dials are under way: where requests
+      // keep coming there always is one. Later ones wait for those dials, and so do all where a connection
+      // was made meanwhile.
       const before = pool.made === made ? pool.waiting.findIndex(({ nth }) => nth >= waited) : 0;
       const left = pool.dials === 0 || before < 0 ? pool.waiting.length : before;
-      // The balancer decides where they go next.
+      // The balancer picks them another endpoint.
       for (const { reject } of pool.waiting.splice(0, left)) reject(error);
       this.#prune(endpoint, pool);
     }
@@ -205,8 +212,8 @@ export class Http2Pool implements Http2User<Http2Connection> {
   }
 
   /**
-   * An endpoint that takes no streams is as one that cannot be connected to: no number of connections would
-   * have room.
+   * An endpoint that takes no streams counts as one that cannot be connected to: more connections would have
+   * no room either.
    */
   #takesNone(connection: Http2Connection, { host, port }: EndpointState, pool: EndpointPool): void {
     pool.streams = undefined;
@@ -216,7 +223,7 @@ export class Http2Pool implements Http2User<Http2Connection> {
     connection.retire();
   }
 
-  /** Gives the room that there is to those who wait, and dials for the rest. */
+  /** Gives room to those who wait, as far as there is any, and dials for the others. */
   #serve(endpoint: EndpointState, pool: EndpointPool): void {
     while (pool.waiting.length > 0) {
       const connection = withRoom(pool);
@@ -227,13 +234,16 @@ export class Http2Pool implements Http2User<Http2Connection> {
     if (pool.waiting.length > 0) this.#dialForWaiting(endpoint, pool);
   }
 
-  /** Closes a connection that has had no stream for a whole period. */
-  #watchIdle(connection: Http2Connection, openedBefore: number): void {
+  /**
+   * Closes a connection that has had no stream for a whole period.
+   * @param nextStreamId of the connection a period ago: where it is another now, there was a stream
+   */
+  #watchIdle(connection: Http2Connection, nextStreamId: number): void {
     const { clock, idleMs = 60_000 } = this.#options;
     const look = () => {
       if (connection.closed) return;
-      if (connection.active === 0 && connection.opened === openedBefore) connection.destroy();
-      else this.#watchIdle(connection, connection.opened);
+      if (connection.active === 0 && connection.nextStreamId === nextStreamId) connection.destroy();
+      else this.#watchIdle(connection, connection.nextStreamId);
     };
     clock.after(idleMs, look, { unref: true });
   }
@@ -255,7 +265,10 @@ export class Http2Pool implements Http2User<Http2Connection> {
     this.#prune(endpoint, pool);
   }
 
-  /** What an endpoint has said of itself is kept as long as it is one. */
+  /**
+   * Forgets the pool of a retired endpoint that has nothing left; `streams` of others is kept without
+   * connections.
+   */
   #prune(endpoint: EndpointState, pool: EndpointPool): void {
     if (!this.#retired.has(endpoint) || pool.connections.size > 0) return;
     if (pool.waiting.length === 0 && pool.dials === 0) this.#pools.delete(endpoint);

@@ -13,6 +13,7 @@ import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
+import { alternativesField } from '../streams/stream-head.ts';
 import { MALFORMED_LENGTH, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
@@ -20,6 +21,7 @@ import { isFailedAnswer } from '../http/classify.ts';
 
 const SCHEME = makeField(':scheme', 'http');
 
+/** One request, and the connection and endpoint that it is sent to. */
 export interface Http2UpstreamOptions {
   /** `name:port`, for messages. */
   readonly label: string;
@@ -29,25 +31,30 @@ export interface Http2UpstreamOptions {
   readonly handler: UpstreamHandler;
   /** Monotonic milliseconds. */
   readonly now: () => number;
-  /** When the request came, where there was nothing to wait for. */
+  /**
+   * When the request began (monotonic milliseconds), where the caller has just read the clock; default: now.
+   */
   readonly startedAt: number | undefined;
   /**
-   * Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them
-   * to its application as such.
+   * Whether the endpoint's mesh proxy is told what an HTTP/1 request was (`l5d-orig-proto`), so that it gives
+   * it to its application as HTTP/1.
    */
   readonly upgraded: boolean;
-  /** Stream mode: the pseudo-header that says what the stream is for. */
+  /** Stream mode: the pseudo-header that says what the stream is for (`streams/stream-head.ts`). */
   readonly carried?: Field | undefined;
 }
 
-/** A request at an endpoint that speaks HTTP/2: one stream. */
+/** A request at an endpoint that is spoken to over HTTP/2: one stream. */
 export class Http2Upstream implements Upstream, StreamHandler {
   readonly #options: Http2UpstreamOptions;
   readonly #startedAt: number;
   #handler: UpstreamHandler | undefined;
   #stream: Http2Stream | undefined;
+  /** The balancer has been told how the endpoint did. */
   #judged = false;
-  /** Its connection had lain unused: the peer may have been closing it at that moment. */
+  /**
+   * Its connection had no other stream, and had had some before: the peer may have been closing it as idle.
+   */
   #onUnused = false;
 
   constructor(options: Http2UpstreamOptions) {
@@ -68,7 +75,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   start(): void {
     const { connection, request } = this.#options;
     const ended = request.framing.kind === 'none';
-    this.#onUnused = connection.active === 0 && connection.opened > 1;
+    this.#onUnused = connection.active === 0 && connection.nextStreamId > 1;
     this.#stream = connection.open(requestHead(this.#options), ended, this);
   }
 
@@ -108,8 +115,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
     const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
     this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
-    // What an endpoint sends behind a response that has no body is nobody's: to an HTTP/1 client it would be
-    // the next response.
+    // A response without a body is complete with its head: bytes that the endpoint still sent would look like
+    // the next response to an HTTP/1 client.
     if (ended || bodiless) this.#end(undefined);
   }
 
@@ -132,13 +139,14 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const kind: FailureKind =
       code === Http2ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
+      if (connection.closed) return this.#lost();
       const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
-      // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and
-      // anything else a fault.
+      // A server cancels a call at the call's deadline, and gRPC clients take a CANCEL then for their
+      // deadline: it is passed on.
       const terms = code === Http2ErrorCode.CANCEL ? { code } : undefined;
-      return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed || this.#mayRepeat());
+      return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed);
     }
-    // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
+    // We have ended the connection. For an exception or a flood limit of ours, the endpoint is not to blame.
     const ours = verdict.code === Http2ErrorCode.INTERNAL_ERROR;
     if ((ours || verdict.code === Http2ErrorCode.ENHANCE_YOUR_CALM) && !this.#judged) {
       this.#judged = true;
@@ -150,13 +158,19 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   /**
-   * As over HTTP/1: an unused connection was taken at the moment that it was lost, and nothing has come of it
-   * (RFC 9110 section 9.2.2).
+   * The connection was lost (closed, reset, or silent when a PING was due): nobody has cancelled the request.
+   * It may be sent again, as over HTTP/1, where it was the first on an idle connection, which closed before
+   * anything was answered (RFC 9110 section 9.2.2).
    */
-  #mayRepeat(): boolean {
-    const { connection, request } = this.#options;
-    const unanswered = !this.#judged && connection.closed && this.#onUnused;
-    return unanswered && request.framing.kind === 'none' && IDEMPOTENT.has(request.method);
+  #lost(): void {
+    const { label, request } = this.#options;
+    const when = this.#judged ? 'in the middle of its answer' : 'before it answered';
+    const text = `${label}: the connection to the endpoint was lost ${when}`;
+    const mayRepeat = !this.#judged && this.#onUnused && request.framing.kind === 'none';
+    this.#fail(
+      new ProxyFailure('connection failed', text, undefined, { lost: true }),
+      mayRepeat && IDEMPOTENT.has(request.method),
+    );
   }
 
   onCaught(_: Http2Stream, failure: ProxyFailure): void {
@@ -172,8 +186,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   /**
-   * The response is complete. What has not been sent of the request is not wanted any more, nor what the
-   * endpoint still sends.
+   * The response is complete: nothing more of the request is sent, and what the endpoint still sends is not
+   * read.
    */
   #end(trailers: readonly Field[] | undefined): void {
     const handler = this.#handler;
@@ -182,13 +196,14 @@ export class Http2Upstream implements Upstream, StreamHandler {
     try {
       handler?.onResponseEnd(trailers);
     } catch (error) {
-      // Its failure is still to be told to it.
+      // `onCaught` tells it of the failure.
       this.#handler = handler;
       throw error;
     }
     if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(Http2ErrorCode.CANCEL);
   }
 
+  /** Tells the balancer how the endpoint did. @param at when the response's head came */
   #judge(status: number, grpc: string | undefined, at: number): void {
     if (this.#judged) return;
     this.#judged = true;
@@ -210,13 +225,15 @@ export class Http2Upstream implements Upstream, StreamHandler {
 }
 
 /**
- * Whether a response's length fits what its head says of its body (RFC 9113 section 8.1.1). An HTTP/1 client
- * would wait for what does not come, or take the next response for it.
- * @param expected its Content-Length; undefined = none
+ * Whether a response's Content-Length is one that its body can have (RFC 9113 section 8.1.1). With another,
+ * an HTTP/1 client would wait for bytes that do not come, or take the next response for them.
+ * @param expected the Content-Length; undefined: there is none
+ * @param ended whether the stream ended with the head
+ * @param bodiless whether such a response never has a body
  */
 function endsWell(expected: number | undefined, ended: boolean, bodiless: boolean): boolean {
   if (expected === undefined || expected === 0) return true;
-  // That of a response to HEAD, or a 304, is what a GET would have had (RFC 9110 section 8.6).
+  // In a response to HEAD, or a 304, it is the length that a GET would have had (RFC 9110 section 8.6).
   return expected !== MALFORMED_LENGTH && (bodiless || !ended);
 }
 
@@ -224,7 +241,7 @@ function framingOf(length: number | undefined): Framing {
   return length === undefined ? CHUNKED : { kind: 'length', length };
 }
 
-/** What the client gets of a response. */
+/** The fields of a response that the client gets. */
 function responseFields(fields: readonly Field[]): Field[] {
   const kept: Field[] = [];
   for (const field of fields) if ((field.about.bits & NOT_FOR_CLIENTS) === 0) kept.push(field);
@@ -234,19 +251,28 @@ function responseFields(fields: readonly Field[]): Field[] {
 const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
 
 function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOptions): Field[] {
-  const { method, authority, path, fields, version, client } = request;
+  const { method, authority, path, fields, version } = request;
   const head = [methodField(method), SCHEME];
-  if (carried !== undefined) {
-    head.push(carried);
-    if (client !== undefined && connection.namesClients) head.push(client);
-  }
+  if (carried !== undefined) addPurpose(head, carried, request, connection);
   if (authority !== undefined && authority !== '') head.push(makeField(':authority', authority));
   head.push(new Field(':path', path, PATH));
-  // An HTTP/1 client may say that there is none; a pseudo-header may not.
+  // An empty Host of an HTTP/1 request says that it has no authority; `:authority` must not be empty.
   if (authority === '') head.push(NO_HOST);
   for (const field of fields) head.push(field);
   if (upgraded && version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
   return head;
+}
+
+/** Stream mode: adds the pseudo-headers `:target`, `:client` and `:alternatives`. */
+function addPurpose(
+  head: Field[],
+  carried: Field,
+  { client, alternatives = 0 }: OutgoingRequest,
+  { namesClients, takesAlternatives }: Http2Connection,
+): void {
+  head.push(carried);
+  if (client !== undefined && namesClients) head.push(client);
+  if (alternatives > 0 && takesAlternatives) head.push(alternativesField(alternatives));
 }
 
 const PATH = fieldName(':path');

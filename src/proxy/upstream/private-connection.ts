@@ -2,14 +2,15 @@ import type { ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from './connection-lease.ts';
 
 /**
- * The connection to an endpoint that has become one client's own. It counts as a request in hand while it
- * lies unused, so that those who hold many are within the limit of the target; a client has one at most, and
- * it ends with the client.
+ * The connection to an endpoint that one client has authenticated as a whole (NTLM, Negotiate; RFC 4559
+ * section 6), so that only its requests may travel on it. While it is unused it counts as a request in hand,
+ * so that clients who keep many stay within the limit of the target; a client has one at most, and it ends
+ * with the client.
  */
 export class PrivateConnection implements ConnectionHandler {
   #lease: ConnectionLease | undefined;
 
-  /** Keeps a connection that is complete with a request. */
+  /** Keeps the connection of a request that is complete. @param now monotonic milliseconds */
   keep(lease: ConnectionLease, now: number): void {
     this.end();
     const { connection, endpoint } = lease;
@@ -17,7 +18,7 @@ export class PrivateConnection implements ConnectionHandler {
       connection.destroy();
       return;
     }
-    this.#lease = { endpoint: endpoint.state.begin(), connection, reused: true, since: now };
+    this.#lease = { ...lease, endpoint: endpoint.state.begin(), reused: true, since: now };
     connection.handler = this;
     connection.resume();
   }
@@ -30,13 +31,14 @@ export class PrivateConnection implements ConnectionHandler {
     return lease;
   }
 
+  /** Closes it. */
   end(): void {
     const lease = this.take();
     lease?.endpoint.abandon();
     lease?.connection.destroy();
   }
 
-  // One that says anything unasked is of no more use.
+  // What an endpoint sends unasked answers nothing: the connection is closed.
 
   onData(): void {
     this.end();
@@ -47,7 +49,7 @@ export class PrivateConnection implements ConnectionHandler {
   }
 
   onDrain(): void {
-    // Nothing is sent meanwhile.
+    // Nothing is sent while it is unused.
   }
 
   onRetire(): void {

@@ -9,18 +9,20 @@ import type { DialAddress } from '../io/dial-address.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
 
-/** Requests that may wait for an endpoint to become ready. */
+/** Default of `TargetOptions.maxWaiting`. */
 export const MAX_WAITING = 1000;
-/** Requests without an answer, and open raw flows, of one target. */
+/** Default of `TargetOptions.maxPending`. */
 export const MAX_PENDING = 10_000;
 
 /** How a target is reached, and its limits. */
 export interface TargetOptions {
   /** `name:port`, for messages and metrics. */
   readonly label: string;
+  /** Opens a connection to an endpoint. */
   readonly dial: Dial;
   readonly clock: Clock;
   readonly random: Random;
+  /** Which failures eject an endpoint, where the Service does not say; default `DEFAULT_ACCRUAL`. */
   readonly accrual?: AccrualSettings;
   /** Where retries and timeouts are counted; default nowhere. */
   readonly counters?: ProxyCounters;
@@ -37,11 +39,11 @@ export interface TargetOptions {
    */
   readonly maxOpening?: number;
   /**
-   * How long the first request waits for an endpoint to become ready before all fail at once; default 3 s
-   * (Linkerd's).
+   * How long the first request waits for an endpoint to become ready before all fail at once, and for how
+   * long endpoints that cannot be connected to are tried again, milliseconds; default 3,000 (Linkerd's).
    */
   readonly failfastMs?: number;
-  /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
+  /** How long an unused HTTP/1 connection is kept, milliseconds; default 3,000 (Linkerd's). */
   readonly idleMs?: number;
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
@@ -65,18 +67,30 @@ export interface TargetRules {
 }
 
 /**
+ * What is known of shared connections: nothing bad; that all of them are late with their answer to a PING;
+ * that the last one was lost, or could not be opened, and none was opened since.
+ */
+export type PathState = 'good' | 'late' | 'lost';
+
+/**
  * Connections to endpoints that many targets share: requests travel on them as streams that say which target
  * they are for.
  */
 export interface StreamCarrier {
-  /** What a stream says of where it goes. */
+  /** The pseudo-header `:target` of its streams. */
   readonly target: Field;
   /** Whether some endpoint takes streams, as far as is known. */
   readonly possible: boolean;
+  /** The best of what is known of the endpoints; where none is good, `lost` if one is. */
+  readonly state: PathState;
+  /** What is known of the connections to an endpoint. */
+  stateOf(endpoint: DialAddress): PathState;
   /** Whether an endpoint takes streams, as far as is known. */
   takes(endpoint: DialAddress): boolean;
   /** A connection with room for a stream, if there is one now. */
   ready(endpoint: DialAddress): Http2Connection | undefined;
   /** Sees to it that there is one. @returns false when the endpoint takes no streams @throws ProxyFailure */
   prepare(endpoint: DialAddress): Promise<boolean>;
+  /** As `prepare`, for whoever has time: soon after a failure it fails without a try. @throws ProxyFailure */
+  prove(endpoint: DialAddress): Promise<boolean>;
 }

@@ -1,51 +1,52 @@
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
-import { backoffDelay } from '../../base/backoff.ts';
-import { sleep } from '../../base/clock.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import { ProxyCounters } from '../metrics/counters.ts';
-import type { Boundary } from '../http/failure-boundary.ts';
-import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
+import { Outage } from './outage.ts';
+import { Balancer, type EndpointAddress, type EndpointPick } from './balancer/balancer.ts';
 import { type PickedEndpoint, DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
+import type { ToldOfConnection } from '../io/dial.ts';
 import type { RequestFilter } from '../filters/request-filter.ts';
 import { EndpointConnections } from './endpoint-connections.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import type { AttemptOpener } from './retry/attempt.ts';
+import type { EarlierTries } from './retry/earlier-tries.ts';
 import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
 import { someOverHttp2 } from './endpoint-transport.ts';
-
-const FAILFAST_MS = 3000;
-/** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
-const RECONNECT = { minMs: 100, maxMs: 500 } as const;
-/** Waits before a request that was refused unseen is sent once more. */
-const REFUSED = { minMs: 2, maxMs: 100 } as const;
-/** After so long without a failure the next one begins an outage of its own. */
-const OUTAGE_OVER_MS = 10_000;
+import { EndpointWait, noneReady } from './endpoint-wait.ts';
+import { unseen, untilOpenAgain } from './unprocessed.ts';
+import type { LeaseRequest, SessionTarget, Standing } from './session-target.ts';
 
 /**
- * A service that requests are balanced over: its endpoints, its unused connections, and what happens when
- * there are none.
+ * How long requests wait for a usable endpoint before they fail, and later ones fail at once (`failfast`,
+ * Linkerd's word); default of `TargetOptions.failfastMs`.
  */
-export class Target implements AttemptOpener, Boundary {
+export const FAILFAST_MS = 3000;
+
+/**
+ * One port of a service, over whose endpoints requests are balanced: its endpoints, the connections to them,
+ * and what happens when none can be used.
+ */
+export class Target implements AttemptOpener, SessionTarget {
+  /** `name:port`. */
   readonly label: string;
   readonly #options: TargetOptions;
   readonly #counters: ProxyCounters;
   readonly #balancer: Balancer;
   readonly #connections: EndpointConnections;
-  readonly #waiting = new Set<() => void>();
-  #failingFast = false;
-  /** Since when, and when last, no endpoint could be connected to (monotonic milliseconds). */
-  #outage: { readonly since: number; last: number } | undefined;
-  #retrying = 0;
+  readonly #wait: EndpointWait;
+  readonly #outage: Outage;
+  /** Endpoints that are being connected to in the background. */
+  readonly #proving = new Set<EndpointState>();
   /** Retries and timeouts, where the Service asks for any. */
   #policy: RequestPolicy | undefined;
-  /** What the Service says that its pods speak; undefined = what the client speaks. */
+  /** The protocol that the Service declares for its pods; undefined: the same as the client's. */
   protocol: PortProtocol | undefined;
-  /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
+  /** Rate limits and faults that every request and raw connection passes first; undefined: there are none. */
   filter: RequestFilter | undefined;
 
   constructor(options: TargetOptions) {
@@ -54,35 +55,44 @@ export class Target implements AttemptOpener, Boundary {
     this.#counters = options.counters ?? new ProxyCounters();
     this.#balancer = new Balancer(options);
     this.#connections = new EndpointConnections(options, this.#counters);
+    const { clock, random, failfastMs = FAILFAST_MS, maxWaiting = MAX_WAITING } = options;
+    this.#outage = new Outage(clock, random, failfastMs);
+    this.#wait = new EndpointWait({ label: options.label, clock, failfastMs, maxWaiting });
   }
 
+  /** How many endpoints there are, and how many of them are ready. */
   get counts(): { readonly ready: number; readonly known: number } {
     return this.#balancer.counts;
   }
 
+  get unready(): ProxyFailure | undefined {
+    const { ready, known } = this.#balancer.counts;
+    return ready > 0 ? undefined : noneReady(this.label, known);
+  }
+
   /**
-   * Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its
-   * application speaks that or only a proxy on the way, or they may be sent more than once.
+   * Whether requests of HTTP/1 clients are to be parsed and sent with `open` rather than passed on as bytes
+   * on a `lease`: some endpoint takes them over HTTP/2 (its application, or a proxy in front of it), or they
+   * may be sent more than once.
    */
   get translates(): boolean {
     if (this.#policy !== undefined) return true;
     return someOverHttp2(this.protocol, this.#balancer.upgrading, this.#options.streams);
   }
 
-  /** Takes the endpoints, and what is said of them all, as they are now; those that wait for one go on. */
+  /**
+   * Takes in the endpoints, and the rules for all of them, as they are now; requests that wait for one go on.
+   */
   update(addresses: readonly EndpointAddress[], rules: TargetRules = {}): void {
     this.protocol = rules.protocol;
     const { accrual = DEFAULT_ACCRUAL } = this.#options;
     this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
     this.#follow(rules.requests);
     this.#connections.keepOnly(this.#balancer.endpoints);
-    if (this.#balancer.counts.ready === 0) return;
-    this.#failingFast = false;
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    if (this.#balancer.counts.ready > 0) this.#wait.wake();
   }
 
-  /** What is said of requests holds from the next one on. */
+  /** Takes in retries and timeouts, for requests that begin from now on. */
   #follow(requests: RequestRules | undefined): void {
     const former = this.#policy;
     if (requests === undefined || former?.follows(requests) !== true)
@@ -96,27 +106,92 @@ export class Target implements AttemptOpener, Boundary {
     return this.#counters.caught(error);
   }
 
-  /** Closes what is unused; flows under way live on. */
+  /** Takes all endpoints away: unused connections are closed, flows that are under way go on. */
   close(): void {
     this.update([]);
   }
 
   /**
-   * A connection to an endpoint: an unused one or a new one. An endpoint that cannot be connected to is
-   * passed over for another; nothing has been sent yet, so that is always safe.
-   * @param fresh do not take an unused connection
-   * @param protocol `opaque`: a raw flow, which is in hand until it ends
-   * @param client on whose behalf, where the endpoint is to be told
+   * A connection to an endpoint: an unused one or a new one. Where an endpoint cannot be connected to,
+   * another is tried; nothing has been sent yet, so that is always safe.
+   * @param fresh whether a new connection is wanted
+   * @param protocol `opaque`: for a raw flow, which counts as the endpoint's load until it ends
+   * @param client whom it is for, where the endpoint is to be told
+   * @param asked who could take it instead
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: LeaseProtocol = 'http1', client?: Field): Promise<ConnectionLease> {
-    return this.#balanced((picked) => this.#connections.lease(picked, fresh, protocol, client));
+  lease(
+    fresh: boolean,
+    protocol: LeaseProtocol = 'http1',
+    client?: Field,
+    asked?: LeaseRequest,
+  ): Promise<ConnectionLease> {
+    return this.#leased(fresh, protocol, { client }, asked?.alternatives);
+  }
+
+  /** As `lease`, but without waiting for an endpoint to be ready, and with one round over the endpoints. */
+  leaseOrFail(fresh: boolean, protocol: LeaseProtocol, told?: ToldOfConnection): Promise<ConnectionLease> {
+    return this.#leased(fresh, protocol, told, 0);
+  }
+
+  #leased(
+    fresh: boolean,
+    protocol: LeaseProtocol,
+    told: ToldOfConnection | undefined,
+    alternatives: number | undefined,
+  ): Promise<ConnectionLease> {
+    const lease = (picked: PickedEndpoint) => this.#connections.lease(picked, fresh, protocol, told);
+    return this.#balanced(lease, undefined, alternatives);
+  }
+
+  /**
+   * Whether another request can be sent now. `unproven`: the endpoints could not be connected to, or all
+   * connections to them were lost, and one of them is due to be tried again (`prove`).
+   */
+  get standing(): Standing {
+    if (this.#full) return 'closed';
+    if (!this.#balancer.hasOpen) {
+      const due = this.#balancer.due();
+      if (due === undefined) return 'closed';
+      if (due.refused) return 'unproven';
+    }
+    const state = this.#options.streams?.state;
+    if (state === 'lost') return 'unproven';
+    return state === 'late' ? 'closed' : 'open';
+  }
+
+  /** Tries to connect to an endpoint that could not be connected to, so that no request has to. */
+  prove(): void {
+    const endpoint = this.#balancer.due() ?? this.#balancer.anyOpen();
+    if (endpoint !== undefined) this.#prove(endpoint);
+  }
+
+  /** The same where none can be used and none is due to be tried again: how long that takes costs nobody. */
+  proveEarly(): void {
+    const pick = this.#balancer.hasOpen ? undefined : this.#balancer.pick();
+    if (pick !== undefined && !('none' in pick) && pick.endpoint.refused) this.#prove(pick.endpoint);
+  }
+
+  #prove(endpoint: EndpointState): void {
+    if (this.#proving.has(endpoint)) return;
+    this.#proving.add(endpoint);
+    const picked = endpoint.begin();
+    this.#connections
+      .prove(picked)
+      .then(
+        () => picked.abandon(),
+        (error: unknown) => {
+          if (this.caught(error).isOurs) picked.abandon();
+          else picked.failConnect();
+        },
+      )
+      .finally(() => this.#proving.delete(endpoint));
   }
 
   /**
    * Sends a request's head to an endpoint whose application speaks `protocol`; the rest goes through the
    * `Upstream`. A mesh proxy in front of it gets HTTP/1 requests over HTTP/2.
-   * @param fresh do not take an unused HTTP/1 connection
+   * @param fresh whether a new HTTP/1 connection is wanted rather than an unused one
    * @throws ProxyFailure
    */
   open(
@@ -130,15 +205,17 @@ export class Target implements AttemptOpener, Boundary {
     return this.#openOne(protocol, request, handler, fresh);
   }
 
+  /** As `open`, for one attempt of a retried request. */
   openAttempt(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
-    { fresh, avoid }: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+    { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream> {
-    return this.#openOne(protocol, request, handler, fresh, avoid);
+    return this.#openOne(protocol, request, handler, fresh, earlier.endpoints);
   }
 
+  /** A request that may take several attempts. */
   #several(
     policy: RequestPolicy,
     protocol: 'http1' | 'http2',
@@ -157,14 +234,18 @@ export class Target implements AttemptOpener, Boundary {
     fresh: boolean,
     avoid?: Set<EndpointState>,
   ): Promise<Upstream> {
-    return this.#balanced((picked) => {
-      avoid?.add(picked.state);
-      return this.#connections.open(picked, protocol, request, handler, fresh);
-    }, avoid);
+    return this.#balanced(
+      (picked) => {
+        avoid?.add(picked.state);
+        return this.#connections.open(picked, protocol, request, handler, fresh);
+      },
+      avoid,
+      request.alternatives,
+    );
   }
 
   /**
-   * The same without waiting, where a connection is at hand; undefined = it takes `open`.
+   * As `open`, but without waiting; undefined: no connection is at hand, and `open` is to be called.
    * @param now monotonic milliseconds
    */
   openNow(
@@ -177,41 +258,60 @@ export class Target implements AttemptOpener, Boundary {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
-    if (upstream !== undefined) this.#outage = undefined;
+    if (upstream !== undefined) this.#outage.over();
     return upstream;
   }
 
-  /** As `lease`, where an unused connection is at hand. */
+  /** As `lease`, but without waiting; undefined: no unused connection is at hand. */
   leaseNow(): ConnectionLease | undefined {
     const endpoint = this.#pickNow();
     const lease = endpoint === undefined ? undefined : this.#connections.leaseNow(endpoint);
-    if (lease !== undefined) this.#outage = undefined;
+    if (lease !== undefined) this.#outage.over();
     return lease;
   }
 
   #pickNow(): EndpointState | undefined {
-    const { maxPending = MAX_PENDING } = this.#options;
-    if (this.#balancer.pending + this.#waiting.size + this.#retrying >= maxPending) return undefined;
-    const picked = this.#balancer.pick();
+    if (this.#full) return undefined;
+    const picked = this.#pick();
     return 'none' in picked ? undefined : picked.endpoint;
   }
 
   /**
-   * Whether a request that its endpoint has not looked at (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7) may
-   * be sent again after so long.
+   * Picks an endpoint. One of several whose shared connections are late with their answers, or were lost, is
+   * passed over as long as nothing is wrong with another; one that was lost is connected to in the
+   * background.
+   */
+  #pick(tried?: ReadonlySet<EndpointState>): EndpointPick {
+    const { streams } = this.#options;
+    const first = this.#balancer.pick(tried);
+    if (streams === undefined || this.#balancer.endpoints.size < 2) return first;
+    let passed: Set<EndpointState> | undefined;
+    for (let pick = first; !('none' in pick) && pick.endpoint.breaker !== 'ejected'; ) {
+      const { endpoint } = pick;
+      const state = streams.stateOf(endpoint);
+      if (state === 'good') return pick;
+      if (state === 'lost') this.#prove(endpoint);
+      passed = (passed ?? new Set(tried)).add(endpoint);
+      pick = this.#balancer.pick(passed);
+    }
+    return first;
+  }
+
+  /**
+   * Whether a request that its endpoint refused unprocessed (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7)
+   * may be sent again.
+   * @param elapsedMs since the request came, milliseconds
    */
   mayOpenAgain(elapsedMs: number): boolean {
     return elapsedMs < (this.#options.failfastMs ?? FAILFAST_MS);
   }
 
   /**
-   * The wait before it is: none at first, then as between rounds over endpoints that cannot be connected to.
-   * @param refusals there have been before
+   * Waits before such a request is sent again: not at all the first time, then for 2 to 100 ms.
+   * @param refusals how many there were before this one
    */
-  async untilOpenAgain(refusals: number): Promise<void> {
-    if (refusals === 0) return;
-    const { clock, random } = this.#options;
-    await sleep(clock, backoffDelay(refusals - 1, REFUSED, random));
+  untilOpenAgain(refusals: number): Promise<void> {
+    return untilOpenAgain(refusals, this.#options);
   }
 
   /** Takes back a connection that can carry another request. */
@@ -220,30 +320,33 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   /**
-   * Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing
-   * has been sent, and what is being replaced is back in a moment.
+   * Picks endpoints until one can be used. When none can be connected to, it begins again, until the failfast
+   * time is over: nothing has been sent yet, and pods that are being replaced are back in a moment.
+   * @param avoid endpoints that are used only where there is no other
+   * @param alternatives as in `OutgoingRequest`; if given, it does not wait: the client tries its others
    */
   async #balanced<T>(
     use: (picked: PickedEndpoint) => Promise<T>,
     avoid?: ReadonlySet<EndpointState>,
+    alternatives?: number,
   ): Promise<T> {
     this.#admit();
     let tried = avoid === undefined || avoid.size === 0 ? undefined : new Set(avoid);
-    let last: unknown;
+    let last: ProxyFailure | undefined;
     let round = 0;
     for (;;) {
-      const pick = this.#balancer.pick(tried);
+      const pick = this.#pick(tried);
       if ('none' in pick) {
-        if (pick.none === 'no endpoints') await this.#untilReady();
-        // Where there is no other endpoint, one that was to be avoided is better than none.
-        else if (last !== undefined && !(await this.#mayTryAgain(round++))) throw last;
+        if (pick.none === 'no endpoints') await this.#untilReady(alternatives);
+        // All endpoints have been tried, or are to be avoided: the next round may use any.
+        else if (last !== undefined) await this.#nextRound(last, round++, alternatives);
         tried = undefined;
         continue;
       }
       const picked = pick.endpoint.begin();
       try {
         const used = await use(picked);
-        this.#outage = undefined;
+        this.#outage.over();
         return used;
       } catch (error) {
         if (!(error instanceof ProxyFailure) || error.kind === 'internal error') {
@@ -257,58 +360,38 @@ export class Target implements AttemptOpener, Boundary {
     }
   }
 
-  /** One target that hangs must not take the memory that all need. @throws ProxyFailure `load shed` */
-  #admit(): void {
-    const { maxPending = MAX_PENDING } = this.#options;
-    const { pending } = this.#balancer;
-    const underWay = pending + this.#waiting.size + this.#retrying;
-    if (underWay < maxPending) return;
-    const text = `${this.label} has ${underWay} requests under way, which is as many as it may have`;
-    throw new ProxyFailure('load shed', text);
+  /**
+   * Waits before another round over all endpoints, none of which could be connected to.
+   * @throws the last failure, where there is to be no other round
+   */
+  async #nextRound(last: ProxyFailure, round: number, alternatives: number | undefined): Promise<void> {
+    if (alternatives === undefined && (await this.#outage.mayTryAgain(round))) return;
+    throw unseen(new ProxyFailure(last.kind, last.message, last.cause, { unreached: true }), alternatives);
+  }
+
+  async #untilReady(alternatives: number | undefined): Promise<void> {
+    try {
+      await this.#wait.untilReady(this.#balancer.counts.known, alternatives === undefined);
+    } catch (error) {
+      throw unseen(this.caught(error), alternatives);
+    }
   }
 
   /**
-   * Waits a little. False once no endpoint could be connected to for the failfast time: from then on
-   * everybody fails at the first round.
+   * Refuses a request where too many are under way: one target that hangs must not take all memory.
+   * @throws ProxyFailure `load shed`
    */
-  async #mayTryAgain(round: number): Promise<boolean> {
-    const { clock, random, failfastMs = FAILFAST_MS } = this.#options;
-    const now = clock.monotonic();
-    if (this.#outage === undefined || now - this.#outage.last > OUTAGE_OVER_MS)
-      this.#outage = { since: now, last: now };
-    this.#outage.last = now;
-    const delay = backoffDelay(round, RECONNECT, random);
-    if (now - this.#outage.since + delay > failfastMs) return false;
-    this.#retrying++;
-    await sleep(clock, delay);
-    this.#retrying--;
-    return true;
+  #admit(): void {
+    if (!this.#full) return;
+    const text = `${this.label} has ${this.#underWay} requests under way, which is as many as it may have`;
+    throw new ProxyFailure('load shed', text);
   }
 
-  /** Waits for an endpoint; once a wait was in vain everybody fails at once until there is one. */
-  async #untilReady(): Promise<void> {
-    const { clock, failfastMs = FAILFAST_MS, maxWaiting = MAX_WAITING } = this.#options;
-    const { known, ready } = this.#balancer.counts;
-    const failure = () =>
-      new ProxyFailure('failfast', `no ready endpoints for ${this.label} (${known} known, ${ready} ready)`);
-    if (this.#failingFast || known === 0) throw failure();
-    if (this.#waiting.size >= maxWaiting) {
-      const text = `no ready endpoints for ${this.label} (${known} known), and ${maxWaiting} requests wait for one already`;
-      throw new ProxyFailure('load shed', text);
-    }
-    const came = await new Promise<boolean>((resolve) => {
-      const wake = () => {
-        timer.cancel();
-        resolve(true);
-      };
-      const timer = clock.after(failfastMs, () => {
-        this.#waiting.delete(wake);
-        resolve(false);
-      });
-      this.#waiting.add(wake);
-    });
-    if (came) return;
-    this.#failingFast = true;
-    throw failure();
+  get #underWay(): number {
+    return this.#balancer.pending + this.#wait.size + this.#outage.waiting;
+  }
+
+  get #full(): boolean {
+    return this.#underWay >= (this.#options.maxPending ?? MAX_PENDING);
   }
 }

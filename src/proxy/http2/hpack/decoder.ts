@@ -13,28 +13,28 @@ import { plainLiterals, secretLiterals } from './literal-cache.ts';
 import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
 
 /**
- * The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3:
- * COMPRESSION_ERROR).
+ * A header block cannot be decoded. Both ends' tables are out of step from then on, so that the connection
+ * has to end with COMPRESSION_ERROR (RFC 9113 section 4.3).
  */
 export class HpackError extends Error {
   override readonly name = 'HpackError';
 }
 
-/** What a header block held. */
+/** The fields of a header block. */
 export interface DecodedFields {
   readonly fields: Field[];
-  /** The list was larger than allowed; `fields` holds its beginning only. */
+  /** Whether the list was larger than allowed; `fields` has its beginning only. */
   readonly tooLarge: boolean;
   /**
-   * Why the list is malformed (RFC 9113 section 8.2.1), if it is: a name in upper case, a control character
-   * in a value.
+   * Why the list is malformed (RFC 9113 section 8.2.1), if it is: a name with upper case, a control character
+   * in a value. The tables are in step all the same, so that only the stream has to end.
    */
   readonly malformed: string | undefined;
 }
 
 /**
- * Decodes header blocks of one connection (RFC 7541). Fields that come from a table are the same objects each
- * time, so a request like the last one costs one look-up per field.
+ * Decodes the header blocks of one connection (RFC 7541). Fields that come from a table are the same objects
+ * each time, so that a request like the one before costs one look-up per field.
  */
 export class HpackDecoder {
   readonly #table: DynamicTable;
@@ -48,8 +48,9 @@ export class HpackDecoder {
   #malformed: string | undefined;
 
   /**
-   * @param maxCapacity largest dynamic table that the peer may use, as our SETTINGS_HEADER_TABLE_SIZE says
-   * @param maxListSize largest header list, counted as RFC 9113 section 6.5.2 does
+   * @param maxCapacity largest dynamic table that the peer may use, our SETTINGS_HEADER_TABLE_SIZE; bytes as
+   * RFC 7541 section 4.1 counts them
+   * @param maxListSize largest header list, bytes as RFC 9113 section 6.5.2 counts them
    */
   constructor(maxCapacity = 4096, maxListSize = 65_536) {
     this.#table = new DynamicTable(maxCapacity);
@@ -69,13 +70,13 @@ export class HpackDecoder {
       const field = this.#next(fields.length === 0 && size === 0);
       if (field === undefined) continue;
       size += fieldSize(field);
-      // Beyond the limit the tables are still kept in step, nothing else.
+      // Beyond the limit it is decoded only to keep the tables in step.
       if (size <= this.#maxListSize) fields.push(field);
     }
     return { fields, tooLarge: size > this.#maxListSize, malformed: this.#malformed };
   }
 
-  /** The next field; undefined for an instruction that is none. */
+  /** The next field; undefined: it was a table size update. @param first whether no field came before it */
   #next(first: boolean): Field | undefined {
     const byte = this.#bytes[this.#at] ?? 0;
     if (byte & 0x80) return this.#indexed(this.#integer(7));
@@ -113,7 +114,7 @@ export class HpackDecoder {
     return this.#valued(about, sensitive);
   }
 
-  /** The field of a name and the value that comes now. */
+  /** The field of a name and of the value that comes next. */
   #valued(about: FieldName, sensitive: boolean): Field {
     const coded = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
     const end = this.#stringEnd();
@@ -132,8 +133,8 @@ export class HpackDecoder {
   }
 
   /**
-   * An integer with a prefix of `bits` bits (RFC 7541 section 5.1); more than 2^28 is nobody's honest length
-   * or index.
+   * An integer with a prefix of `bits` bits (RFC 7541 section 5.1). Numbers over about 2^28 are refused: no
+   * length or index that is meant honestly is so large.
    */
   #integer(bits: number): number {
     const mask = (1 << bits) - 1;
@@ -155,7 +156,7 @@ export class HpackDecoder {
     return this.#text(coded, start, end);
   }
 
-  /** Reads a string's length. @returns where it ends; it begins where we are */
+  /** Reads a string's length. @returns the offset at which the string ends; it begins at `#at` */
   #stringEnd(): number {
     const length = this.#integer(7);
     const end = this.#at + length;

@@ -1,15 +1,16 @@
 import type { Field } from '../../http/fields.ts';
 
-/** What a field costs beyond its bytes (RFC 7541 section 4.1). */
+/** What a field counts beyond its bytes (RFC 7541 section 4.1). */
 export const FIELD_OVERHEAD = 32;
 
+/** The size of a field as tables and header lists count it: bytes of name and value, and `FIELD_OVERHEAD`. */
 export function fieldSize(field: Field): number {
   return field.about.text.length + field.value.length + FIELD_OVERHEAD;
 }
 
 /**
- * The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size. A ring, so that
- * nothing is moved.
+ * The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size, kept as a ring
+ * buffer so that nothing is moved.
  */
 export class DynamicTable {
   #ring: (Field | undefined)[] = Array.from({ length: 64 });
@@ -19,6 +20,7 @@ export class DynamicTable {
   #capacity: number;
   readonly #onEvict: ((field: Field) => void) | undefined;
 
+  /** @param capacity bytes, as `fieldSize` counts them */
   constructor(capacity: number, onEvict?: (field: Field) => void) {
     this.#capacity = capacity;
     this.#onEvict = onEvict;
@@ -32,13 +34,17 @@ export class DynamicTable {
     return this.#capacity;
   }
 
-  /** The newest has index 0. */
+  /** The field at an index; the newest has 0. */
   get(index: number): Field | undefined {
     if (index < 0 || index >= this.#count) return undefined;
     return this.#ring[(this.#head - index) & (this.#ring.length - 1)];
   }
 
-  /** Adds a field; one larger than the table empties it and is not added, which is no error. */
+  /**
+   * Adds a field as the newest, and evicts old ones for it. A field that is larger than the table empties it
+   * and is not added, which is no error (RFC 7541 section 4.4).
+   * @returns whether it was added
+   */
   add(field: Field): boolean {
     const size = fieldSize(field);
     while (this.#size + size > this.#capacity && this.#count > 0) this.#evict();
@@ -51,6 +57,7 @@ export class DynamicTable {
     return true;
   }
 
+  /** Changes the capacity, evicting what no longer fits. */
   resize(capacity: number): void {
     this.#capacity = capacity;
     while (this.#size > capacity && this.#count > 0) this.#evict();

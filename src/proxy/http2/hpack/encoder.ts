@@ -3,20 +3,21 @@ import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { encodeHuffman, huffmanLength } from './huffman.ts';
 import { FIRST_DYNAMIC } from './static-table.ts';
 
+/** Largest dynamic table that we use, whatever the peer allows; bytes as `fieldSize` counts them. */
 const MAX_CAPACITY = 4096;
 const EMPTY = Buffer.alloc(0);
-/** Up to this length a loop is faster than a call. */
+/** Up to this many characters, a loop writes a string faster than `Buffer.write`. */
 const SHORT = 24;
 
-/** Encodes header blocks of one connection (RFC 7541). */
+/** Encodes the header blocks of one connection (RFC 7541). */
 export class HpackEncoder {
   readonly #table: DynamicTable;
-  /** Insertion numbers of the fields in the dynamic table, by name and value. */
+  /** The number of each insertion into the dynamic table, by name and value; the index follows from it. */
   readonly #inserted = new Map<FieldName, Map<string, number>>();
   #insertions = 0;
   /**
-   * Sizes to announce at the start of the next block: the smallest since the last one, then the present (RFC
-   * 7541 section 4.2).
+   * Table sizes that the next block has to announce: the smallest since the last block, then the present one
+   * (RFC 7541 section 4.2).
    */
   #announce: number[] = [];
   #out: Buffer = EMPTY;
@@ -27,8 +28,8 @@ export class HpackEncoder {
   }
 
   /**
-   * The peer's SETTINGS_HEADER_TABLE_SIZE.
-   * @param least the smallest of those that it has said on the way there
+   * Takes in the peer's SETTINGS_HEADER_TABLE_SIZE.
+   * @param least the smallest of the values that the SETTINGS frame had, where it had several
    */
   setMaxCapacity(size: number, least = size): void {
     if (least < size) this.setMaxCapacity(least);
@@ -39,15 +40,15 @@ export class HpackEncoder {
     this.#table.resize(capacity);
   }
 
-  /** Bytes that the block of these fields may take, at most. */
+  /** The most bytes that the block of these fields may take. */
   bound(fields: readonly Field[]): number {
     let bytes = 16;
-    // Each of two lengths takes 5 bytes at most, and an index before them.
+    // The index and the two lengths of a field take 5 bytes each at most.
     for (const { about, value } of fields) bytes += about.text.length + value.length + 16;
     return bytes;
   }
 
-  /** Writes a header block, which takes no more than its `bound`. @returns the offset behind it */
+  /** Writes a header block, which takes at most its `bound`. @returns the offset behind it */
   encode(fields: readonly Field[], into: Buffer, offset: number): number {
     this.#out = into;
     this.#at = offset;
@@ -101,12 +102,14 @@ export class HpackEncoder {
   }
 
   /**
-   * @param kept it comes once, for the table. Otherwise what Huffman code saves in bytes costs more in time.
+   * A field in full (RFC 7541 section 6.2).
+   * @param indexed whether it goes into the table, so that it is written in full this once. Only then is it
+   * Huffman coded: for what is written each time, coding costs more time than the bytes are worth.
    */
-  #literal({ about, value }: Field, bits: number, pattern: number, kept = false): void {
+  #literal({ about, value }: Field, bits: number, pattern: number, indexed = false): void {
     this.#integer(about.staticIndex, bits, pattern);
-    if (about.staticIndex === 0) this.#string(about.text, kept);
-    this.#string(value, kept);
+    if (about.staticIndex === 0) this.#string(about.text, indexed);
+    this.#string(value, indexed);
   }
 
   #string(text: string, coded: boolean): void {

@@ -1,6 +1,7 @@
 /**
- * The Huffman code of HPACK (RFC 7541 appendix B). It is canonical: codes of one length follow each other in
- * the order of their symbols, and shorter codes come first, so the lengths are all there is to know.
+ * The lengths in bits of HPACK's Huffman codes, by symbol (RFC 7541 appendix B). The code is canonical: codes
+ * of one length follow each other in the order of their symbols, and shorter codes come first, so that the
+ * codes follow from their lengths.
  */
 const LENGTHS: readonly number[] = [
   13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28,
@@ -13,6 +14,7 @@ const LENGTHS: readonly number[] = [
   19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25,
   25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ];
+/** The symbol that ends a string; it is only used to fill the last byte up. */
 const EOS = 256;
 
 const CODES = canonicalCodes();
@@ -33,9 +35,9 @@ function canonicalCodes(): Uint32Array {
 }
 
 /**
- * Decoding goes by half bytes: a state is an inner node of the code's tree, and no code is shorter than five
- * bits, so a half byte completes one symbol at most. Each step holds the next state (low 9 bits), the symbol
- * plus one (9 bits), and whether the input may end there.
+ * Decoding goes by half bytes. A state is an inner node of the code's tree; no code is shorter than five
+ * bits, so that a half byte completes one symbol at most. A step is a number: the next state (low 9 bits),
+ * the completed symbol plus one, or 0 (9 bits), and the flags below. This one: the input may end here.
  */
 const MAY_END = 1 << 18;
 const FAILED = 1 << 19;
@@ -65,7 +67,7 @@ function decodingSteps(): Uint32Array {
   const root = codeTree();
   const states: Node[] = [root];
   const indexes = new Map<Node, number>([[root, 0]]);
-  // The end may be filled with the first bits of EOS, which are ones, but with fewer than eight of them.
+  // The last byte is filled up with the first bits of EOS, which are ones: with fewer than eight of them.
   const fillings = new Set<Node>();
   let filling = root;
   for (let depth = 0; depth < 8; depth++) {
@@ -97,7 +99,7 @@ function isControl(symbol: number): boolean {
   return (symbol >= 0 && symbol < 0x20 && symbol !== 0x09) || symbol === 0x7f;
 }
 
-/** Four bits down the tree; undefined when they spell EOS, which no string may hold. */
+/** Goes four bits down the tree; undefined where they complete EOS, which no string may contain. */
 function walk(from: Node, half: number, root: Node): { node: Node; symbol: number } | undefined {
   let node = from;
   let symbol = -1;
@@ -114,14 +116,18 @@ function walk(from: Node, half: number, root: Node): { node: Node; symbol: numbe
   return { node, symbol };
 }
 
+/** Where strings are decoded; one for all decoders, because none keeps anything there between two calls. */
 let scratch = Buffer.allocUnsafe(4096);
 
-/** Decodes strings; one for each user, because it says more of the last one than its text. */
+/**
+ * Decodes strings. Each user has its own, because it also says whether the last string was a valid field
+ * value.
+ */
 export class HuffmanDecoder {
-  /** The last string has a control character in it. */
+  /** Whether the last string contains a control character. */
   control = false;
 
-  /** The string in `bytes[start, end)`, one character per byte; undefined when it is not the code of one. */
+  /** The string in `bytes[start, end)`, one character per byte; undefined: the bytes are no valid code. */
   decode(bytes: Buffer, start: number, end: number): string | undefined {
     // The shortest code has five bits.
     const most = Math.ceil(((end - start) * 8) / 5);
@@ -146,7 +152,7 @@ export class HuffmanDecoder {
   }
 }
 
-/** Bytes that a string takes when it is coded. */
+/** How many bytes a string takes when it is coded. */
 export function huffmanLength(text: string): number {
   let bits = 0;
   for (let at = 0; at < text.length; at++) bits += LENGTHS[text.charCodeAt(at) & 0xff] ?? 0;

@@ -8,15 +8,16 @@ interface Entry {
 
 /**
  * Literal fields that have been decoded and found well-formed, by their bytes: paths of gRPC methods, tokens
- * and the like come again and again without being put into a connection's table. A slot holds what came last.
+ * and the like come again and again without being put into a connection's table. Each slot holds one field,
+ * the last one that hashed to it.
  */
 export class LiteralCache {
   readonly #entries: (Entry | undefined)[];
   readonly #maxBytes: number;
 
   /**
-   * @param slots a power of two
-   * @param maxBytes longer values are not kept
+   * @param slots how many fields are kept; a power of two
+   * @param maxBytes length on the wire; longer values are not kept
    */
   constructor(slots: number, maxBytes: number) {
     this.#entries = Array.from({ length: slots });
@@ -24,8 +25,9 @@ export class LiteralCache {
   }
 
   /**
-   * The field of that name whose value is in `bytes[start, end)`.
-   * @param form of the literal: Huffman code or not, never to be indexed or not
+   * The field of that name whose value is in `bytes[start, end)`; undefined: it is not in the cache.
+   * @param coded whether the value is Huffman coded
+   * @param sensitive whether it is a literal that is never to be indexed
    */
   // oxlint-disable-next-line max-params -- asked for each literal field; an object would be the costliest part of it
   get(
@@ -45,6 +47,7 @@ export class LiteralCache {
     return same(entry.bytes, bytes, start, end) ? field : undefined;
   }
 
+  /** Keeps a field whose value was in `bytes[start, end)`. */
   put(field: Field, coded: boolean, bytes: Buffer, start: number, end: number): void {
     if (end - start > this.#maxBytes) return;
     // A copy of its own: a view would hold the whole read that it came in.
@@ -53,7 +56,10 @@ export class LiteralCache {
     this.#entries[this.#slotOf(field.about, bytes, start, end)] = { field, coded, bytes: copy };
   }
 
-  /** By length, name and end: what differs in none of them takes turns. */
+  /**
+   * A hash of the value's length and last 12 bytes and the name's flags; fields that agree in it share a
+   * slot.
+   */
   #slotOf(about: FieldName, bytes: Buffer, start: number, end: number): number {
     let hash = 0x811c9dc5 ^ (end - start) ^ about.bits;
     const from = Math.max(start, end - 12);
@@ -62,7 +68,7 @@ export class LiteralCache {
   }
 }
 
-/** Up to this length a loop is faster than a call. */
+/** Up to this many bytes, a loop compares faster than `Buffer.compare`. */
 const SHORT = 32;
 
 function same(kept: Buffer, bytes: Buffer, start: number, end: number): boolean {
@@ -72,10 +78,13 @@ function same(kept: Buffer, bytes: Buffer, start: number, end: number): boolean 
   return true;
 }
 
-/** Of all connections, for what is no secret. */
+/** The cache of all connections, for fields that are no secret. */
 export const plainLiterals = new LiteralCache(4096, 96);
 
-/** Of one connection, for its secrets: nobody can find out by trying what others have sent. */
+/**
+ * A cache for the secrets of one connection: shared by all, its timing would tell a client whether another
+ * has sent the value that it tries.
+ */
 export function secretLiterals(): LiteralCache {
   return new LiteralCache(4, 2048);
 }

@@ -65,18 +65,18 @@ const ENTRIES: readonly (readonly [name: string, value?: string])[] = [
   ['www-authenticate'],
 ];
 
-/** Fields by index; the hole at 0 is never asked for. */
+/** The fields of the static table by index; there is none at 0, which the decoder refuses. */
 export const STATIC_FIELDS: readonly Field[] = [
   makeField('', ''),
   ...ENTRIES.map(([name, value = '']) => makeField(name, value)),
 ];
 
-/** First dynamic index. */
+/** The index of the newest field of the dynamic table. */
 export const FIRST_DYNAMIC = STATIC_FIELDS.length;
 
 for (const [at, [name, value]] of ENTRIES.entries()) {
   const about = fieldName(name);
-  // Of several the lowest.
+  // A name that stands there several times has its lowest index.
   if (about.staticIndex === 0) about.staticIndex = at + 1;
   if (value !== undefined) (about.staticValues ??= new Map()).set(value, at + 1);
 }

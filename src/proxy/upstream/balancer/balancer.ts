@@ -13,19 +13,27 @@ import { Tier } from './tier.ts';
 /** An address that discovery gave. */
 export interface EndpointAddress extends DialAddress {
   readonly ready: boolean;
-  /** Used before those that are not, as long as one of the preferred ones can be used. */
+  /**
+   * Used before those that are not, as long as one of the preferred ones can be used (topology hints: it is
+   * in our zone).
+   */
   readonly preferred?: boolean;
 }
 
+/** What a balancer decides by. */
 export interface BalancerOptions {
   readonly clock: Clock;
   readonly random: Random;
+  /** Default `DEFAULT_EWMA`. */
   readonly ewma?: EwmaSettings;
+  /** Where `update` gives none; default `DEFAULT_ACCRUAL`. */
   readonly accrual?: AccrualSettings;
 }
 
 /** The endpoint that was picked, or the reason why none was. */
-export type Pick = { readonly endpoint: EndpointState } | { readonly none: 'no endpoints' | 'all tried' };
+export type EndpointPick =
+  | { readonly endpoint: EndpointState }
+  | { readonly none: 'no endpoints' | 'all tried' };
 
 const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
 
@@ -37,10 +45,13 @@ const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
 export class Balancer {
   readonly #options: BalancerOptions;
   readonly #total = { pending: 0 };
+  /** By `keyOf`. */
   #endpoints = new Map<string, EndpointState>();
   #members = new Set<EndpointState>();
   #preferred = new Set<EndpointState>();
+  /** The preferred endpoints. */
   #near = new Tier();
+  /** The others. */
   #far = new Tier();
   #known = 0;
   #accrual: AccrualSettings;
@@ -66,6 +77,7 @@ export class Balancer {
     return this.#upgrading;
   }
 
+  /** Endpoints that may get traffic. */
   get endpoints(): ReadonlySet<EndpointState> {
     return this.#members;
   }
@@ -104,8 +116,28 @@ export class Balancer {
     }
   }
 
+  /** Whether some endpoint is not ejected. */
+  get hasOpen(): boolean {
+    return this.#near.hasOpen || this.#far.hasOpen;
+  }
+
+  /** An endpoint whose ejection is over, so that it may be tried again; undefined: there is none. */
+  due(): EndpointState | undefined {
+    const near = this.#near.first(NONE_TRIED);
+    if (near?.breaker === 'probation') return near;
+    const far = this.#far.first(NONE_TRIED);
+    return far?.breaker === 'probation' ? far : undefined;
+  }
+
+  /** An endpoint that is not ejected, if there is one. */
+  anyOpen(): EndpointState | undefined {
+    const { clock, random } = this.#options;
+    for (const tier of [this.#near, this.#far]) if (tier.hasOpen) return tier.pick(NONE_TRIED, clock, random);
+    return undefined;
+  }
+
   /** Picks an endpoint for a request or connection, leaving out those already tried for it. */
-  pick(tried = NONE_TRIED): Pick {
+  pick(tried = NONE_TRIED): EndpointPick {
     const { clock, random } = this.#options;
     const endpoint =
       this.#near.pick(tried, clock, random) ?? this.#far.pick(tried, clock, random) ?? this.#floor(tried);

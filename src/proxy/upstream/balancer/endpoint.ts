@@ -6,15 +6,18 @@ import type { DialAddress, MeshPeer } from '../../io/dial-address.ts';
 export interface EwmaSettings {
   /** Estimate of an endpoint that has not answered yet, milliseconds; default 30. */
   readonly defaultRttMs: number;
-  /** Time in which an old estimate loses its weight, milliseconds; default 10,000. */
+  /** Time constant with which an old estimate loses its weight, milliseconds; default 10,000. */
   readonly decayMs: number;
 }
 
-/** Consecutive-failure accrual; defaults are Linkerd's. */
+/**
+ * Consecutive-failure accrual. Defaults are Linkerd's, whose proxies have no `maxConnectFailures`, and count
+ * only where a Service asks for it (wire protocol 3.3).
+ */
 export interface AccrualSettings {
   /**
-   * Failures in a row that eject an endpoint; default 7. Failed connects count alone with
-   * `maxConnectFailures`.
+   * Failures in a row that eject an endpoint; default 7. Failed connects are counted apart
+   * (`maxConnectFailures`).
    */
   readonly maxFailures: number;
   /**
@@ -32,7 +35,9 @@ export interface AccrualSettings {
   readonly jitter: number;
 }
 
+/** Linkerd's. */
 export const DEFAULT_EWMA: EwmaSettings = { defaultRttMs: 30, decayMs: 10_000 };
+/** The defaults of `AccrualSettings`. */
 export const DEFAULT_ACCRUAL: AccrualSettings = {
   maxFailures: 7,
   maxConnectFailures: 1,
@@ -47,6 +52,7 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
  */
 export type Breaker = 'open' | 'ejected' | 'probation';
 
+/** What all endpoints of a balancer share. */
 export interface EndpointParts {
   readonly clock: Clock;
   readonly random: Random;
@@ -66,17 +72,23 @@ export class EndpointState implements DialAddress {
   readonly host: string;
   readonly port: number;
   readonly mesh?: MeshPeer;
+  /** Requests and flows in hand. */
   pending = 0;
   /** Takes effect with the next failure. */
   accrual: AccrualSettings;
   readonly #parts: EndpointParts;
+  /** How long an answer takes, milliseconds. */
   #estimate: number;
+  /** When the estimate was made (monotonic milliseconds). */
   #stamp: number;
+  /** Failures in a row. */
   #failures = 0;
   #connectFailures = 0;
+  /** Ejections in a row. */
   #penalties = 0;
   #ejectedUntil = 0;
   #refused = false;
+  /** The attempt that decides whether it opens again. */
   #probing: PickedEndpoint | undefined;
   /** Goes up whenever the endpoint is ejected: attempts from before then no longer count. */
   #era = 0;
@@ -101,6 +113,11 @@ export class EndpointState implements DialAddress {
     return this.#ejectedUntil === 0;
   }
 
+  /** Whether it was ejected because it could not be connected to. */
+  get refused(): boolean {
+    return this.#refused;
+  }
+
   /** A request is out that decides whether it opens again. */
   get probing(): boolean {
     return this.#probing !== undefined;
@@ -116,7 +133,7 @@ export class EndpointState implements DialAddress {
     return this.#estimate * Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs) * (this.pending + 1);
   }
 
-  /** A request or flow begins. Where the endpoint's time has come, it is the one that decides. */
+  /** A request or flow begins. Where the ejection is over, it decides whether the endpoint opens again. */
   begin(): PickedEndpoint {
     this.pending++;
     this.#parts.total.pending++;
@@ -203,9 +220,9 @@ export class EndpointState implements DialAddress {
 }
 
 /**
- * The outcome of an attempt at its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or
- * not at all. `connected`: it has taken a connection. `refused`: it could not be connected to. `unknown`: the
- * client went away first.
+ * The outcome of an attempt at its endpoint. `served`: it answered, and not with a failure. `failed`: it
+ * answered with one (5xx), or not at all. `connected`: it has taken a connection. `refused`: it could not be
+ * connected to. `unknown`: the client went away first.
  */
 export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
 
@@ -215,7 +232,7 @@ export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'u
 export class PickedEndpoint {
   /** What the balancer knows of the endpoint. */
   readonly state: EndpointState;
-  /** Of the endpoint, when the attempt began. */
+  /** How often the endpoint had been ejected when the attempt began. */
   readonly era: number;
   #over = false;
 
@@ -229,7 +246,7 @@ export class PickedEndpoint {
     return `${this.state.host}:${this.state.port}`;
   }
 
-  /** A new connection to the endpoint stands. */
+  /** A new connection to the endpoint has been opened. */
   connected(): void {
     this.state.learn(this, 'connected', undefined);
   }

@@ -3,21 +3,23 @@ import type { Clock } from '../../../base/clock.ts';
 import type { EndpointState } from './endpoint.ts';
 
 /**
- * Endpoints that are as good as each other, sorted by what their breakers say, so that picking one looks at
- * two and not at all. Moving one costs a search, and happens only when it is ejected or opened.
+ * Endpoints among which only load decides (those of the client's zone, or all others), kept apart by the
+ * state of their breakers, so that a pick looks at two of them and not at all. A change of a breaker costs a
+ * search.
  */
 export class Tier {
+  /** Endpoints that may be used. */
   readonly #open: EndpointState[] = [];
-  /** Those that wait, the one due first in front. */
+  /** Endpoints that their breakers have ejected; the one whose ejection ends first comes first. */
   readonly #ejected: EndpointState[] = [];
 
-  /** Puts an endpoint where its breaker says; one that is being probed is in neither list. */
+  /** Adds an endpoint to the list of its breaker's state; one that is being probed is in neither list. */
   add(endpoint: EndpointState): void {
     if (endpoint.open) this.#open.push(endpoint);
     else if (!endpoint.probing) this.#ejected.splice(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
   }
 
-  /** Takes note that an endpoint's breaker has changed. */
+  /** The state of an endpoint's breaker has changed. */
   move(endpoint: EndpointState): void {
     const at = this.#open.indexOf(endpoint);
     if (at >= 0) {
@@ -31,11 +33,13 @@ export class Tier {
   }
 
   /**
-   * An endpoint to use: one whose time has come is proven at once, because waiting for chance would keep it
-   * out for long; else of two that are open, drawn at random, the one with less load.
+   * An endpoint to use. One whose ejection is over comes first: the request is its probe, which would be long
+   * in coming if it were left to chance. Else the one with less load of two that are drawn at random.
+   * @param tried endpoints that are not to be picked
+   * @returns undefined: there is none now; `first` may have one
    */
   pick(tried: ReadonlySet<EndpointState>, clock: Clock, random: Random): EndpointState | undefined {
-    // Most services have nothing to choose, and need no clock.
+    // Most services leave no choice, and need no clock.
     if (this.#ejected.length === 0 && this.#open.length <= 1 && tried.size === 0) return this.#open[0];
     const now = clock.monotonic();
     const due = this.first(tried);
@@ -50,15 +54,20 @@ export class Tier {
     return b !== undefined && a !== undefined && b.load(now) < a.load(now) ? b : a;
   }
 
-  /** Of those that wait, the one due first. */
+  /** Whether an endpoint may be used. */
+  get hasOpen(): boolean {
+    return this.#open.length > 0;
+  }
+
+  /** Of the ejected endpoints the one whose ejection ends first, be it over or not. */
   first(tried: ReadonlySet<EndpointState>): EndpointState | undefined {
     if (tried.size === 0) return this.#ejected[0];
     return this.#ejected.find((endpoint) => !tried.has(endpoint));
   }
 
   /**
-   * The same, for a request that some endpoints have refused already: the first two beyond a random place
-   * that it has not tried.
+   * As `pick` among open endpoints where some have been tried: of the next two behind a random place the one
+   * with less load.
    */
   #untried(from: number, tried: ReadonlySet<EndpointState>, now: number): EndpointState | undefined {
     let first: EndpointState | undefined;
@@ -71,6 +80,7 @@ export class Tier {
     return first;
   }
 
+  /** The index in `#ejected` at which an endpoint is inserted. */
   #placeOf(ejectedUntil: number): number {
     let low = 0;
     let high = this.#ejected.length;

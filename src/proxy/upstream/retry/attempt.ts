@@ -3,24 +3,24 @@ import type { ProxyFailure } from '../../http/failures.ts';
 import type { Boundary } from '../../http/failure-boundary.ts';
 import type { Field } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
-import type { EndpointState } from '../balancer/endpoint.ts';
+import type { EarlierTries } from './earlier-tries.ts';
 
 /** How many bytes of an unwanted answer are read, so that its connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
+/** For how long it is read, milliseconds. */
 const DISCARD_MS = 1000;
 
 /** What opens an attempt at an endpoint: a target. */
 export interface AttemptOpener extends Boundary {
-  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
   openAttempt(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
-    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+    how: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream>;
-  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
+  /** As `SessionTarget.mayOpenAgain`. */
   mayOpenAgain(elapsedMs: number): boolean;
-  /** How long to wait before sending it again. */
+  /** As `SessionTarget.untilOpenAgain`. */
   untilOpenAgain(refusals: number): Promise<void>;
 }
 
@@ -39,6 +39,7 @@ export interface AttemptOwner {
 
 /** One attempt of a request at one endpoint. Once it no longer counts, it reports nothing. */
 export class Attempt implements UpstreamHandler {
+  /** Monotonic milliseconds. */
   readonly startedAt: number;
   readonly #clock: Clock;
   #owner: AttemptOwner | undefined;
@@ -64,6 +65,7 @@ export class Attempt implements UpstreamHandler {
     return this.#upstream;
   }
 
+  /** Whether all of the request has been sent. */
   get flushed(): boolean {
     return this.#flushed;
   }
@@ -90,7 +92,7 @@ export class Attempt implements UpstreamHandler {
     return sent;
   }
 
-  /** The request is complete. @param bodiless it was so with its head */
+  /** The request is complete. @param bodiless whether it was complete with its head */
   end(trailers: readonly Field[] | undefined, bodiless: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -102,7 +104,7 @@ export class Attempt implements UpstreamHandler {
     this.#upstream?.consumed(bytes);
   }
 
-  /** It does not count any more. @param failed by the endpoint's doing */
+  /** It does not count any more. @param failed whether the endpoint is to blame */
   giveUp(failed: boolean): void {
     this.#owner = undefined;
     this.#upstream?.abandon(failed);

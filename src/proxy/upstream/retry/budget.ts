@@ -1,7 +1,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { BudgetRules } from '../../../policy/retries/retry-rules.ts';
 
-/** Parts into which the time that counts is divided. */
+/** Parts into which the sliding time is divided; one is forgotten at a time. */
 const SLOTS = 10;
 
 /**
@@ -14,6 +14,7 @@ export class RetryBudget {
   readonly rules: BudgetRules;
   readonly #clock: Clock;
   readonly #slotMs: number;
+  /** Retries that are there without any request. */
   readonly #reserve: number;
   /** Deposits less withdrawals, by slot. */
   readonly #slots = new Float64Array(SLOTS);
@@ -38,7 +39,7 @@ export class RetryBudget {
   /** Takes one retry. @returns false when there is none left */
   withdraw(): boolean {
     this.#move();
-    // Fifths do not add up to one exactly.
+    // Sums of fractions are inexact: what should be 1 may be a little less.
     if (this.balance < 1 - 1e-9) return false;
     this.#slots[this.#slot] = (this.#slots[this.#slot] ?? 0) - 1;
     return true;
@@ -50,6 +51,7 @@ export class RetryBudget {
     return this.#slots.reduce((sum, slot) => sum + slot, this.#reserve);
   }
 
+  /** Forgets the slots that no longer count. */
   #move(): void {
     const passed = Math.floor((this.#clock.monotonic() - this.#since) / this.#slotMs);
     if (passed <= 0) return;

@@ -9,6 +9,7 @@ import type { ProxyCounters } from '../../metrics/counters.ts';
 import type { RouteCounters } from '../../metrics/route-counters.ts';
 import type { OutgoingRequest } from '../../http/messages.ts';
 import { RetryBudget } from './budget.ts';
+import { MatchingAllowance } from './matching-allowance.ts';
 import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
 import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-match.ts';
 
@@ -19,15 +20,14 @@ import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-
 const MAX_ROUTE_RETRIES = 5;
 /** A longer path belongs to no route: no regular expression is meant for it. */
 const MAX_PATH = 2048;
-/**
- * What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions
- * and a path of 2,000 characters take half of it.
- */
-const MAX_EFFORT = 400_000;
 
 /** Whether and how often a request is tried again. */
 export interface RetryConfig {
+  /** Retries at most. */
   readonly limit: number;
+  /** Pause before each; undefined: Linkerd's, which grows. */
+  readonly pauseMs: number | undefined;
+  /** How long every attempt but the last may take, milliseconds; undefined: no limit. */
   readonly tryTimeoutMs: number | undefined;
   /** Whether an answer makes the request be retried. */
   again(status: number, grpc: number | undefined): boolean;
@@ -40,22 +40,24 @@ export interface RouteConfig {
   readonly counters: RouteCounters;
   readonly retry: RetryConfig | undefined;
   readonly timeouts: TimeoutRules;
-  /** From the request's head to the response's. */
+  /** Most time from the request's head to the response's, milliseconds; undefined: no limit. */
   readonly headMs: number | undefined;
   /** Which answers the metrics count as failures. */
   readonly classes: readonly ResponseClass[];
 }
 
+/** What a target's policy needs beside its rules. */
 export interface PolicyParts {
   /** `name:port`. */
   readonly label: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: ProxyCounters;
-  /** Default: that of the process. */
+  /** Memory for bodies that may be sent again; default: that of the process. */
   readonly room?: ReplayRoom;
 }
 
+/** A route of a ServiceProfile, compiled. */
 interface Route {
   readonly matches: (asked: Asked) => boolean;
   readonly config: RouteConfig;
@@ -69,7 +71,9 @@ export class RequestPolicy {
   readonly room: ReplayRoom;
   readonly budget: RetryBudget;
   readonly #rules: RequestRules;
+  readonly #allowance: MatchingAllowance;
   readonly #routes: readonly Route[];
+  /** For requests of no route. */
   readonly #other: RouteConfig;
 
   /**
@@ -83,6 +87,7 @@ export class RequestPolicy {
     this.random = random;
     this.room = room;
     this.#rules = rules;
+    this.#allowance = former === undefined ? new MatchingAllowance(clock) : former.#allowance;
     const budget = rules.budget ?? DEFAULT_BUDGET;
     this.budget =
       former !== undefined && isDeepStrictEqual(former.budget.rules, budget)
@@ -102,17 +107,22 @@ export class RequestPolicy {
     return isDeepStrictEqual(this.#rules, rules);
   }
 
+  /** How a request is to be treated: as the first route that matches it says. */
   configOf({ method, path }: OutgoingRequest): RouteConfig {
     if (this.#routes.length > 0 && path.length <= MAX_PATH) {
-      const effort = { left: MAX_EFFORT };
+      const effort = this.#allowance.begin();
+      // Requests of no route have no retries and timeouts, and are served.
+      if (effort === undefined) return this.#other;
       const asked = { method, path: withoutQuery(path), effort };
       for (const { matches, config } of this.#routes) {
         const found = matches(asked);
         // An expression that takes longer was written to do so. A test that was given up is no answer, least
         // of all where a condition negates it.
-        if (effort.left < 0) break;
-        if (found) return config;
+        if (effort.left >= 0 && !found) continue;
+        this.#allowance.end(effort);
+        return effort.left < 0 ? this.#other : config;
       }
+      this.#allowance.end(effort);
     }
     return this.#other;
   }
@@ -124,9 +134,10 @@ function plainConfig({ retry, timeouts = {} }: RequestRules, counters: RouteCoun
   return { ...NOTHING, counters, timeouts, retry: retry === undefined ? undefined : retryConfig(retry) };
 }
 
-function retryConfig({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryConfig {
+function retryConfig({ statuses, grpc, limit, pauseMs, tryTimeoutMs }: RetryRules): RetryConfig {
   return {
     limit,
+    pauseMs,
     tryTimeoutMs,
     again: (status, code) => isIn(status, statuses) || (code !== undefined && grpc.includes(code)),
     looksAtGrpc: grpc.length > 0,
@@ -136,6 +147,7 @@ function retryConfig({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): Retry
 function routeConfig({ retryable, timeoutMs, classes }: RouteRules, counters: RouteCounters): RouteConfig {
   const retry: RetryConfig = {
     limit: MAX_ROUTE_RETRIES,
+    pauseMs: undefined,
     tryTimeoutMs: undefined,
     again: (status, code) => isFailure(classes, status, code),
     looksAtGrpc: true,

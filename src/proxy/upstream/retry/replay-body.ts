@@ -1,11 +1,11 @@
-/** Bytes of a request's body that are kept to be sent again (Linkerd's `max_request_bytes`). */
+/** Most bytes of a request's body that are kept for a retry (Linkerd's `max_request_bytes`). */
 export const MAX_REPLAY = 64 * 1024;
 /**
- * The same of a request that is sent again only where its endpoint has not looked at it: most bodies are
- * small, and a copy of each costs.
+ * Most bytes that are kept of the body of a request that is sent again only where its endpoint has not looked
+ * at it: most bodies are small, and a copy of each costs.
  */
 export const MAX_UNSEEN = 16 * 1024;
-/** The same of all requests of this process together. */
+/** Most bytes that are kept of the bodies of all requests of this process together. */
 export const MAX_REPLAYS = 32 * 1024 * 1024;
 
 /** Room for bodies that may have to be sent again. One per process. */
@@ -17,10 +17,12 @@ export class ReplayRoom {
     this.#max = max;
   }
 
+  /** Bytes. */
   get taken(): number {
     return this.#taken;
   }
 
+  /** Takes room. @returns false: there is not so much */
   take(bytes: number): boolean {
     if (this.#taken + bytes > this.#max) return false;
     this.#taken += bytes;
@@ -58,11 +60,12 @@ export class ReplayBody {
     this.#pieces = [];
   }
 
-  /** All of what came so far is here. */
+  /** Whether what was kept has not been dropped. */
   get whole(): boolean {
     return this.#pieces !== undefined;
   }
 
+  /** What was kept, in the pieces that it is kept in. */
   get chunks(): readonly Buffer[] {
     const last = this.#pieces?.at(-1);
     if (this.#pieces === undefined || last === undefined) return [];
@@ -106,6 +109,7 @@ export class ReplayBody {
     return true;
   }
 
+  /** Gives its room back. */
   drop(): void {
     if (this.#pieces === undefined) return;
     this.#pieces = undefined;
@@ -132,6 +136,7 @@ export class PassedBody {
     return !this.#over;
   }
 
+  /** What was kept. */
   get chunks(): readonly Buffer[] {
     return this.#body?.chunks ?? [];
   }

@@ -1,18 +1,19 @@
 import { backoffDelay } from '../../../base/backoff.ts';
-import { appendChunk } from '../../../base/gathered-bytes.ts';
-import type { EndpointState } from '../balancer/endpoint.ts';
 import type { ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
 import { RequestTimeouts, type DeadlineKind, timeoutFailure } from './timeouts.ts';
 import type { RequestPolicy, RouteConfig } from './policy.ts';
-import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
+import { MAX_UNSEEN } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
 import { Attempt, type AttemptOpener, type AttemptOwner } from './attempt.ts';
+import { EarlierTries } from './earlier-tries.ts';
+import { Upload } from './upload.ts';
 
 /** Between attempts: 25 ms to 250 ms (Linkerd's). */
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
 
+/** A request, and how it is to be treated. */
 export interface RetryingRequestOptions {
   readonly opener: AttemptOpener;
   readonly policy: RequestPolicy;
@@ -32,19 +33,14 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #route: RouteConfig;
   readonly #deadlines: RequestTimeouts;
   readonly #startedAt: number;
-  readonly #body: ReplayBody;
-  /** Parts of the body that came when there was neither room to keep them nor an attempt to send them to. */
-  #waiting: Buffer[] = [];
-  /** Whether a part of the body has been sent that was not kept. */
-  #unkept = false;
-  #ended: boolean;
-  #trailers: readonly Field[] | undefined;
+  readonly #upload: Upload;
   #current: Attempt | undefined;
-  readonly #avoid = new Set<EndpointState>();
+  readonly #earlier = new EarlierTries();
   #count = 0;
   #refusals = 0;
   /** The head of a gRPC response whose status may still lead to another attempt. */
   #held: IncomingResponse | undefined;
+  /** The response that has been decided for: its status, and when its head came. */
   #answer: { readonly status: number; readonly ms: number } | undefined;
   /** Of a gRPC response without messages, whose head says it. */
   #grpcAtHead: number | undefined;
@@ -56,9 +52,9 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#route = policy.configOf(request);
     this.#startedAt = policy.clock.monotonic();
     this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
-    this.#ended = request.framing.kind === 'none';
     // A request that an endpoint refuses unseen is sent again, whatever the rules say.
-    this.#body = new ReplayBody(policy.room, this.#route.retry === undefined ? MAX_UNSEEN : undefined);
+    const max = this.#route.retry === undefined ? MAX_UNSEEN : undefined;
+    this.#upload = new Upload(policy.room, max, request.framing.kind === 'none');
   }
 
   get endpoint(): string | undefined {
@@ -69,6 +65,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#count;
   }
 
+  /** Makes the first attempt. */
   begin(): void {
     const { timeouts, headMs, counters, retry } = this.#route;
     counters.requests++;
@@ -83,26 +80,12 @@ export class RetryingRequest implements Upstream, AttemptOwner {
 
   write(chunk: Buffer): number {
     this.#deadlines.touch();
-    if (this.#over) return chunk.length;
-    const open = this.#current?.upstream === undefined ? undefined : this.#current;
-    if (this.#waiting.length === 0 && this.#body.keep(chunk)) {
-      open?.send(chunk, true);
-      return chunk.length;
-    }
-    this.#unkept = true;
-    if (open === undefined) {
-      appendChunk(this.#waiting, chunk);
-      return 0;
-    }
-    this.#body.drop();
-    return open.send(chunk, false);
+    return this.#over ? chunk.length : this.#upload.write(chunk, this.#open);
   }
 
   end(trailers: readonly Field[] | undefined): void {
     this.#deadlines.touch();
-    this.#ended = true;
-    this.#trailers = trailers;
-    if (this.#current?.upstream !== undefined) this.#current.end(trailers, false);
+    this.#upload.end(trailers, this.#open);
   }
 
   consumed(bytes: number): void {
@@ -113,6 +96,11 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   abandon(failed = false): void {
     this.#finish();
     this.#current?.giveUp(failed);
+  }
+
+  /** The current attempt, if it has a connection. */
+  get #open(): Attempt | undefined {
+    return this.#current?.upstream === undefined ? undefined : this.#current;
   }
 
   // --- the attempt
@@ -174,7 +162,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
 
   onAttemptFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
     if (this.#answer === undefined && !failure.isOurs) {
-      if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
+      if (unprocessed && this.#upload.replayable && this.#mayOpenAgain()) {
         // The endpoint has not looked at the request: sending it to another one is no retry.
         this.#held = undefined;
         // Parts of the body that arrive before the next try is open are kept for it.
@@ -199,7 +187,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     const { opener } = this.#options;
     try {
       await opener.untilOpenAgain(refusals);
-      if (!this.#over) this.#open(true);
+      if (!this.#over) this.#connect(true);
     } catch (error) {
       this.#fail(opener.caught(error));
     }
@@ -222,17 +210,18 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#count++;
     this.#route.counters.attempts++;
     this.#deadlines.touch();
-    this.#open(false);
+    this.#connect(false);
   }
 
-  #open(fresh: boolean): void {
-    const { opener, protocol, request, policy } = this.#options;
+  #connect(fresh: boolean): void {
+    const { opener, protocol, policy } = this.#options;
     const one = new Attempt(this, policy.clock);
     this.#current = one;
-    opener.openAttempt(protocol, request, one, { fresh, avoid: this.#avoid }).then(
+    opener.openAttempt(protocol, this.#asked, one, { fresh, earlier: this.#earlier }).then(
       (upstream) =>
         this.#safely(() => {
-          if (one.opened(upstream) && !this.#over) this.#opened(one);
+          if (one.opened(upstream) && !this.#over)
+            this.#upload.sendTo(one, (bytes) => this.#options.handler.onRequestSent(bytes));
         }),
       (error: unknown) =>
         this.#safely(() => {
@@ -241,16 +230,14 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     );
   }
 
-  #opened(one: Attempt): void {
-    for (const chunk of this.#body.chunks) one.send(chunk, true);
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    if (waiting.length > 0) this.#body.drop();
-    for (const chunk of waiting) {
-      const sent = one.send(chunk, false);
-      if (sent > 0) this.#options.handler.onRequestSent(sent);
-    }
-    if (this.#ended) one.end(this.#trailers, this.#options.request.framing.kind === 'none');
+  /**
+   * The request as the next endpoint gets it. After an endpoint has had it, its sender must not hear that it
+   * is unprocessed: then nothing is said of alternatives.
+   */
+  get #asked(): OutgoingRequest {
+    const { request } = this.#options;
+    if (this.#count <= 1 || request.alternatives === undefined) return request;
+    return { ...request, alternatives: undefined };
   }
 
   /** Whether the request is retried after that answer or failure; if so, takes one retry from the budget. */
@@ -258,24 +245,26 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#route.retry?.again(status, grpc) === true && this.#mayTry();
   }
 
+  /** Whether there may be another attempt: takes one retry from the budget, or counts why not. */
   #mayTry(): boolean {
     const { retry, counters } = this.#route;
     let refused: 'unreplayable' | 'exhausted' | 'overBudget' | undefined;
-    if (retry === undefined || !this.#ended || !this.#replayable) refused = 'unreplayable';
+    if (retry === undefined || !this.#upload.ended || !this.#upload.replayable) refused = 'unreplayable';
     else if (this.#count > retry.limit) refused = 'exhausted';
     else if (!this.#options.policy.budget.withdraw()) refused = 'overBudget';
     if (refused !== undefined) counters.retries[refused]++;
     return refused === undefined;
   }
 
-  get #replayable(): boolean {
-    return !this.#unkept && this.#body.whole;
-  }
-
   /** A gRPC response that has begun without its status may end with a status that is retried. */
   #looksAtTrailers(fields: readonly Field[]): boolean {
     const { retry } = this.#route;
-    if (retry?.looksAtGrpc !== true || this.#count > retry.limit || !this.#ended || !this.#replayable)
+    if (
+      retry?.looksAtGrpc !== true ||
+      this.#count > retry.limit ||
+      !this.#upload.ended ||
+      !this.#upload.replayable
+    )
       return false;
     return isGrpc(fields);
   }
@@ -293,7 +282,8 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#current = undefined;
     this.#route.counters.retries.sent++;
     this.#endAttempt();
-    this.#deadlines.begin('pause', backoffDelay(this.#count - 1, PAUSE, policy.random));
+    const own = this.#route.retry?.pauseMs;
+    this.#deadlines.begin('pause', own ?? backoffDelay(this.#count - 1, PAUSE, policy.random));
   }
 
   #endAttempt(): void {
@@ -312,7 +302,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   /** This is the response. */
   #pass(response: IncomingResponse): void {
     this.#answer = { status: response.status, ms: this.#elapsed() };
-    this.#body.drop();
+    this.#upload.drop();
     this.#deadlines.end('head');
     this.#grpcAtHead = grpcStatus(response.fields);
     this.#options.handler.onResponse(response);
@@ -379,8 +369,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   #finish(): void {
     this.#over = true;
     this.#deadlines.endAll();
-    this.#body.drop();
-    this.#waiting = [];
+    this.#upload.finish();
     this.#held = undefined;
   }
 

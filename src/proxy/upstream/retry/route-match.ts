@@ -47,6 +47,7 @@ export function withoutQuery(path: string): string {
   return mark < 0 ? path : path.slice(0, mark);
 }
 
+/** Whether a status is in one of the ranges. */
 export function isIn(status: number, ranges: readonly StatusRange[]): boolean {
   for (const { min, max } of ranges) if (status >= min && status <= max) return true;
   return false;

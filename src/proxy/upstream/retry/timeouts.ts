@@ -1,7 +1,11 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
 
-/** The timers of one request, by what they are for. */
+/**
+ * The timers of one request. `request`: until the response is complete; `head`: until its head, as a route of
+ * a ServiceProfile says; `response`: of one attempt, as `TimeoutRules.responseMs`; `idle`: as long as no byte
+ * passes; `try`: of one attempt, as `RetryConfig.tryTimeoutMs`; `pause`: until the next attempt.
+ */
 export type DeadlineKind = 'request' | 'head' | 'response' | 'idle' | 'try' | 'pause';
 
 /** Deadlines of one request. All of them end with it. */

@@ -1,0 +1,105 @@
+import { backoffDelay, type Random } from '../../base/backoff.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { BackendCounts } from '../metrics/group-counters.ts';
+import type { Target } from '../upstream/target.ts';
+import type { Drawn } from './draw.ts';
+
+/** How long a backend that has no endpoint is left out, milliseconds; longer each time in a row. */
+const REST = { minMs: 250, maxMs: 5000 } as const;
+
+/** Shortest time between two proofs of a backend that is not due to be tried again, milliseconds. */
+const PROVE_EARLY_MS = 500;
+
+/** What a group uses of a target. */
+export type BackendTarget = Pick<
+  Target,
+  'standing' | 'prove' | 'proveEarly' | 'open' | 'openNow' | 'openAttempt' | 'leaseOrFail'
+>;
+
+/** A backend of a group, as the group's user configures it. */
+export interface BackendSpec {
+  /** Unique in the group; for metrics and messages. */
+  readonly name: string;
+  /** Balances over its endpoints. It has no retries and timeouts of its own: those are the group's. */
+  readonly target: BackendTarget;
+}
+
+/** How a backend is drawn. */
+export interface BackendDraw extends Drawn {
+  /** Tries of a request count by tier: at most one leaves the tier of the first. */
+  readonly tier: number;
+}
+
+/** A backend of a group, and whether it can take requests now. */
+export class GroupBackend implements BackendDraw {
+  readonly name: string;
+  readonly target: BackendTarget;
+  readonly numbers: BackendCounts;
+  share = 1;
+  order = 0;
+  weight = 1;
+  tier = 0;
+  /** Whether it is drawn at all. */
+  isUsed = true;
+  /** Why it could not be connected to, the last time that a request or raw connection found out. */
+  unreached: ProxyFailure | undefined;
+  #provenEarlyAt = Number.NEGATIVE_INFINITY;
+  #restsUntil = 0;
+  #rests = 0;
+
+  constructor({ name, target }: BackendSpec, numbers: BackendCounts) {
+    this.name = name;
+    this.numbers = numbers;
+    this.target = target;
+  }
+
+  /** Takes in how it is drawn from now on; undefined: not at all. */
+  set draw(draw: BackendDraw | undefined) {
+    this.isUsed = draw !== undefined;
+    if (draw === undefined) return;
+    this.share = draw.share;
+    this.order = draw.order;
+    this.weight = draw.weight;
+    this.tier = draw.tier;
+  }
+
+  /**
+   * Whether it can take a request now, as far as is known. Where it could not be connected to and is due to
+   * be tried again, this opens a connection in the background, and the request goes to another backend.
+   * @param now monotonic milliseconds
+   */
+  takes(now: number): boolean {
+    if (!this.isUsed || now < this.#restsUntil) return false;
+    const { standing } = this.target;
+    if (standing === 'open') return true;
+    if (standing === 'unproven') this.target.prove();
+    else this.#proveEarly(now);
+    return false;
+  }
+
+  /**
+   * Leaves it out for a while, because it has refused a request for lack of an endpoint.
+   * @param now monotonic milliseconds
+   */
+  rest(now: number, random: Random): void {
+    // Requests that were under way at the same time are refused together, which counts once.
+    if (now < this.#restsUntil) return;
+    this.#restsUntil = now + backoffDelay(this.#rests++, REST, random);
+  }
+
+  /** It has answered, so it has endpoints: it is no longer left out. */
+  served(): void {
+    this.#rests = 0;
+    this.#restsUntil = 0;
+  }
+
+  /**
+   * Where it could not be connected to, the wait until it is due may be a minute, which is meant for requests
+   * that have to find out. Proofs do not, and a backend that is back is to have its share at once.
+   */
+  #proveEarly(now: number): void {
+    if (now - this.#provenEarlyAt < PROVE_EARLY_MS) return;
+    this.#provenEarlyAt = now;
+    this.target.proveEarly();
+  }
+}

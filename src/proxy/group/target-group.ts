@@ -1,0 +1,253 @@
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { RequestRules } from '../../policy/requests/request-rules.ts';
+import type { Field } from '../http/fields.ts';
+import { ProxyFailure } from '../http/failures.ts';
+import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
+import type { GroupCounters } from '../metrics/group-counters.ts';
+import type { ConnectionLease, LeaseProtocol } from '../upstream/connection-lease.ts';
+import { Outage } from '../upstream/outage.ts';
+import type { AttemptOpener } from '../upstream/retry/attempt.ts';
+import type { EarlierTries } from '../upstream/retry/earlier-tries.ts';
+import { RequestPolicy } from '../upstream/retry/policy.ts';
+import { RetryingRequest } from '../upstream/retry/retrying-request.ts';
+import type { LeaseRequest, SessionTarget } from '../upstream/session-target.ts';
+import { MAX_PENDING } from '../upstream/target-options.ts';
+import { FAILFAST_MS } from '../upstream/target.ts';
+import { untilOpenAgain } from '../upstream/unprocessed.ts';
+import { drawBackend } from './draw.ts';
+import { type BackendDraw, type BackendSpec, GroupBackend } from './group-backend.ts';
+import { GroupLease } from './group-lease.ts';
+import { GroupRequest, type RequestedGroup } from './group-request.ts';
+
+export interface TargetGroupOptions {
+  /** `name:port`, for messages and metrics. */
+  readonly label: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: ProxyCounters;
+  /**
+   * How long requests are sent to the backends again where none has taken them (`failfast`), milliseconds;
+   * default `FAILFAST_MS`.
+   */
+  readonly failfastMs?: number;
+}
+
+/** When a client whose request was refused may come again, in seconds: shares may have changed by then. */
+const RETRY_AFTER_S = '1';
+
+/**
+ * Several targets that serve one Service. For each request and each raw connection, one of those that can
+ * take it now is drawn in proportion to their shares. A request that a target has not processed goes to
+ * another, whatever its method.
+ */
+export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup {
+  readonly label: string;
+  readonly protocol = undefined;
+  readonly filter = undefined;
+  /** HTTP/1 requests are always parsed: a request that is passed on as bytes cannot be sent again. */
+  readonly translates = true;
+  readonly outage: Outage;
+  readonly numbers: GroupCounters;
+  readonly #options: TargetGroupOptions;
+  #backends: readonly GroupBackend[] = [];
+  #policy: RequestPolicy | undefined;
+  #refused = 0;
+
+  constructor(options: TargetGroupOptions) {
+    const { label, clock, random, counters, failfastMs = FAILFAST_MS } = options;
+    this.label = label;
+    this.#options = options;
+    this.outage = new Outage(clock, random, failfastMs);
+    this.numbers = counters.group(label);
+  }
+
+  get backends(): readonly GroupBackend[] {
+    return this.#backends;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get random(): Random {
+    return this.#options.random;
+  }
+
+  /**
+   * Takes in the backends as they are now; those whose target stays keep their state. Their order means
+   * nothing. New ones have the share of one among equals until `divide` says otherwise.
+   * @param requests retries and timeouts of the group as a whole; undefined: there are none
+   */
+  update(specs: readonly BackendSpec[], requests?: RequestRules): void {
+    const former = new Map(this.#backends.map((backend) => [backend.target, backend]));
+    this.#backends = specs
+      .map((spec) => former.get(spec.target) ?? new GroupBackend(spec, this.numbers.backend(spec.name)))
+      .sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+    const before = this.#policy;
+    if (requests === undefined) this.#policy = undefined;
+    else if (before?.follows(requests) !== true)
+      this.#policy = new RequestPolicy(requests, this.#options, before);
+  }
+
+  /**
+   * Takes in how backends are drawn from now on.
+   * @param draws by name of the backend; one that is missing is not drawn
+   * @param refused the part of the requests and raw connections that is refused, 0 to 1; the others are
+   * divided
+   */
+  divide(draws: ReadonlyMap<string, BackendDraw>, refused: number): void {
+    for (const backend of this.#backends) backend.draw = draws.get(backend.name);
+    this.#refused = refused;
+  }
+
+  caught(error: unknown): ProxyFailure {
+    return this.#options.counters.caught(error);
+  }
+
+  pick(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined {
+    return (
+      this.pickOpen(tried, now, tier) ??
+      drawBackend(this.#backends, isLeft(tried, tier), this.#options.random)
+    );
+  }
+
+  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined {
+    const { random } = this.#options;
+    if (tried.length === 0 && tier === undefined)
+      return drawBackend(this.#backends, (backend) => backend.takes(now), random);
+    const left = isLeft(tried, tier);
+    return drawBackend(this.#backends, (backend) => left(backend) && backend.takes(now), random);
+  }
+
+  alternatives(to: GroupBackend, tried: readonly GroupBackend[], now: number, tier?: number): number {
+    let count = 0;
+    for (const backend of this.#backends)
+      if (
+        backend !== to &&
+        (tier === undefined || backend.tier === tier) &&
+        !tried.includes(backend) &&
+        backend.takes(now)
+      )
+        count++;
+    return count;
+  }
+
+  open(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh = false,
+  ): Promise<Upstream> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return Promise.resolve(this.#open(protocol, request, handler, fresh));
+  }
+
+  openNow(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Upstream | undefined {
+    // `open` can say that it is refused.
+    return this.#refused > 0 ? undefined : this.#open(protocol, request, handler, false);
+  }
+
+  openAttempt(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
+  ): Promise<Upstream> {
+    const one = new GroupRequest(this, { protocol, request, handler, fresh, earlier });
+    one.begin();
+    return Promise.resolve(one);
+  }
+
+  #open(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh: boolean,
+  ): Upstream {
+    const policy = this.#policy;
+    const one =
+      policy === undefined
+        ? new GroupRequest(this, { protocol, request, handler, fresh, earlier: undefined })
+        : new RetryingRequest({ opener: this, policy, protocol, request, handler });
+    one.begin();
+    return one;
+  }
+
+  leaseNow(): undefined {
+    // Backends are drawn by share; one with an unused connection at hand must not be preferred.
+    return undefined;
+  }
+
+  /** Draws whether a request is refused; undefined: it is not. */
+  #refusal(): ProxyFailure | undefined {
+    if (this.#refused === 0 || this.#options.random() >= this.#refused) return undefined;
+    const text = `no backend of ${this.label} may get a larger share than it has`;
+    return new ProxyFailure('load shed', text, undefined, { fields: { 'retry-after': RETRY_AFTER_S } });
+  }
+
+  async lease(
+    fresh: boolean,
+    protocol: LeaseProtocol = 'http1',
+    client?: Field,
+    asked?: LeaseRequest,
+  ): Promise<ConnectionLease> {
+    const overShare = this.#refusal();
+    if (overShare !== undefined) throw overShare;
+    return new GroupLease(this, { fresh, protocol, client, asked }).open();
+  }
+
+  /**
+   * Closes it. Connections of groups are leased only for upgrades, raw connections and requests that
+   * authenticate their connection, and no other client may use those.
+   */
+  giveBack({ connection }: ConnectionLease): void {
+    connection.destroy();
+  }
+
+  mayOpenAgain(elapsedMs: number): boolean {
+    // Between two rounds a request counts for no target: without a limit those that wait could take all
+    // memory.
+    if (this.outage.waiting >= MAX_PENDING) return false;
+    return elapsedMs < (this.#options.failfastMs ?? FAILFAST_MS);
+  }
+
+  untilOpenAgain(refusals: number): Promise<void> {
+    return untilOpenAgain(refusals, this.#options);
+  }
+
+  outOfReach(now: number): ProxyFailure | undefined {
+    if (!this.outage.lasts(now)) return undefined;
+    const failures = new Map<string, ProxyFailure>();
+    for (const backend of this.#backends) {
+      const { name, isUsed, unreached } = backend;
+      if (!isUsed) continue;
+      if (unreached === undefined || backend.takes(now)) return undefined;
+      failures.set(name, unreached);
+    }
+    if (failures.size === 0) return undefined;
+    return this.unserved(failures);
+  }
+
+  unserved(failures: ReadonlyMap<string, ProxyFailure>): ProxyFailure {
+    if (failures.size === 0) return new ProxyFailure('failfast', `no backend of ${this.label} is known`);
+    const [first] = failures.values();
+    const whys = [...failures].map(([name, { message }]) => `${name}: ${message}`);
+    return new ProxyFailure(first?.kind ?? 'connection failed', whys.join('; '));
+  }
+}
+
+/** Whether a backend is drawn, has not been tried, and is in the tier, if only one is allowed. */
+function isLeft(
+  tried: readonly GroupBackend[],
+  tier: number | undefined,
+): (backend: GroupBackend) => boolean {
+  return (backend) =>
+    backend.isUsed && (tier === undefined || backend.tier === tier) && !tried.includes(backend);
+}
