@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { skewOf } from '../kube/client/cluster-time.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type CheckFinding, skipped, passedUnless } from './check.ts';
@@ -45,16 +46,13 @@ export async function clockSkew(
   return skewFinding(readings.flatMap((reading) => (reading === undefined ? [] : [reading])));
 }
 
-/**
- * The result for these readings. The server's time is of some moment between request and answer, and in whole
- * seconds. Pure.
- */
+/** The result for these readings. Pure. */
 export function skewFinding(readings: readonly ClockReading[]): CheckFinding {
   if (readings.every(({ server }) => server === undefined)) return skipped('no API server says its time');
   return passedUnless(
     readings.flatMap(({ whose, before, server, after }) => {
       if (server === undefined) return [];
-      const off = server + 1000 < before ? server + 1000 - before : Math.max(0, server - after);
+      const off = skewOf({ before, server, after });
       if (Math.abs(off) <= SKEW_MS) return [];
       const seconds = (Math.abs(off) / 1000).toFixed(1);
       return [`* ${whose} is ${seconds} s ${off < 0 ? 'behind' : 'ahead of'} this machine`];

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isScalar, type LineCounter, type Node } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { plainName } from '../base/dns-name.ts';
@@ -12,7 +12,7 @@ import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
 import type { EffectivePolicy, PolicyPart } from '../policy/effective-policy.ts';
 import type { Rate, RateLimits } from '../policy/rate-limits/rate-limits.ts';
-import { yamlValue } from '../base/yaml.ts';
+import { yamlDocument, yamlValue } from '../base/yaml.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { faultRules } from '../policy/faults/fault-rules.ts';
@@ -99,13 +99,9 @@ const targetsFile = (now: number) =>
  * @throws LinkspanError TARGETS_INVALID with file and line
  */
 export function parseTargets(text: string, file: string, now = systemClock.now()): TargetSpec[] {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  const { document, lines } = readDocument(text, file);
   const broken = document.errors[0];
-  if (broken !== undefined) {
-    const what = broken.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'not YAML';
-    throw invalid(`${file}:${lines.linePos(broken.pos[0]).line}: ${what}`);
-  }
+  if (broken !== undefined) throw invalid(`${file}:${lines.linePos(broken.pos[0]).line}: ${broken.message}`);
   const value = toValue(document, file);
   const parsed = checked(targetsFile(now), value, (at) => `${file}:${lineOf(document, lines, at)}`);
   const targets: TargetSpec[] = [];
@@ -313,5 +309,13 @@ class FileTargets implements TargetSource {
       const { faults, ...rest } = target;
       return faults === undefined ? target : rest;
     });
+  }
+}
+
+function readDocument(text: string, file: string): ReturnType<typeof yamlDocument> {
+  try {
+    return yamlDocument(text);
+  } catch (error) {
+    throw invalid(`${file}: ${messageOf(error)}`);
   }
 }

@@ -1,6 +1,7 @@
 import { type EffectivePolicy, effectivePolicy } from '../policy/effective-policy.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { exportSelector } from '../api/exports/export-marks.ts';
+import { ROUTE_CONTROLLER } from '../api/routing/routing-kinds.ts';
 import { forEachIsolated } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -10,10 +11,12 @@ import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
+import { DueServices } from './due-services.ts';
 import { FaultAnnotations } from '../policy/faults/fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from '../exports/endpoint-slices.ts';
 import { ExportView } from '../exports/export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
+import { type FollowedRoutes, KubeRouting } from './kube-routing.ts';
 import { ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from '../exports/slice-makers.ts';
@@ -45,7 +48,19 @@ export interface KubeTargetsOptions {
   readonly handMadeSlices?: HandMadeSlicesAllowed;
   /** Whether annotations may inject faults; default false. */
   readonly faultInjection?: boolean;
-  /** How often the API server is asked whether ServiceProfiles are installed, milliseconds; default 20 s. */
+  /** Whether it is not ready while the Services cannot be read; default true. */
+  readonly required?: boolean;
+  /**
+   * Whether what users write of the requests for these Services (ServiceProfiles, splits, routes) is
+   * followed; default true.
+   */
+  readonly requestRules?: boolean;
+  /** Which routes that users have written are followed; default `all`. */
+  readonly routes?: FollowedRoutes;
+  /**
+   * How often the API server is asked whether ServiceProfiles, splits and routes are installed, milliseconds;
+   * default 20 s.
+   */
   readonly profileLookMs?: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -72,6 +87,9 @@ class KubeTargets implements TargetSource {
   readonly #view: ExportView;
   readonly #mesh: MeshPods | undefined;
   readonly #profiles: ServiceProfiles;
+  readonly #routing: KubeRouting;
+  /** Whether the routing was known once: what is installed later does not make it unknown again. */
+  #routed = false;
   readonly #table = new TargetTable();
   /** Keys of the targets that each Service has now. */
   readonly #keys = new Map<string, string[]>();
@@ -83,6 +101,7 @@ class KubeTargets implements TargetSource {
   readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
   readonly #problems: AnnotationProblems;
   readonly #faults: FaultAnnotations;
+  readonly #due: DueServices;
 
   constructor(options: KubeTargetsOptions) {
     const { client, clusterDomain, clock, random, log, mesh } = options;
@@ -97,12 +116,28 @@ class KubeTargets implements TargetSource {
       this.#mesh = new MeshPods({ client, clock, random, log, ...mesh }, onChange);
       this.#mesh.start();
     }
-    const profiles = { client, clock, random, log, clusterDomain, lookMs: options.profileLookMs };
-    this.#profiles = new ServiceProfiles(profiles, (key) => {
+    const look = (key: string) => {
       if (this.#view.services.get(key) !== undefined) this.#update(key);
+    };
+    this.#due = new DueServices({ clock, look });
+    const changed = (key: string) => this.#due.add(key);
+    const shared = { client, clock, random, log, clusterDomain, lookMs: options.profileLookMs };
+    this.#profiles = new ServiceProfiles(shared, changed);
+    this.#routing = new KubeRouting({
+      ...shared,
+      follow: options.routes ?? 'all',
+      statusAs: ROUTE_CONTROLLER,
+      view: { zone: options.zone, meshEndpoint: (address, port) => this.#mesh?.endpoint(address, port) },
+      served: (namespace, slices) => this.#served(namespace, slices),
+      profile: (key) => this.#profiles.routingOf(key),
+      onChange: changed,
     });
     this.#view.start();
-    this.#profiles.start();
+    this.#routed = options.requestRules === false;
+    if (!this.#routed) {
+      this.#profiles.start();
+      this.#routing.start();
+    }
   }
 
   get(name: string, port: number): TargetSpec | undefined {
@@ -121,10 +156,12 @@ class KubeTargets implements TargetSource {
     const { synced, error } = this.#view;
     if (!synced) {
       return {
-        ok: false,
+        ok: error !== undefined && this.#options.required === false,
         reason: error === undefined ? 'exported Services are being listed' : messageOf(error),
       };
     }
+    this.#routed ||= this.#routing.settled && this.#due.settles();
+    if (!this.#routed) return { ok: false, reason: 'splits and routes are being listed' };
     const mesh = this.#mesh?.ready;
     if (mesh?.ok === false || error === undefined) return mesh ?? { ok: true, reason: '' };
     return { ok: true, reason: `serving what was known: ${messageOf(error)}` };
@@ -132,7 +169,8 @@ class KubeTargets implements TargetSource {
 
   async close(): Promise<void> {
     for (const { timer } of this.#second.values()) timer.cancel();
-    await Promise.all([this.#view.stop(), this.#mesh?.stop(), this.#profiles.stop()]);
+    this.#due.stop();
+    await Promise.all([this.#view.stop(), this.#mesh?.stop(), this.#profiles.stop(), this.#routing.stop()]);
     this.#table.clear();
   }
 
@@ -141,15 +179,35 @@ class KubeTargets implements TargetSource {
   }
 
   #update(key: string): void {
-    const targets = this.#targets(key);
+    const targets = this.#routedTargets(key);
     const keys = this.#table.replace(this.#keys.get(key) ?? [], targets);
     if (keys.length === 0) this.#keys.delete(key);
     else this.#keys.set(key, keys);
     if (this.#mesh === undefined) return;
-    this.#users.set(key, new Set(targets.flatMap(({ endpoints }) => endpoints.map(({ host }) => host))));
+    this.#users.set(key, new Set(targets.flatMap(addressesOf)));
   }
 
-  #targets(key: string): TargetSpec[] {
+  /** The targets of a Service, with the routes of its ports. */
+  #routedTargets(key: string): readonly TargetSpec[] {
+    const service = this.#view.services.get(key);
+    if (service === undefined) {
+      this.#routing.forget(key);
+      return this.#targets(key, []);
+    }
+    const { ports, problems } = this.#routing.of(service);
+    const targets = this.#targets(key, problems);
+    if (ports.size === 0) return targets;
+    const { name = '', namespace = '' } = service.metadata ?? {};
+    const own = `${name}.${namespace}.svc.${this.#options.clusterDomain}`;
+    return targets.map((target) => {
+      // A host name asks for one pod, and no other will do.
+      const routed = target.name === own ? ports.get(target.port) : undefined;
+      return routed === undefined ? target : { ...target, routed };
+    });
+  }
+
+  /** @param problems of its routes, to be told with those of its annotations */
+  #targets(key: string, problems: readonly string[]): TargetSpec[] {
     const service = this.#view.services.get(key);
     if (service === undefined) {
       this.#faults.of(key, undefined);
@@ -162,7 +220,7 @@ class KubeTargets implements TargetSource {
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
     const family = this.#family(key, service, slices);
-    const view = { zone, meshEndpoint, family, policy: this.#policy(key, service) };
+    const view = { zone, meshEndpoint, family, policy: this.#policy(key, service, problems) };
     if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
@@ -181,9 +239,12 @@ class KubeTargets implements TargetSource {
 
   /** The slices that are served; those made by hand only in namespaces where they are allowed. */
   #slicesOf(key: string): readonly V1EndpointSlice[] {
+    return this.#served(key.split('/')[0] ?? '', this.#view.slicesOf(key));
+  }
+
+  #served(namespace: string, slices: readonly V1EndpointSlice[]): readonly V1EndpointSlice[] {
     const { handMadeSlices = NO_HAND_MADE_SLICES } = this.#options;
-    const slices = this.#view.slicesOf(key);
-    return handMadeSlices(key.split('/')[0] ?? '') ? slices : slices.filter((slice) => !isHandMade(slice));
+    return handMadeSlices(namespace) ? slices : slices.filter((slice) => !isHandMade(slice));
   }
 
   #handMadeProblem(key: string): string[] {
@@ -225,7 +286,7 @@ class KubeTargets implements TargetSource {
   }
 
   /** A Service's traffic policy; problems in its annotations and profile are logged, each once. */
-  #policy(key: string, { metadata }: V1Service): EffectivePolicy {
+  #policy(key: string, { metadata }: V1Service, ofRoutes: readonly string[]): EffectivePolicy {
     const annotations = metadata?.annotations;
     const { policy, refused } = effectivePolicy({
       key,
@@ -234,9 +295,15 @@ class KubeTargets implements TargetSource {
       profile: this.#profiles.of(key),
     });
     const problems = refused.map(({ problem }) => problem);
-    this.#problems.tell(key, [...this.#handMadeProblem(key), ...problems]);
+    this.#problems.tell(key, [...this.#handMadeProblem(key), ...problems, ...ofRoutes]);
     return policy;
   }
+}
+
+/** The addresses of a target's endpoints, and of those of the backends that its routes lead to. */
+function addressesOf({ endpoints, routed }: TargetSpec): string[] {
+  const leaves = Object.values(routed?.leaves ?? {});
+  return [...endpoints, ...leaves.flatMap((leaf) => leaf.endpoints)].map(({ host }) => host);
 }
 
 /** Which Services have an address among their endpoints. */

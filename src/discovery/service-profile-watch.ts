@@ -1,24 +1,34 @@
-import { sleep } from '../base/clock.ts';
 import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
-import { messageOf } from '../api/errors/linkspan-error.ts';
-import { servedKinds } from '../kube/client/served-kinds.ts';
+import { InstalledKinds } from '../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import type { ReadRequests } from '../policy/requests/request-annotations.ts';
+import type { ProfileRouting } from '../policy/routing/service-routing.ts';
+import { readDstOverrides } from '../api/routing/dst-overrides.ts';
+import { NotValid } from '../api/routing/read-value.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
 const PLURAL = 'serviceprofiles';
-/**
- * How often the API server is asked whether the kind is installed, milliseconds. A removal takes effect when
- * two answers in a row say so.
- */
-const LOOK_MS = 20_000;
 
 export interface ServiceProfilesOptions extends WatchParts {
   /** Such as `cluster.local`: a profile has the name of its Service's host. */
   readonly clusterDomain: string;
-  /** Default 20 s. */
+  /** As `InstalledKindsOptions.lookMs`. */
   readonly lookMs?: number | undefined;
 }
+
+/** Where the requests of a Service go, as its profile says. */
+export interface ProfileWord {
+  readonly routing?: ProfileRouting;
+  /** One line each. */
+  readonly problems: readonly string[];
+}
+
+interface ReadProfile {
+  readonly requests: ReadRequests;
+  readonly routing: ProfileWord;
+}
+
+const NO_WORD: ProfileWord = { problems: [] };
 
 /**
  * Linkerd's ServiceProfiles, as long as their kind is installed: noticed within 20 s, without a restart. A
@@ -29,11 +39,9 @@ export interface ServiceProfilesOptions extends WatchParts {
 export class ServiceProfiles {
   readonly #options: ServiceProfilesOptions;
   readonly #kind: WatchedKind<ServiceProfile>;
-  readonly #stop = new AbortController();
+  readonly #installed: InstalledKinds;
   /** Parsed profiles, cached for as long as the object is unchanged. */
-  readonly #read = new WeakMap<ServiceProfile, ReadRequests>();
-  #looking: Promise<void> = Promise.resolve();
-  #complained = false;
+  readonly #read = new WeakMap<ServiceProfile, ReadProfile>();
 
   /**
    * @param onChange called with the key (`namespace/name`) of each Service whose profile was added, changed
@@ -46,6 +54,7 @@ export class ServiceProfiles {
       { group: PROFILE_GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
       { onSynced: () => undefined },
     );
+    this.#installed = new InstalledKinds({ ...options, kinds: [this.#kind] });
     this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
       const service = this.#serviceOf(metadata?.namespace ?? '', metadata?.name ?? '');
       if (service !== undefined) onChange(service);
@@ -53,17 +62,24 @@ export class ServiceProfiles {
   }
 
   start(): void {
-    this.#looking = this.#look();
+    this.#installed.start();
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort(new Error('stopped'));
-    await this.#looking;
-    await this.#kind.stop();
+    await this.#installed.stop();
   }
 
   /** What the profile of a Service says; undefined where there is none. */
   of(service: string): ReadRequests | undefined {
+    return this.#profileOf(service)?.requests;
+  }
+
+  /** What it says of where requests go, and what is wrong with that. */
+  routingOf(service: string): ProfileWord {
+    return this.#profileOf(service)?.routing ?? NO_WORD;
+  }
+
+  #profileOf(service: string): ReadProfile | undefined {
     const [namespace = '', name = ''] = service.split('/');
     const host = `${name}.${namespace}.svc.${this.#options.clusterDomain}`;
     const profile = this.#kind.store.get(`${namespace}/${host}`);
@@ -72,7 +88,10 @@ export class ServiceProfiles {
     if (read === undefined) {
       const { requests, problems } = readServiceProfile(profile.spec);
       const named = problems.map((problem) => `ServiceProfile ${host}: ${problem}`);
-      read = { problems: named, ...(requests === undefined ? {} : { requests }) };
+      read = {
+        requests: { problems: named, ...(requests === undefined ? {} : { requests }) },
+        routing: readRouting(profile, host, requests?.routes !== undefined, this.#options.clusterDomain),
+      };
       this.#read.set(profile, read);
     }
     return read;
@@ -82,23 +101,24 @@ export class ServiceProfiles {
     const end = `.${namespace}.svc.${this.#options.clusterDomain}`;
     return profile.endsWith(end) ? `${namespace}/${profile.slice(0, -end.length)}` : undefined;
   }
+}
 
-  async #look(): Promise<void> {
-    const { client, clock, log, lookMs = LOOK_MS } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        const version = (await servedKinds(client, PROFILE_GROUP, signal)).get(PLURAL);
-        if (version === undefined) await this.#kind.missing();
-        else await this.#kind.installed(version);
-        this.#complained = false;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!this.#complained)
-          log.warn({ reason: messageOf(error) }, 'whether ServiceProfiles are installed is not known');
-        this.#complained = true;
-      }
-      await sleep(clock, lookMs, signal).catch(() => undefined);
-    }
+/** Overrides that are wrong are left out as a whole: a part of a split is another split. */
+function readRouting(
+  { spec }: ServiceProfile,
+  host: string,
+  hasRoutes: boolean,
+  clusterDomain: string,
+): ProfileWord {
+  const { dstOverrides } = (spec ?? {}) as { readonly dstOverrides?: unknown };
+  try {
+    const overrides = readDstOverrides(dstOverrides, clusterDomain);
+    return overrides.length === 0 && !hasRoutes
+      ? NO_WORD
+      : { routing: { overrides, hasRoutes }, problems: [] };
+  } catch (error) {
+    if (!(error instanceof NotValid)) throw error;
+    const problem = `ServiceProfile ${host}: spec.dstOverrides is not valid (${error.message}), it is left out`;
+    return { problems: [problem], ...(hasRoutes ? { routing: { overrides: [], hasRoutes } } : {}) };
   }
 }

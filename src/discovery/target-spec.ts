@@ -1,5 +1,6 @@
 import type { EffectivePolicy } from '../policy/effective-policy.ts';
 import type { PortProtocol } from '../api/ports/port-protocol.ts';
+import type { RouteBackend, Routing } from '../policy/routing/routing.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
 import type { Health } from '../telemetry/admin.ts';
 
@@ -23,6 +24,27 @@ export interface TargetSpec extends EffectivePolicy {
    * Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody.
    */
   readonly allow?: readonly string[];
+  /** How its requests are routed; absent: they go to its own endpoints. */
+  readonly routed?: RoutedSpec;
+}
+
+/** The rules by which requests for a target go to others, and those others. */
+export interface RoutedSpec {
+  readonly routing: Routing;
+  /**
+   * The backends that exist, by `leafKey`: Services that need not be exported. One that is missing here has
+   * no endpoints.
+   */
+  readonly leaves: Readonly<Record<string, TargetSpec>>;
+}
+
+/** The key of a backend among the leaves. */
+export function leafKey({
+  namespace,
+  service,
+  port,
+}: Pick<RouteBackend, 'namespace' | 'service' | 'port'>): string {
+  return `${namespace}/${service}:${port}`;
 }
 
 /**

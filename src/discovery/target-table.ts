@@ -64,6 +64,7 @@ const FIELDS: Sameness<Omit<TargetSpec, PolicyPart>> = {
   protocol: equal,
   allow: (a, b) => a === b || (a !== undefined && b !== undefined && sameList(a, b, equal)),
   endpoints: (a, b) => sameList(a, b, sameEndpoint),
+  routed: (a, b) => a === b || isDeepStrictEqual(a, b),
 };
 
 /** Whether both are equal, with endpoints in the same order. */

@@ -1,7 +1,7 @@
 import { isCredentials, kubeconfigIn } from '../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { parseDocument } from 'yaml';
+import { yamlDocument } from '../base/yaml.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
 import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
@@ -56,7 +56,7 @@ export function differsInToken(a: ClusterAccess, b: ClusterAccess): boolean {
  * written.
  */
 export function kubeconfigWithToken(kubeconfig: string, token: string): string {
-  const document = parseDocument(kubeconfig);
+  const { document } = yamlDocument(kubeconfig);
   const {
     'current-context': current,
     contexts = [],

@@ -7,8 +7,9 @@ export interface PaceRate {
 }
 
 /**
- * A token bucket that may go into debt: work is paid for when its price is known, and the next piece waits
- * until the debt is paid. So nothing is refused, and whoever asks for more than its rate gets its rate.
+ * A token bucket that may go into debt: work is paid for when it is done and its price is known, and the next
+ * piece of work waits until the debt is paid. So nothing is refused, and whoever asks for more than its rate
+ * gets its rate.
  */
 export class Pace {
   readonly #clock: Clock;
@@ -23,12 +24,13 @@ export class Pace {
     this.#at = clock.monotonic();
   }
 
+  /** Pays for work that has been done. @param price tokens; may be more than there are */
   spend(price: number): void {
     this.#refill();
     this.#tokens -= price;
   }
 
-  /** Milliseconds until something may be done again; 0 = now. */
+  /** Milliseconds until the next piece of work may begin; 0 = now. */
   get waitMs(): number {
     this.#refill();
     return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.#rate.perSecond);
@@ -42,14 +44,15 @@ export class Pace {
   }
 }
 
-/** What reading costs: one for each event or page, and one for so many bytes. */
+/** Reading an event or a page costs one token, and one more for each so many bytes of it. */
 const BYTES_PER_TOKEN = 4096;
 
 /**
- * Pays for something that was read, and waits where it came faster than the pace. While nobody reads, the
- * connection fills up and the server waits too.
- * @param bytes of it, as it came; undefined where that is not known
+ * Pays for an event or a page that was read, and waits where it came faster than the pace. While nobody
+ * reads, the connection fills up and the server waits too.
  * @param pace undefined: as fast as it comes
+ * @param bytes of the event or page on the wire; undefined where that is not known
+ * @param signal rejects with its reason when it aborts during the wait
  */
 export async function slowDown(
   pace: Pace | undefined,

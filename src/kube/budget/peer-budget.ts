@@ -5,7 +5,7 @@ import type { TotalBudget, Weighed } from './total-budget.ts';
 import { weightOf } from '../objects/weight.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
-/** What adds up over the objects that are held of one peer. */
+/** What is limited of one peer: each adds up over all objects that are held of it. */
 export const BUDGETS = [
   'bytes',
   'objects',
@@ -15,24 +15,27 @@ export const BUDGETS = [
   'namespaces',
   'watches',
 ] as const;
+/** One of `BUDGETS`. */
 export type BudgetName = (typeof BUDGETS)[number];
 
 /** How much of each may be held of one peer: `bytes` and `metadata` in bytes, the rest in pieces. */
 export type PeerLimits = Readonly<Record<BudgetName, number>>;
 
-/** What one object costs beside its bytes and itself. */
+/** What one object counts for beside `objects` (one) and `bytes` (its weight), which every object does. */
 export interface Cost {
   readonly services?: number;
   readonly ports?: number;
   /** Bytes of labels and annotations. */
   readonly metadata?: number;
-  /** The namespace that it needs; each counts once. */
+  /** The namespace that it needs here; however many objects need it, it counts once. */
   readonly namespace?: string;
 }
 
-/** Why a peer is parked. */
+/** Why a peer is parked: nothing more of what does not fit is taken in, and nothing is removed. */
 export interface OverBudget {
-  /** `total`: what all peers have together. */
+  /**
+   * `answer`: one answer was too large or too slow; `pages`: a list had no end; `total`: see `TotalBudget`.
+   */
   readonly budget: BudgetName | 'answer' | 'pages' | 'total';
   /** One line: what is over, by how much. */
   readonly message: string;
@@ -41,8 +44,9 @@ export interface OverBudget {
 type Sums = Partial<Record<BudgetName, number>>;
 
 /**
- * What one peer makes this process hold, against limits. Knows nothing of sockets or time: whoever takes
- * objects in asks before. Each collection that is held has a share; the sum over the shares counts.
+ * What one peer makes this process hold, compared with limits. It knows nothing of sockets or time: whoever
+ * takes objects in asks it before. Each collection that is held has a share, and the sum of the shares is
+ * what is limited.
  */
 export class PeerBudget implements Weighed {
   readonly limits: PeerLimits;
@@ -53,12 +57,12 @@ export class PeerBudget implements Weighed {
   readonly #onRoom = new Set<() => void>();
   readonly #onChange = new Set<() => void>();
   readonly #onOver: (over: OverBudget) => void;
-  /** What was told last. */
+  /** The `over` that listeners were told last. */
   #told: OverBudget | undefined;
 
   /**
-   * @param onOver told when the peer gets over a budget, once for each until it fits again
-   * @param total what all peers may have together; until `close` this is one of them
+   * @param onOver called when the peer gets over a budget, and when it is over another one than before
+   * @param total what all peers may have together; this peer counts there until `close`
    */
   constructor(limits: PeerLimits, onOver: (over: OverBudget) => void = () => undefined, total?: TotalBudget) {
     this.limits = limits;
@@ -67,19 +71,19 @@ export class PeerBudget implements Weighed {
     total?.join(this);
   }
 
-  /** The peer has gone. */
+  /** The peer has gone and no longer counts in the total. */
   close(): void {
     this.#total?.leave(this);
   }
 
-  /** A collection of objects. @param costOf what an object costs beside its bytes */
+  /** A share for one more collection of objects. @param costOf as `Cost`; default: nothing more */
   share<T extends KubeObject>(costOf: (object: T) => Cost = () => ({})): BudgetShare<T> {
     const share = new BudgetShare<T>(this, costOf, () => this.#tell());
     this.#shares.add(share as unknown as BudgetShare<KubeObject>);
     return share;
   }
 
-  /** What is held now. */
+  /** How much is held now; of `watches` those that are wanted, whether they are open or wait for room. */
   used(budget: BudgetName): number {
     let sum = 0;
     if (budget === 'watches') {
@@ -90,7 +94,7 @@ export class PeerBudget implements Weighed {
     return sum;
   }
 
-  /** Why the peer is parked; undefined while everything fits. The first share that is over counts. */
+  /** Why the peer is parked; undefined while everything fits. Of several shares the first that is over. */
   get over(): OverBudget | undefined {
     for (const share of this.#shares) if (share.over !== undefined) return share.over;
     const watches = this.used('watches');
@@ -104,12 +108,16 @@ export class PeerBudget implements Weighed {
     return open < this.limits.watches;
   }
 
-  /** How many watches somebody has, and how many they would have if they fitted. */
+  /**
+   * Says how many watches somebody has.
+   * @param who any object that stands for them; counted anew with each call
+   * @param wanted how many they would have if all fitted
+   */
   countWatches(who: object, open: number, wanted: number): void {
     const before = this.#watches.get(who)?.open ?? 0;
     this.#watches.set(who, { open, wanted });
     this.#tell();
-    // Others are told after this turn: whoever has closed a watch may open another in its place at once.
+    // Others are told in a later microtask: whoever has closed a watch may open another in its place first.
     if (open < before) queueMicrotask(() => this.#tellRoom());
   }
 
@@ -138,16 +146,17 @@ export class PeerBudget implements Weighed {
     notifyAll('listeners of a budget', this.#onChange);
   }
 
-  /** Forgets a share. */
+  /** A share is given up; its objects no longer count. */
   drop(share: BudgetShare<never>): void {
     this.#shares.delete(share as unknown as BudgetShare<KubeObject>);
     this.#tell();
   }
 
   /**
-   * Whether a share may hold so much, beside what the others hold. What all may have together binds who takes
-   * more than before only: when one more peer comes, nobody has to give anything up.
-   * @param before bytes that the peer had
+   * Whether a share may hold so much, beside what the others hold. The total is asked only where the peer has
+   * more bytes than before: when one more peer comes, nobody has to give anything up.
+   * @param sums what the share holds, with the change that is in question
+   * @param before bytes that the peer had without that change
    * @throws LinkspanError PEER_OVER_BUDGET
    */
   check(share: object, sums: Sums, before: number): void {
@@ -173,7 +182,7 @@ export class BudgetShare<T extends KubeObject> {
    * two counts.
    */
   #listed = 0;
-  /** What counts of it in the peer's bytes. */
+  /** How many bytes of the peer's sum are this share's: the larger of the two. */
   #counted = 0;
   #over: OverBudget | undefined;
 
@@ -188,11 +197,16 @@ export class BudgetShare<T extends KubeObject> {
     return this.#over;
   }
 
+  /** How much of a budget this collection takes. */
   held(budget: BudgetName): number {
     return this.#held.sums[budget] ?? 0;
   }
 
-  /** Begins to count a list, which will take the place of what is held. */
+  /**
+   * Begins to count a list, which takes the place of what is held when it is `done`. `add` throws
+   * PEER_OVER_BUDGET for the first object that does not fit; then comes `exceeded`, and after any other
+   * failure `givenUp`.
+   */
   list(): { add(object: T): void; done(): void } {
     const held = new Held();
     this.#setListed(0);
@@ -230,6 +244,7 @@ export class BudgetShare<T extends KubeObject> {
     }
   }
 
+  /** An object is gone. */
   release(previous: T | undefined): void {
     this.#change(previous, -1);
   }
@@ -239,14 +254,17 @@ export class BudgetShare<T extends KubeObject> {
     this.#setListed(0);
   }
 
-  /** Something of this collection does not fit; until its next complete list it is over. */
+  /**
+   * Something of this collection does not fit; it counts as over until its next complete list.
+   * @param error PEER_OVER_BUDGET, KUBE_ANSWER_TOO_LARGE or KUBE_ANSWER_TOO_SLOW
+   */
   exceeded(error: LinkspanError): void {
     this.#setListed(0);
     this.#over = overOf(error);
     this.#onChange();
   }
 
-  /** Holds nothing any more and is not counted. */
+  /** The collection is no longer held. */
   close(): void {
     this.#held = new Held();
     this.#setListed(0);
@@ -273,7 +291,7 @@ export class BudgetShare<T extends KubeObject> {
   }
 }
 
-/** Sums over objects. */
+/** Sums over the objects of one collection. */
 class Held {
   readonly sums: Sums = {};
   readonly #namespaces = new Map<string, number>();

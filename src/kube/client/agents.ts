@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import type { Agent, buildConnector } from 'undici';
 import type { ClusterAccess } from './access.ts';
-import type { Auth } from './auth.ts';
 import { loadUndici, type UndiciParts } from './undici-parts.ts';
 
 /**
@@ -77,13 +77,10 @@ function openAgents(access: ClusterAccess, options: AgentOptions): Agents {
     timeout: 5000,
     ...(lookup === undefined ? {} : { lookup }),
     rejectUnauthorized: !access.skipVerify,
-    ...(access.ca === undefined ? {} : { ca: access.ca }),
-    ...(access.cert === undefined ? {} : { cert: access.cert }),
-    ...(access.key === undefined ? {} : { key: access.key }),
     ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
   };
   const shared = {
-    connect: connectorOf(undici, connect, access.auth),
+    connect: connectorOf(undici, connect, access),
     allowH2: false,
     keepAliveTimeout: 30_000,
     pipelining: 1,
@@ -103,13 +100,22 @@ function openAgents(access: ClusterAccess, options: AgentOptions): Agents {
 function connectorOf(
   undici: UndiciParts,
   connect: buildConnector.BuildOptions,
-  auth: Auth,
-): buildConnector.BuildOptions | buildConnector.connector {
-  if (auth.certificate === undefined) return connect;
+  access: ClusterAccess,
+): buildConnector.connector {
+  const { auth, ca, cert, key } = access;
+  // One context for all connections: Node would make one for each, and read the certificates anew. One
+  // connector, too: it keeps the TLS sessions, so that watches resume those of the lists before them.
+  if (auth.certificate === undefined)
+    return undici.buildConnector({
+      ...connect,
+      secureContext: createSecureContext({ ca, cert, key }),
+      allowH2: false,
+    });
   return (options, callback) => {
     const begin = async () => {
       const pair = await auth.certificate?.();
-      undici.buildConnector({ ...connect, ...pair, allowH2: false })(options, callback);
+      const secureContext = createSecureContext({ ca, cert, key, ...pair });
+      undici.buildConnector({ ...connect, secureContext, allowH2: false })(options, callback);
     };
     begin().catch((error: unknown) =>
       callback(error instanceof Error ? error : new Error(String(error)), null),

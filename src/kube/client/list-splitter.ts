@@ -38,9 +38,12 @@ export class ListSplitter {
   write(chunk: Buffer): void {
     const structure = this.#structure;
     const at = { envelope: 0, batch: this.#inItem ? 0 : -1, batchEnd: 0, item: 0, blank: 0 };
-    for (let next = structure.next(chunk, 0); next !== -1; next = structure.next(chunk, next + 1)) {
-      if (structure.depth > MAX_OBJECT_DEPTH) throw this.#garbled('it is nested too deep');
-      if (this.#inItem) this.#within(next, at);
+    for (let from = 0, next = 0; next !== -1; from = next + 1) {
+      const inItem = this.#inItem;
+      next = inItem ? structure.untilDepth(chunk, from, IN_ITEMS) : structure.next(chunk, from);
+      if (structure.deepest > MAX_OBJECT_DEPTH) throw this.#garbled('it is nested too deep');
+      if (inItem) this.#within(next, at);
+      else if (next === -1) break;
       else if (this.#inItems) this.#between(chunk, next, at);
       else this.#around(chunk, next, at);
     }
@@ -78,11 +81,10 @@ export class ListSplitter {
     if (at.batch === -1) at.batch = next;
   }
 
-  /** In an object of the list. */
+  /** In an object of the list, or at its end; `next` is -1 where it goes on in the next piece. */
   #within(next: number, at: Places): void {
-    const { depth, values } = this.#structure;
-    if (values - this.#valuesBefore > MAX_OBJECT_VALUES) throw this.#tooManyValues();
-    if (depth !== IN_ITEMS) return;
+    if (this.#structure.values - this.#valuesBefore > MAX_OBJECT_VALUES) throw this.#tooManyValues();
+    if (next === -1) return;
     this.#inItem = false;
     at.batchEnd = next + 1;
     at.blank = next + 1;

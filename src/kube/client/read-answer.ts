@@ -45,13 +45,13 @@ export async function readAnswer(response: Response, what: string, limits: BodyL
   for await (const chunk of piecesOf(response.body, what)) {
     mustFit(what, gathered.length + chunk.length, limits.bytes);
     gathered.add(chunk);
-    if (json) structure.take(chunk, 0, chunk.length);
+    if (json) structure.take(chunk);
     if (structure.values > limits.values)
       throw tooLarge(what, 'answer', `more than ${limits.values} values`, {
         used: structure.values,
         of: limits.values,
       });
-    if (structure.depth > MAX_OBJECT_DEPTH)
+    if (structure.deepest > MAX_OBJECT_DEPTH)
       throw new LinkspanError('KUBE_GARBLED', `${what}: the answer is nested too deep`);
   }
   const text = gathered.bytes.toString('utf8');

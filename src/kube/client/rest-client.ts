@@ -153,12 +153,11 @@ export class RestClient {
   ): Promise<Dispatcher.ResponseData> {
     // It may have been closed while credentials were being got: nobody would end new connections.
     this.#mustBeOpen(what);
-    const agent = this.#connections.of(by);
     this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);
     const prefix = url.pathname === '/' ? '' : url.pathname;
     try {
-      return await agent.request({
+      return await this.#connections.of(by).request({
         origin: url.origin,
         path: prefix + request.path + queryString(request.query),
         method: request.method,

@@ -2,7 +2,7 @@ import { isNotFound, type KubeClient } from './kube-client.ts';
 import type { KubeObject, Resource } from '../../api/kubernetes/resource.ts';
 
 /** Versions that are read where an API server serves several, the first that it has. */
-const KNOWN_VERSIONS = ['v1beta3', 'v1beta2', 'v1beta1', 'v1alpha2', 'v1alpha1'];
+const KNOWN_VERSIONS = ['v1', 'v1beta3', 'v1beta2', 'v1beta1', 'v1alpha2', 'v1alpha1'];
 
 /**
  * Which kinds (plural) of an API group an API server serves, and in which version to read them. Empty where

@@ -36,11 +36,11 @@ export async function* decodeWatch<T extends KubeObject>(
   const line = new GatheredBytes();
   const structure = new JsonStructure();
   const add = (piece: Uint8Array): void => {
-    structure.take(piece, 0, piece.length);
+    structure.take(piece);
     if (line.length + piece.length > MAX_OBJECT_BYTES)
       throw over(what, 'bytes', line.length + piece.length, MAX_OBJECT_BYTES);
     if (structure.values > MAX_OBJECT_VALUES) throw over(what, 'values', structure.values, MAX_OBJECT_VALUES);
-    if (structure.depth > MAX_OBJECT_DEPTH) throw broken(what, 'a line is nested too deep');
+    if (structure.deepest > MAX_OBJECT_DEPTH) throw broken(what, 'a line is nested too deep');
     line.add(piece);
   };
   let blank = 0;

@@ -4,7 +4,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { isNotFound, type KubeClient } from '../client/kube-client.ts';
 import { events } from '../../api/kubernetes/resource.ts';
 
-/** Something worth telling whoever looks at an object (`kubectl describe`). */
+/** What an Event says to whoever looks at an object (`kubectl describe`). */
 export interface EventNote {
   readonly regarding: V1ObjectReference;
   readonly type: 'Normal' | 'Warning';
@@ -13,6 +13,7 @@ export interface EventNote {
   readonly message: string;
 }
 
+/** Who writes Events, and where. */
 export interface EventRecorderOptions {
   readonly client: Pick<KubeClient, 'create' | 'patch'>;
   /** Which program says it. */
@@ -23,24 +24,33 @@ export interface EventRecorderOptions {
   readonly log: Logger;
 }
 
-/** Notes that wait to be written; beyond it the oldest are dropped, since Events are best effort. */
+/** Most notes that wait to be written; beyond it the oldest are dropped, since Events are best effort. */
 const MAX_WAITING = 500;
-/** Writes a second, and how many may come at once after a quiet time: telling must not crowd out doing. */
+/**
+ * Writes a second, and the burst that may follow a quiet time. Bounded because Events share the API server's
+ * limits with the writes that do the work.
+ */
 const RATE = 20;
-/** The same note within this time is counted, not written again. */
+/** The same note within this time raises the count of the Event that is there instead of making another. */
 const AGGREGATE_MS = 600_000;
-const MAX_KNOWN = 2000;
-/** Events live for an hour in Kubernetes; what was lost is no news after that either. */
-const NEWS_MS = 3_600_000;
+/** Most Events that are remembered for that; also most namespaces in `#refused`. */
+const MAX_REMEMBERED = 2000;
+/**
+ * How long `failure` reports a note that was not written: as long as Kubernetes would have kept the Event.
+ */
+const FAILURE_KEPT_MS = 3_600_000;
 /** While notes go on being dropped, how often the log says so. */
 const DROPPED_LOG_MS = 60_000;
 
-interface Known {
+/** An Event that was written, whose count may still be raised. */
+interface WrittenEvent {
   readonly name: string;
   count: number;
+  /** When it is no longer counted on (monotonic milliseconds). */
   readonly until: number;
 }
 
+/** A note that is to be written, and how often it came. */
 interface Waiting {
   readonly note: EventNote;
   count: number;
@@ -53,8 +63,11 @@ interface Waiting {
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #known = new Map<string, Known>();
-  /** Namespaces where writing fails; the log has been told. */
+  readonly #written = new Map<string, WrittenEvent>();
+  /**
+   * Namespaces where the last write failed, which the log has been told: further failures are logged as
+   * debug.
+   */
   readonly #refused = new Set<string>();
   #writing: Promise<void> | undefined;
   /** Ends the write under way and the waits when `flush` gives up. */
@@ -73,23 +86,24 @@ export class EventRecorder {
     this.#filledAt = options.clock.monotonic();
   }
 
-  /** Notes that were not written: they were refused, or there were more than can be written. */
+  /** How many notes were not written: the API server refused them, or there were more than can be written. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** Why the last note was not written, within the last hour; undefined: it was. */
+  /** Why the last note was not written, if that was within the last hour; undefined: it was written. */
   get failure(): Error | undefined {
     if (this.#failure === undefined) return undefined;
     const { error, at } = this.#failure;
-    return this.#options.clock.monotonic() - at < NEWS_MS ? error : undefined;
+    return this.#options.clock.monotonic() - at < FAILURE_KEPT_MS ? error : undefined;
   }
 
-  /** Notes that wait to be written. */
+  /** How many different notes wait to be written. */
   get depth(): number {
     return this.#waiting.size;
   }
 
+  /** Has a note written soon. Returns at once and never throws; failures are logged and counted. */
   record(note: EventNote): void {
     const key = keyOfNote(note);
     const same = this.#waiting.get(key);
@@ -119,25 +133,26 @@ export class EventRecorder {
   }
 
   async #drain(): Promise<void> {
-    // Leaves the caller's turn first, so that a burst is seen as one.
+    // Begins when the caller's turn is over, so that equal notes of one burst are one Event with a count.
     await Promise.resolve();
     const { signal } = this.#giveUp;
     while (this.#waiting.size > 0) {
-      await this.#token(signal);
-      // Taken only now, so that the same note is counted until it is its turn.
+      await this.#untilMayWrite(signal);
+      // Taken only now, so that equal notes that come during the wait are counted.
       const [next] = this.#waiting;
       if (next === undefined) break;
       const [key, waiting] = next;
       this.#waiting.delete(key);
       await this.#tryToWrite(key, waiting, signal);
-      this.#sayDropped(this.#waiting.size === 0);
+      this.#logDropped(this.#waiting.size === 0);
     }
-    this.#sayDropped(true);
+    this.#logDropped(true);
     if (signal.aborted) this.#giveUp = new AbortController();
     this.#writing = undefined;
   }
 
-  async #token(signal: AbortSignal): Promise<void> {
+  /** Takes one token from the bucket, waiting for it where there is none. */
+  async #untilMayWrite(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const now = clock.monotonic();
     this.#tokens = Math.min(RATE, this.#tokens + ((now - this.#filledAt) * RATE) / 1000);
@@ -156,7 +171,7 @@ export class EventRecorder {
       this.#failure = undefined;
     } catch (error) {
       const level = this.#refused.has(namespace) || signal.aborted ? 'debug' : 'warn';
-      if (this.#refused.size < MAX_KNOWN) this.#refused.add(namespace);
+      if (this.#refused.size < MAX_REMEMBERED) this.#refused.add(namespace);
       this.#failures += count;
       this.#failure = { error: error as Error, at: this.#options.clock.monotonic() };
       log[level]({ namespace, reason: note.reason, err: error }, 'event not written');
@@ -168,23 +183,23 @@ export class EventRecorder {
     const { note } = waiting;
     const namespace = namespaceOf(note);
     const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
-    const known = this.#known.get(key);
-    if (known !== undefined && clock.monotonic() < known.until) {
-      known.count += waiting.count;
-      const change = { count: known.count, lastTimestamp: now };
+    const written = this.#written.get(key);
+    if (written !== undefined && clock.monotonic() < written.until) {
+      written.count += waiting.count;
+      const change = { count: written.count, lastTimestamp: now };
       try {
-        await client.patch(events, { namespace, name: known.name }, change, { type: 'merge', signal });
+        await client.patch(events, { namespace, name: written.name }, change, { type: 'merge', signal });
         return;
       } catch (error) {
-        // Deleted meanwhile, with its namespace perhaps.
+        // Somebody has deleted the Event, perhaps with its namespace: a new one is made.
         if (!isNotFound(error)) throw error;
-        this.#known.delete(key);
+        this.#written.delete(key);
       }
     }
     const name = `${(note.regarding.name ?? 'event').slice(0, 200)}.${clock.now().toString(16)}${(this.#serial++).toString(16)}`;
     await client.create(events, this.#event(waiting, { namespace, name }, now), { signal });
-    if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value ?? '');
-    this.#known.set(key, { name, count: waiting.count, until: clock.monotonic() + AGGREGATE_MS });
+    if (this.#written.size >= MAX_REMEMBERED) this.#written.delete(this.#written.keys().next().value ?? '');
+    this.#written.set(key, { name, count: waiting.count, until: clock.monotonic() + AGGREGATE_MS });
   }
 
   #event({ note, count }: Waiting, metadata: { namespace: string; name: string }, now: string): CoreV1Event {
@@ -204,6 +219,7 @@ export class EventRecorder {
       reportingComponent: component,
       reportingInstance: instance,
     };
+    // The client's types have Dates where the wire has RFC 3339 text.
     return event as unknown as CoreV1Event;
   }
 
@@ -220,7 +236,8 @@ export class EventRecorder {
     this.#failures += count;
   }
 
-  #sayDropped(over: boolean): void {
+  /** @param over nothing waits any more: otherwise the log is told now and then only */
+  #logDropped(over: boolean): void {
     const { clock, log } = this.#options;
     if (this.#dropped === 0 || (!over && clock.monotonic() - this.#droppedSince < DROPPED_LOG_MS)) return;
     log.warn({ dropped: this.#dropped }, 'events dropped: there were more than can be written');

@@ -3,6 +3,7 @@ import { sleep, type Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../client/kube-client.ts';
 import type { KubeObject, ObjectRef, Resource } from '../../api/kubernetes/resource.ts';
 
+/** Which object is followed, and until when (`signal`). */
 export interface FollowOptions<T extends KubeObject> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
@@ -12,18 +13,22 @@ export interface FollowOptions<T extends KubeObject> {
 }
 
 /**
- * A watch of one object is begun anew after so long, from a fresh read: one on a dead connection is not
- * believed for longer.
+ * A watch of one object lasts so long and is then begun anew with a fresh read, so that a connection that has
+ * died unnoticed hides changes for no longer.
  */
 const WATCH_SECONDS = 60;
-/** A watch that ends sooner has not been one; it is not begun again at once. */
+/**
+ * After a watch that ended sooner the next one waits so long: a server that cuts them is not asked in a tight
+ * loop.
+ */
 const SHORT_MS = 1000;
 
 /**
  * One object as it is now, and again after each change; undefined while it does not exist. Goes on until the
  * signal aborts or the consumer leaves. Selects by name, so that an account needs `list` and `watch` for this
  * one name only (RBAC `resourceNames`); a Reflector asks for more than that.
- * @throws LinkspanError KUBE_…: whatever went wrong once; begin again after a while
+ * @throws LinkspanError KUBE_…: the first failure ends it, and the caller begins again after a while
+ * (`keepFollowing` does); the signal's reason when it aborts during a request or a wait
  */
 export async function* follow<T extends KubeObject>(
   options: FollowOptions<T>,
@@ -48,8 +53,10 @@ export async function* follow<T extends KubeObject>(
 }
 
 /**
- * As `follow`, through failures of every kind: each is told, and after a while it begins again. Resolves when
+ * As `follow`, through failures of every kind: after each it begins again, with growing waits. Resolves when
  * the signal has aborted.
+ * @param told `onSeen` gets the object after each read and change (undefined: there is none), `onFailure`
+ * each failure
  */
 export async function keepFollowing<T extends KubeObject>(
   options: FollowOptions<T> & { readonly random: Random; readonly backoff: BackoffOptions },

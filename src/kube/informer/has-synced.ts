@@ -3,30 +3,30 @@ interface Waiter {
   readonly reject: (reason: Error) => void;
 }
 
-/** Whether a first complete list has been taken in (client-go's HasSynced), and who waits for it. */
+/** Whether a first complete list is in the store (client-go's HasSynced), and who waits for it. */
 export class HasSynced {
   readonly #waiters = new Set<Waiter>();
   #yes = false;
-  /** Why it will never be, if so. */
+  /** Why there will be none any more, if so. */
   #never: Error | undefined;
 
   get yes(): boolean {
     return this.#yes;
   }
 
-  /** It has been; whoever waits goes on. */
+  /** The list is in the store: whoever waits goes on. */
   mark(): void {
     this.#yes = true;
     for (const waiter of this.#waiters) waiter.resolve();
   }
 
-  /** It will not be any more: whoever waits is told why. */
+  /** There will be none any more: whoever waits is rejected with the reason. */
   never(reason: Error): void {
     this.#never = reason;
     for (const waiter of this.#waiters) waiter.reject(reason);
   }
 
-  /** Resolves when it has been; rejects when the signal aborts, or it will never be. */
+  /** Resolves when the list is in the store; rejects when the signal aborts, or after `never`. */
   wait(signal?: AbortSignal): Promise<void> {
     if (this.#yes) return Promise.resolve();
     if (this.#never !== undefined) return Promise.reject(this.#never);

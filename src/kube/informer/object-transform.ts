@@ -5,6 +5,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { OverlongAnnotations } from './overlong-annotations.ts';
 import type { IndexedStore } from './store.ts';
 
+/** How objects of one kind are stripped; see `ReflectorOptions`. */
 export interface ObjectTransformOptions<T extends KubeObject> {
   readonly resource: Resource<T>;
   readonly store: IndexedStore<T>;
@@ -26,7 +27,11 @@ export class ObjectTransform<T extends KubeObject> {
     this.#overlong = new OverlongAnnotations(options.resource.plural, options.log);
   }
 
-  /** One object that cannot be read is as it was; it keeps no other, and no list, from being taken in. */
+  /**
+   * What is kept of an object; undefined: nothing. Where `transform` throws, that is reported and the object
+   * stays as the store has it: one object that cannot be read must not keep others, or a whole list, out.
+   * @throws what `transform` throws with an error code, on purpose
+   */
   of(object: T): T | undefined {
     try {
       return this.#read(object);
@@ -38,7 +43,7 @@ export class ObjectTransform<T extends KubeObject> {
     }
   }
 
-  /** An object is gone. */
+  /** An object has been deleted. */
   forget(object: T): void {
     this.#overlong.forget(object);
   }

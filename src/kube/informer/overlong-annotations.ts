@@ -3,13 +3,13 @@ import type { Logger } from '../../telemetry/log.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
 /**
- * Says in the log which annotations of the objects of one kind are too long to be read: once, and again when
- * they are others.
+ * Logs which annotations of an object are too long to be read: once, and again only when others are. A watch
+ * brings the same object many times.
  */
 export class OverlongAnnotations {
   readonly #log: Logger;
   readonly #resource: string;
-  /** What was said last, by object. */
+  /** What was logged last, by the object's key. */
   readonly #said = new Map<string, string>();
 
   /** @param resource plural of the kind, for the log */
@@ -18,7 +18,7 @@ export class OverlongAnnotations {
     this.#log = log;
   }
 
-  /** An object has come. */
+  /** An object has come, by a list or a watch. */
   look(object: KubeObject): void {
     const problems = overlongAnnotations(object.metadata?.annotations);
     if (problems.length === 0 && this.#said.size === 0) return;

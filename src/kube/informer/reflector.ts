@@ -14,6 +14,7 @@ import { ObjectTransform } from './object-transform.ts';
 import { keyOf, type KubeObject, type Resource } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from './store.ts';
 
+/** Which collection is followed, into which store, and within which limits. */
 export interface ReflectorOptions<T extends KubeObject> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
@@ -34,35 +35,38 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly log: Logger;
   /** Objects per page of a list; default 500. */
   readonly pageSize?: number;
-  /** Pages of one list; default 10,000. */
+  /** Most pages of one list; default 10,000. */
   readonly maxPages?: number;
   /**
-   * What may be held; default: everything. Over it nothing is taken in and the collection is listed anew
-   * after a long back-off: see `BudgetShare.over`.
+   * How much may be held; default: everything. Over it nothing more is taken in, and the collection is listed
+   * anew after a long back-off: see `BudgetShare.over`.
    */
   readonly budget?: BudgetShare<T>;
   /** How fast it may be read; default: as fast as it comes. */
   readonly pace?: Pace;
   /**
-   * A watch on which nothing was heard for so long is taken for dead and resumed, milliseconds; default 100
-   * s. API servers send bookmarks about every minute.
+   * A watch on which nothing came for so long (milliseconds) is taken for dead and resumed; default 100,000.
+   * API servers send bookmarks about every minute.
    */
   readonly silenceMs?: number;
 }
 
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
-/** Between two lists of a collection that is over budget: each may cost as much as the budget. */
+/** Waits between two lists of a collection that is over budget: each list may cost as much as the budget. */
 const OVER_BACKOFF = { minMs: 10_000, maxMs: 600_000 };
-/** A watch that held this long was healthy: the next failure starts with the shortest delay again. */
+/** A watch that lasted this long was healthy: the next failure starts with the shortest delay again. */
 const HEALTHY_MS = 10_000;
 /**
- * A watch that ends sooner than this without a word is a failure: what answers is not an API server in order,
- * and would be asked in a tight loop.
+ * A watch that ends sooner than this without an event is a failure, which waits: whatever answers like that
+ * is no API server in order, and would be asked in a tight loop.
  */
 const SHORT_MS = 1000;
 const SILENCE_MS = 100_000;
-/** Why a watch that is to be resumed is ended. */
+/** The reason by which a watch is aborted that is to be resumed at once. */
 const RESUME = new Error('watch resumed');
+/**
+ * How long a watch is asked for, drawn at random so that watches do not all end together (client-go's range).
+ */
 const WATCH_SECONDS = { min: 300, max: 600 };
 
 /**
@@ -70,8 +74,8 @@ const WATCH_SECONDS = { min: 300, max: 600 };
  * goes wrong in between.
  *
  * A list becomes visible as a whole and only when it is complete; a failure leaves the store as it is. So
- * what is absent from a store that is `synced` was absent over there at `lastHeard`, and nobody has to act on
- * ignorance.
+ * what is absent from a store that is `synced` was absent at the server at `lastHeard`, and nobody takes what
+ * was never read for something that was deleted.
  */
 export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions<T>;
@@ -80,16 +84,16 @@ export class Reflector<T extends KubeObject> {
   readonly #hasSynced = new HasSynced();
   readonly #listeners = new Set<() => void>();
   #running: Promise<void> | undefined;
-  /** Ends the watch, or the wait before the next one, that is under way. */
+  /** Aborts the watch that is under way, or the wait after a failure. */
   #turn = new AbortController();
   #lastHeard: number | undefined;
-  /** The same by the monotonic clock. */
+  /** The same by the monotonic clock; also when the watch began. */
   #heardAt = 0;
   #error: Error | undefined;
   /** Where the next watch begins; undefined = list first. */
   #version: string | undefined;
-  /** Lists in a row that were over budget. */
-  #overs = 0;
+  /** How often in a row something was over budget. */
+  #parkedInARow = 0;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -105,17 +109,17 @@ export class Reflector<T extends KubeObject> {
     return this.#hasSynced.yes;
   }
 
-  /** When the server last said anything (list, event, bookmark), milliseconds since the epoch. */
+  /** When something last came (a complete list, an event, a bookmark), milliseconds since the epoch. */
   get lastHeard(): number | undefined {
     return this.#lastHeard;
   }
 
-  /** What is wrong now; undefined while the server answers. */
+  /** What is wrong now; undefined while the server answers, also while it is over budget. */
   get error(): Error | undefined {
     return this.#error;
   }
 
-  /** In words, what is being waited for while it is not synced: the list, or that something comes right. */
+  /** In words, for people who wait until it is synced: that it is listing, or what is wrong. */
   get state(): string {
     return this.#error === undefined ? 'listing' : describeError(this.#error);
   }
@@ -134,9 +138,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * Ends the watch and resumes it on a new request from the version that was heard last: for when the
-   * connection is known, or suspected, to be dead. Lists nothing again and is no error. A wait after a
-   * failure ends at once.
+   * Ends the watch and resumes it on a new request from the last version that is known: for when the
+   * connection is known, or suspected, to be dead. It lists nothing again and is no error. A wait after a
+   * failure ends at once, one because of a budget does not.
    */
   refresh(): void {
     this.#turn.abort(RESUME);
@@ -200,15 +204,15 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * Takes nothing in for a while. What the store holds stays; the next look is a list, because what would fit
-   * now is not in the events that did not.
+   * Over budget: takes nothing in for a while. What the store holds stays. Then it lists, because a watch
+   * would be resumed at the very event that did not fit.
    */
   async #park(over: LinkspanError): Promise<void> {
     const { log, resource, client, budget, clock, random } = this.#options;
     this.#version = undefined;
     this.#error = undefined;
     budget?.exceeded(over);
-    const wait = backoffDelay(this.#overs++, OVER_BACKOFF, random);
+    const wait = backoffDelay(this.#parkedInARow++, OVER_BACKOFF, random);
     const what = { resource: resource.plural, server: client.server, err: over, waitMs: Math.round(wait) };
     log.warn(what, 'over budget, nothing more is taken in');
     this.#tell();
@@ -225,9 +229,10 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * Whether the server is still at or past a version. One whose data was restored or lost begins again at a
-   * lower one, takes a watch from the future without a word, and says nothing until it has caught up: what
-   * the store holds would be wrong for hours. Reads one key that need not exist.
+   * Whether the server is still at or past a version. One whose data was restored from a backup, or lost, is
+   * at a lower one; it accepts a watch from a version of its future, and sends nothing until it has caught
+   * up: what the store holds would be wrong for hours. Lists one key, which need not exist, for the answer's
+   * resourceVersion.
    */
   async #historyGoesOn(version: string): Promise<boolean> {
     const { client, resource, namespace, log } = this.#options;
@@ -274,7 +279,7 @@ export class Reflector<T extends KubeObject> {
     }
     signal.throwIfAborted();
     counted?.done();
-    this.#overs = 0;
+    this.#parkedInARow = 0;
     store.version = version;
     store.replace(items);
     this.#heard();
@@ -289,18 +294,18 @@ export class Reflector<T extends KubeObject> {
     const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal };
     const started = clock.monotonic();
     const silence = this.#endWhenSilent(this.#turn);
-    let words = 0;
+    let events = 0;
     try {
       for await (const event of client.watch(resource, options)) {
         if (this.#stop.signal.aborted) return;
-        words++;
+        events++;
         this.#take(event);
         await slowDown(pace, event.bytes, clock, signal);
       }
     } finally {
       silence.cancel();
     }
-    if (words > 0 || signal.aborted || clock.monotonic() - started >= SHORT_MS) return;
+    if (events > 0 || signal.aborted || clock.monotonic() - started >= SHORT_MS) return;
     throw new LinkspanError(
       'KUBE_WATCH_BROKEN',
       `watch ${resource.plural} at ${client.server}: ended at once`,

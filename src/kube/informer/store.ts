@@ -2,15 +2,17 @@ import { reportContained } from '../../base/isolation.ts';
 import { addTo, removeFrom } from '../../base/multimap.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
-/** A difference that a store has just taken in. */
+/** One change of a store. */
 export interface StoreChange<T> {
   readonly type: 'added' | 'updated' | 'deleted';
   readonly key: string;
-  /** The object as it is now, or as it last was. */
+  /** The object as it is now; of one that was deleted, as it last was. */
   readonly object: T;
+  /** The object before the change; absent for one that was added. */
   readonly previous?: T;
 }
 
+/** The values under which an index has an object (client-go's IndexFunc). */
 type IndexFunction<T> = (object: T) => string[];
 
 /** Objects of one kind by key (`namespace/name`) and by any number of indexes. A reflector fills it. */
@@ -26,8 +28,8 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   /**
-   * resourceVersion up to which the store is known to follow its collection; empty before the first list. The
-   * reflector sets it, before it tells of the change.
+   * resourceVersion up to which the store has followed its collection; empty before the first list. The
+   * reflector sets it before the change that brought it, so that subscribers of that change see it.
    */
   version = '';
 
@@ -39,26 +41,31 @@ export class IndexedStore<T extends KubeObject> {
     return this.#objects.get(key);
   }
 
-  /** The stored object where it is the same version of the same object, as `set` would leave it. */
+  /**
+   * The stored object, where it is the same version of the same object (UID), so that `set` would change
+   * nothing.
+   */
   unchanged(object: T): T | undefined {
     const stored = this.#objects.get(keyOf(object));
     return stored !== undefined && sameVersion(stored, object) ? stored : undefined;
   }
 
-  /** The object that has been here longest. */
+  /** The object that has been in the store longest. */
   get first(): T | undefined {
     return this.#objects.values().next().value;
   }
 
+  /** All objects, those that have been in the store longest first; a copy. */
   list(): T[] {
     return [...this.#objects.values()];
   }
 
+  /** Their keys, in the same order; a copy. */
   keys(): string[] {
     return [...this.#objects.keys()];
   }
 
-  /** Objects whose index function gave `value`. */
+  /** The objects that an index has under `value`. */
   byIndex(index: string, value: string): T[] {
     const found: T[] = [];
     for (const key of this.#indexes.get(index)?.get(value) ?? []) {
@@ -69,9 +76,9 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   /**
-   * Calls `listener` after every change. What it throws is surfaced with its name, and harms nobody else:
+   * Calls `listener` after every change, in the same turn. What it throws is logged with its name and reaches
    * neither other listeners nor whoever fills the store.
-   * @param name whose it is and what it does, constant, for the log
+   * @param name whose listener it is and what it does, constant, for the log
    * @returns what ends the subscription
    */
   subscribe(name: string, listener: (change: StoreChange<T>) => void): () => void {
@@ -92,6 +99,7 @@ export class IndexedStore<T extends KubeObject> {
     );
   }
 
+  /** Removes an object, if it is there. */
   delete(key: string): void {
     const previous = this.#objects.get(key);
     if (previous === undefined) return;
@@ -127,7 +135,7 @@ export class IndexedStore<T extends KubeObject> {
       try {
         values = valuesOf(object);
       } catch (error) {
-        // The object is in no index then, and is found by its key only.
+        // The object is left out of this index, and still found by its key.
         reportContained(error, 'indexes of a store', { index: name, key: keyOf(object) });
       }
       yield [name, values];

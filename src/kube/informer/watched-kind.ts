@@ -6,6 +6,7 @@ import type { KubeObject, Resource } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from './store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
+/** What a watch is made with. */
 export interface WatchParts {
   readonly client: KubeClient;
   readonly clock: Clock;
@@ -16,17 +17,18 @@ export interface WatchParts {
 const BY_NAMESPACE = 'namespace';
 
 /**
- * One kind of object that may or may not be installed: watched while it is. What is known is kept through
- * everything but its removal.
+ * One kind of object that may or may not be installed, as CRDs are: watched while it is. What the store knows
+ * is kept through failures and changes of version, until the kind is removed.
  */
 export class WatchedKind<T extends KubeObject> {
   readonly store: IndexedStore<T>;
   readonly #parts: WatchParts;
   readonly #resource: Omit<Resource<T>, 'version'>;
   readonly #transform: ((object: T) => T | undefined) | undefined;
+  readonly #keepManagedFields: boolean;
   readonly #onSynced: () => void;
   #reflector: Reflector<T> | undefined;
-  /** Looks in a row that did not find it. */
+  /** How often in a row the API server did not serve it. */
   #missed = 0;
 
   constructor(
@@ -35,17 +37,25 @@ export class WatchedKind<T extends KubeObject> {
     options: {
       onSynced: () => void;
       transform?: (object: T) => T | undefined;
+      /** Default: `managedFields` are dropped. */
+      keepManagedFields?: boolean;
       indexes?: Readonly<Record<string, (object: T) => string[]>>;
     },
   ) {
     this.#parts = parts;
     this.#resource = resource;
     this.#transform = options.transform;
+    this.#keepManagedFields = options.keepManagedFields ?? false;
     this.#onSynced = options.onSynced;
     this.store = new IndexedStore<T>({
       ...options.indexes,
       [BY_NAMESPACE]: ({ metadata }) => [metadata?.namespace ?? ''],
     });
+  }
+
+  /** As it is watched, in the version that is served; undefined: it is not installed. */
+  get resource(): Resource<T> | undefined {
+    return this.#reflector?.resource;
   }
 
   get group(): string {
@@ -56,11 +66,12 @@ export class WatchedKind<T extends KubeObject> {
     return this.#resource.plural;
   }
 
+  /** Whether it is installed, as far as is known. */
   get watched(): boolean {
     return this.#reflector !== undefined;
   }
 
-  /** Whether all objects are known, or there cannot be any. */
+  /** Whether all objects are known, or it is not installed, so that there are none. */
   get synced(): boolean {
     return this.#reflector?.synced ?? true;
   }
@@ -69,11 +80,15 @@ export class WatchedKind<T extends KubeObject> {
     return this.#reflector?.error;
   }
 
+  /** The objects of one namespace. */
   in(namespace: string): readonly T[] {
     return this.store.byIndex(BY_NAMESPACE, namespace);
   }
 
-  /** Watches the kind in this version; what was known before stays until there is a complete list. */
+  /**
+   * The API server serves the kind in this version. What was known before stays until there is a complete
+   * list.
+   */
   async installed(version: string): Promise<void> {
     this.#missed = 0;
     if (this.#reflector?.resource.version === version) return;
@@ -86,6 +101,7 @@ export class WatchedKind<T extends KubeObject> {
       log,
       resource: { ...this.#resource, version },
       store: this.store,
+      keepManagedFields: this.#keepManagedFields,
       ...(this.#transform === undefined ? {} : { transform: this.#transform }),
     });
     this.#reflector = reflector;
@@ -105,13 +121,14 @@ export class WatchedKind<T extends KubeObject> {
     await this.remove();
   }
 
-  /** Watches no longer and forgets. */
+  /** Ends the watch and forgets all objects. */
   async remove(): Promise<void> {
     await this.stop();
     this.#reflector = undefined;
     this.store.replace([]);
   }
 
+  /** Ends the watch; what the store holds stays. */
   async stop(): Promise<void> {
     await this.#reflector?.stop();
   }

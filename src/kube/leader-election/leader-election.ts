@@ -7,6 +7,7 @@ import { type HoldOutcome, LeaseLock } from './lease-lock.ts';
 import { LeaseRecord } from './lease-record.ts';
 import type { IndexedStore, StoreChange } from '../informer/store.ts';
 
+/** Which Lease, who asks for it, and what is done while it is held. */
 export interface LeaderElectionOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
   readonly namespace: string;
@@ -17,8 +18,8 @@ export interface LeaderElectionOptions {
   readonly random: Random;
   readonly log: Logger;
   /**
-   * Does the work of a term; must end soon after the signal aborts. No other replica writes before that, nor
-   * before the Lease has run out.
+   * Does the work of a term (from taking the Lease to losing it); must end soon after the signal aborts,
+   * which is before the Lease runs out and another replica may begin.
    */
   readonly onTerm: (signal: AbortSignal) => Promise<void>;
   /**
@@ -27,8 +28,8 @@ export interface LeaderElectionOptions {
    */
   readonly store?: IndexedStore<V1Lease>;
   /**
-   * Others may take the Lease when its holder has not renewed it for so long; default 30 s (client-go's and
-   * Linkerd's).
+   * Others may take the Lease when its holder has not renewed it for so long; default 30 s, as Linkerd's
+   * service mirror has it (client-go's own default is 15 s).
    */
   readonly durationMs?: number;
   /**
@@ -43,21 +44,21 @@ export interface LeaderElectionOptions {
    */
   readonly retryMs?: number;
   /**
-   * How long to wait before a free Lease is taken that another held last; default 0. Replicas that hold more
-   * wait longer, and so share the Leases.
+   * How long to wait before a free Lease is taken that another held last, milliseconds; default 0. Replicas
+   * that hold more Leases wait longer, and so share them.
    */
   readonly claimDelayMs?: () => number;
 }
 
-/** Giving the Lease back must not hold up the end of the process. */
+/** Most time for giving the Lease back: it must not hold up the end of the process. */
 const RELEASE_MS = 5000;
 
 /**
  * Leader election over a coordination.k8s.io/v1 Lease, with client-go's rules, so that it excludes Linkerd's
  * own controller too. Every write is bound to the resourceVersion that is known, so stale knowledge costs a
  * conflict and never a second holder. Clocks of different machines are never compared: a Lease has run out
- * when this replica has seen it unchanged for its whole duration, and the holder counts its own time from
- * before it asked.
+ * when this replica has seen it unchanged for its whole duration by its own clock, and the holder counts its
+ * time from before it sent the renewal.
  */
 export class LeaderElector {
   readonly #options: LeaderElectionOptions;
@@ -68,8 +69,11 @@ export class LeaderElector {
   #leader = false;
   /** From the start of a term to the end of its work; longer than `#leader`. */
   #inTerm = false;
+  /** The Lease is to be deleted when it has been given back. */
   #removing = false;
+  /** The last request failed, and the log has been told. */
   #failing = false;
+  /** Something has happened since the last pause: the next one ends at once. */
   #woken = false;
   #wakeUp: (() => void) | undefined;
 
@@ -104,14 +108,13 @@ export class LeaderElector {
    */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'));
-    // A term ends with its work, and renews as ever until then.
+    // A term is over when its work has ended; until then it goes on renewing, and is not woken.
     if (!this.#inTerm) this.#wake();
     await this.#running;
   }
 
   /**
-   * Like `stop`, and deletes the Lease if this replica holds it: for when there is nothing left that it
-   * guards.
+   * Like `stop`, and deletes the Lease if this replica holds it: for when what it guarded is gone (its Link).
    */
   async remove(): Promise<void> {
     this.#removing = true;
@@ -136,7 +139,8 @@ export class LeaderElector {
       else {
         if (!signal.aborted) await this.#term(since);
         await this.#giveBack();
-        // Not to be cut short by the news of our own release: work that fails at once must not spin.
+        // Not a `#pause`, which the watch event of our own release would end: work that fails at once would
+        // take the Lease again and again without a wait.
         await sleep(clock, this.#retryDelay(), signal).catch(() => undefined);
       }
     }
@@ -161,11 +165,14 @@ export class LeaderElector {
     return store === undefined ? Math.min(left, this.#retryDelay()) : left;
   }
 
-  /** @returns from when on the Lease is held (monotonic), undefined when it is not */
+  /**
+   * Tries to take the Lease.
+   * @returns from when on it is held (monotonic milliseconds), undefined when it is not
+   */
   async #claim(): Promise<number | undefined> {
     const { clock, claimDelayMs } = this.#options;
     let waited = 0;
-    // Asked again after each wait: what this replica has taken meanwhile counts too.
+    // Asked again after each wait: Leases that this replica has taken meanwhile make the delay longer.
     for (;;) {
       const delay = this.#lock.record.mine ? 0 : (claimDelayMs?.() ?? 0) - waited;
       if (delay <= 0) break;
@@ -184,7 +191,7 @@ export class LeaderElector {
     const end = new AbortController();
     this.#leader = true;
     this.#inTerm = true;
-    // News from before the term has been looked at: it must not end the first pause early.
+    // What woke us before the term has been dealt with: it must not end the first pause early.
     this.#woken = false;
     const over = (reason: string) => {
       if (end.signal.aborted) return;
@@ -226,7 +233,7 @@ export class LeaderElector {
     const { deadlineMs, renewMs, retryMs } = this.#times;
     const late = () => over('could not be renewed in time');
     let renewed = since;
-    // A timer of its own: whatever a renewal does, the work is told in time.
+    // A timer of its own: however long a renewal hangs, the work is told in time.
     let deadline = clock.after(renewed + deadlineMs - clock.monotonic(), late);
     let wait = renewMs;
     while (!work.ended) {
@@ -242,14 +249,14 @@ export class LeaderElector {
       deadline.cancel();
       deadline = clock.after(renewed + deadlineMs - clock.monotonic(), late);
     }
-    // Where the loop ended by the deadline, its timer is due in this same moment.
+    // Where the loop has ended by the deadline, the timer that calls `late` is due in this same moment.
     deadline.cancel();
     if (!work.ended) late();
   }
 
   /**
    * Writes this replica into the Lease: one request, unless what is known proves stale. Ends at `until`
-   * (monotonic) at the latest.
+   * (monotonic milliseconds) at the latest. Errors are logged and count as `failed`.
    */
   async #hold(until: number): Promise<HoldOutcome> {
     const { clock } = this.#options;
@@ -268,8 +275,8 @@ export class LeaderElector {
   }
 
   /**
-   * Ends the holding, after the work: releases the Lease, and deletes it where it is to be removed. Best
-   * effort; otherwise it runs out.
+   * After the work: releases the Lease, and deletes it where it is to be removed. Best effort; where it
+   * fails, the Lease runs out by itself.
    */
   async #giveBack(): Promise<void> {
     const { clock, log, name } = this.#options;
@@ -289,8 +296,8 @@ export class LeaderElector {
     const { namespace, name, identity } = this.#options;
     if (key !== `${namespace}/${name}` || this.#lock.record.isOld(object)) return;
     const lease = type === 'deleted' ? undefined : object;
-    // During a term the watch repeats our own renewals, which are no news. When another has written, the next
-    // renewal, which is woken now, asks the API server what the Lease says.
+    // During a term the watch repeats our own renewals, which we know. When another has written, the next
+    // renewal begins now, and asks the API server first what the Lease says.
     if (this.#inTerm && lease?.spec?.holderIdentity === identity) return;
     if (this.#inTerm) this.#lock.doubt();
     else this.#lock.record.saw(lease);
@@ -308,7 +315,7 @@ export class LeaderElector {
     return this.#times.retryMs * (1 + 0.2 * this.#options.random());
   }
 
-  /** A signal that aborts at `until` (monotonic). */
+  /** A signal that aborts at `until` (monotonic milliseconds). */
   #limit(until: number): Timer & { readonly signal: AbortSignal } {
     const { clock } = this.#options;
     const controller = new AbortController();
@@ -318,7 +325,7 @@ export class LeaderElector {
     return { signal: controller.signal, cancel: () => timer.cancel() };
   }
 
-  /** Waits for `ms`, or until something has happened since the last pause. */
+  /** Waits for `ms`, or until `#wake`; not at all where that was called since the last pause. */
   async #pause(ms: number): Promise<void> {
     if (!this.#woken && !this.#stopIdle) {
       await new Promise<void>((resolve) => {
@@ -333,7 +340,7 @@ export class LeaderElector {
     this.#woken = false;
   }
 
-  /** Stopped with no work that must be waited for. */
+  /** Stopped, and there is no work that must be waited for. */
   get #stopIdle(): boolean {
     return this.#stop.signal.aborted && !this.#inTerm;
   }

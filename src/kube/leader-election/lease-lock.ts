@@ -3,9 +3,13 @@ import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../cli
 import { leases } from '../../api/kubernetes/resource.ts';
 import type { LeaseRecord } from './lease-record.ts';
 
-/** What came of a try to hold the Lease: `lost` = somebody else holds it. */
+/**
+ * What came of an attempt to write ourselves into the Lease. `lost`: somebody else holds it; `failed`: it
+ * changed under each attempt, so that it is not known who does.
+ */
 export type HoldOutcome = 'held' | 'lost' | 'failed';
 
+/** Which Lease, and what is known of it. */
 export interface LeaseLockOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
   readonly namespace: string;
@@ -27,23 +31,29 @@ export class LeaseLock {
     this.record = options.record;
   }
 
-  /** Whether the record is what was last heard; false after an answer that left it open. */
+  /**
+   * Whether `record` says what the Lease is, as far as we have heard; false before it was read, after a
+   * request that failed or met a conflict, and after `doubt`.
+   */
   get known(): boolean {
     return this.#known;
   }
 
-  /** What a complete list of Leases has. @param lease undefined: there is none */
+  /** Takes the Lease from a complete list of Leases. @param lease undefined: there is none */
   listed(lease: V1Lease | undefined): void {
     if (lease !== undefined) this.record.saw(lease);
     this.#known = true;
   }
 
-  /** The Lease may be other than what is known: the next use asks. */
+  /** The Lease may have changed: the next use reads it first. */
   doubt(): void {
     this.#known = false;
   }
 
-  /** Asks the API server what the Lease says. */
+  /**
+   * Reads the Lease.
+   * @throws what the request throws (not 404, which is an answer), or the signal's reason
+   */
   async learn(signal: AbortSignal): Promise<void> {
     const { client, namespace, name } = this.#options;
     try {
@@ -57,7 +67,8 @@ export class LeaseLock {
 
   /**
    * Writes this replica into the Lease: one request, unless what is known proves stale.
-   * @param inTerm whether this replica goes on holding it rather than taking it
+   * @param inTerm this replica holds it and renews it; otherwise it is taken, which needs that it is free
+   * @throws what a request throws that is no conflict, or the signal's reason
    */
   async hold(signal: AbortSignal, inTerm: boolean): Promise<HoldOutcome> {
     const { client, namespace, name } = this.#options;
@@ -80,7 +91,11 @@ export class LeaseLock {
     return 'failed';
   }
 
-  /** @returns the Lease as it is without a holder; undefined when this replica did not hold it */
+  /**
+   * Gives the Lease back.
+   * @returns the Lease as it is without a holder; undefined when this replica did not hold it
+   * @throws as `hold`
+   */
   async release(signal: AbortSignal): Promise<V1Lease | undefined> {
     const { client } = this.#options;
     for (let tries = 0; tries < 2; tries++) {
@@ -113,7 +128,7 @@ export class LeaseLock {
   }
 }
 
-/** What is known of the Lease is not what it is. */
+/** The write was refused because the Lease is not what we know of it. */
 function isStale(error: unknown): boolean {
   return isConflict(error) || isAlreadyExists(error) || isNotFound(error);
 }

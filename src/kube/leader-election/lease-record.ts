@@ -3,7 +3,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { ObjectRef } from '../../api/kubernetes/resource.ts';
 import { compareVersions } from '../objects/resource-version.ts';
 
-/** What one replica knows about a Lease, what follows from it, and what it would write. Asks nobody. */
+/**
+ * What one replica knows about a Lease, what follows from that, and what it would write. Sends no requests.
+ */
 export class LeaseRecord {
   readonly #options: { readonly identity: string; readonly clock: Clock; readonly durationMs: number };
   #lease: V1Lease | undefined;
@@ -20,11 +22,12 @@ export class LeaseRecord {
     return this.#lease;
   }
 
-  /** Whether this replica held it and nobody has since. */
+  /** Whether this replica was the last holder, also where it has given the Lease back or let it run out. */
   get mine(): boolean {
     return this.#mine;
   }
 
+  /** Whether the Lease names another holder, whose time may be over. */
   get heldByOther(): boolean {
     const holder = this.#lease?.spec?.holderIdentity ?? '';
     return holder !== '' && holder !== this.#options.identity;
@@ -43,8 +46,8 @@ export class LeaseRecord {
   }
 
   /**
-   * Whether an object is from before what is known: a watch tells our own writes late. Versions are compared
-   * as numbers (KEP-5504); ones that are none count as new, which costs a conflict at most.
+   * Whether an object is older than what is known: a watch brings our own writes after their answers.
+   * resourceVersions are decimal numbers that grow (KEP-5504).
    */
   isOld({ metadata }: V1Lease): boolean {
     const known = this.#lease?.metadata;
@@ -63,7 +66,7 @@ export class LeaseRecord {
     else if (spec.holderIdentity === this.#options.identity) this.#mine = true;
   }
 
-  /** The Lease as this replica takes or renews it. */
+  /** The Lease as this replica writes it in order to take or renew it. */
   held({ namespace, name }: ObjectRef): V1Lease {
     const { identity, clock, durationMs } = this.#options;
     const previous = this.#lease?.spec;
@@ -80,7 +83,7 @@ export class LeaseRecord {
     return { ...HEAD, metadata: { ...(namespace === undefined ? {} : { namespace }), name }, spec };
   }
 
-  /** The Lease as this replica gives it back; undefined when it does not hold it. */
+  /** The Lease as this replica writes it in order to give it back; undefined when it does not hold it. */
   released(): V1Lease | undefined {
     const spec = this.#lease?.spec;
     if (spec?.holderIdentity !== this.#options.identity) return undefined;
@@ -90,7 +93,7 @@ export class LeaseRecord {
 
 const HEAD = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' };
 
-/** metav1.MicroTime; client-node types it as Date, the wire wants six digits. */
+/** metav1.MicroTime: the client's types have a Date, the wire wants six digits behind the second. */
 function microTime(ms: number): V1LeaseSpec['renewTime'] & object {
   const text = new Date(ms).toISOString().replace(/(\.\d{3})Z$/, '$1000Z');
   return text as unknown as V1LeaseSpec['renewTime'] & object;

@@ -18,7 +18,11 @@ function versionOf(object: KubeObject): string {
   return object.metadata?.resourceVersion ?? '';
 }
 
-/** Orders resourceVersions, which are decimal numbers for every served kind (KEP-5504). */
+/**
+ * Orders resourceVersions, which are decimal numbers without leading zeros for every served kind (KEP-5504):
+ * so the longer one is the larger, and no precision is lost. An empty one comes before all others.
+ * @returns below 0, 0 or above 0, as for `sort`
+ */
 export function compareVersions(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   return a < b ? -1 : Number(a > b);

@@ -1,12 +1,15 @@
-/** What V8 takes for things, in bytes, on 64 bits without compressed pointers; rounded up. */
+/**
+ * What V8 takes for an object, an array, a pointer and a string, in bytes (64 bits, no compressed pointers);
+ * rounded up.
+ */
 const OBJECT = 56;
 const LIST = 32;
 const SLOT = 8;
 const STRING = 24;
-/** For each field whose name is not one of all objects: the name itself, and its place in a table. */
+/** For a field whose name is not in `COMMON_FIELDS`: the name itself, and its place in a table. */
 const RARE_FIELD = 72;
 
-/** Names of fields that all Services and slices have: held once, however many objects there are. */
+/** Names of fields of Services and slices: V8 holds each of them once, however many objects there are. */
 const COMMON_FIELDS: ReadonlySet<string> = new Set(
   (
     'metadata name namespace uid resourceVersion labels annotations deletionTimestamp spec ports port targetPort protocol appProtocol nodePort selector ' +
@@ -39,8 +42,7 @@ export function weightOf(value: unknown): number {
 }
 
 /**
- * Strings up to this many characters count two bytes for each without being looked at: that costs more than
- * it would save.
+ * Strings up to this many characters count two bytes each: finding out whether one would do costs more time.
  */
 const SHORT = 40;
 

@@ -5,8 +5,8 @@ interface Node {
 }
 
 /**
- * The waiting keys of one priority. A doubly linked list: every operation is O(1), also leaving from the
- * middle.
+ * The waiting keys of one priority. A doubly linked list, so that every operation is O(1), also removing a
+ * key from the middle.
  */
 export class PriorityLane {
   readonly #nodes = new Map<string, Node>();
@@ -37,7 +37,7 @@ export class PriorityLane {
     else node.newer.older = node.older;
   }
 
-  /** Puts a key that is not there yet before all others: it has had its turn and was not done with it. */
+  /** Adds a key that is not there yet as the oldest. */
   addFirst(key: string): void {
     const node: Node = { key, older: undefined, newer: this.#oldest };
     if (this.#oldest === undefined) this.#newest = node;

@@ -5,28 +5,29 @@ import { PriorityLane } from './priority-lane.ts';
 import type { Pace } from '../budget/pace.ts';
 import { WorkerPool, type PoolMember } from './worker-pool.ts';
 
+/** What is done with keys, how many at once and how fast. */
 export interface WorkQueueOptions {
   /** Does the work of one key. The signal aborts when the queue stops. */
   readonly handler: (key: string, signal: AbortSignal) => Promise<void>;
-  /** Keys that are worked on at once. */
+  /** Most keys that are worked on at once. */
   readonly concurrency: number;
   readonly backoff: BackoffOptions;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Told about every failure; default: a warning in the log. The key is tried again in any case. */
+  /** Called for every failure instead of a warning in the log. The key is tried again in any case. */
   readonly onError?: (key: string, error: unknown) => void;
   /**
-   * Shared with other queues, which bounds them together; `concurrency` is then this queue's share at most.
-   * Default: a place per `concurrency`.
+   * Bounds several queues together; `concurrency` is then the most that this queue may have of it. Default: a
+   * pool of its own.
    */
   readonly pool?: WorkerPool;
   /**
-   * How fast keys may be begun: while it is in debt, none is. The handler pays for what it does. Default: at
-   * once.
+   * How fast keys may be begun: none while the pace is in debt. The handler spends for what it does. Default:
+   * without a limit.
    */
   readonly pace?: Pick<Pace, 'waitMs'>;
-  /** Told when it begins to have keys to work on, and when it has none any more. */
+  /** Called when the queue gets its first key, and when it has none any more. */
   readonly onBacklog?: () => void;
 }
 
@@ -34,27 +35,32 @@ export interface WorkQueueOptions {
  * A queue of keys, not events: a key that is added many times is handled once. No key is handled twice at the
  * same time; one that is added while it is being handled is handled again after. Higher priorities go first;
  * among equal ones the oldest and the newest waiting key take turns, so that a single change is served soon
- * although thousands wait, and the oldest still advance. A take costs O(number of priorities in use),
- * whatever waits. A key whose handler fails comes back with its priority after a growing delay, for ever:
+ * although thousands wait, and the oldest still advance. Taking a key costs O(number of priorities in use),
+ * however many wait. A key whose handler fails comes back with its priority after a growing delay, for ever:
  * nothing is dropped.
  *
- * p-queue bounds concurrency of independent promises but knows neither keys nor raised priorities, which are
- * the point here.
+ * Written here because p-queue bounds the concurrency of independent promises, but knows neither keys nor
+ * priorities that are raised later.
  */
 export class WorkQueue {
   readonly #options: WorkQueueOptions;
   readonly #pool: WorkerPool;
   readonly #member: PoolMember;
   readonly #lanes = new Map<number, PriorityLane>();
+  /** The priority of each key that waits. */
   readonly #priorities = new Map<string, number>();
   /** When each key that is being worked on began (monotonic), the earliest first. */
   readonly #running = new Map<string, number>();
+  /** Keys that were added while they were being worked on, with the priority for the next time. */
   readonly #again = new Map<string, number>();
+  /** How often in a row a key has failed. */
   readonly #failures = new Map<string, number>();
+  /** Keys that are added later: after a failure, or by `addAfter`. */
   readonly #timers = new Map<string, Timer>();
   readonly #stop = new AbortController();
+  /** Who waits in `idle`. */
   readonly #idle = new Set<() => void>();
-  /** Until the pace allows the next key. */
+  /** Runs while the pace allows no key. */
   #pause: Timer | undefined;
 
   constructor(options: WorkQueueOptions) {
@@ -75,8 +81,8 @@ export class WorkQueue {
   }
 
   /**
-   * For how long the key that is being worked on longest has been, milliseconds; 0 when none is. A liveness
-   * check looks at it.
+   * For how many milliseconds the longest of the running handlers has run; 0 when none does. A liveness check
+   * looks at it: a handler that never ends holds its key for ever.
    */
   get oldestRunningMs(): number {
     const [started] = this.#running.values();
@@ -98,7 +104,7 @@ export class WorkQueue {
     this.#enqueue(key, priority);
   }
 
-  /** Adds a key after `ms`, unless it is added before. */
+  /** Adds a key after `ms` milliseconds, unless it is added before. */
   addAfter(key: string, ms: number, priority = 0): void {
     if (this.#stop.signal.aborted) return;
     this.#timers.get(key)?.cancel();
@@ -136,7 +142,7 @@ export class WorkQueue {
     this.#pool.offer(this.#member);
   }
 
-  /** Priority of what could start now; undefined when nothing waits or this queue is at its bound. */
+  /** Priority of what could start now; undefined when nothing waits, or nothing may start now. */
   #nextPriority(): number | undefined {
     if (this.#running.size >= this.#options.concurrency || this.#mustWait()) return undefined;
     let best: number | undefined;
@@ -190,8 +196,8 @@ export class WorkQueue {
     this.#running.delete(key);
     const again = this.#again.get(key);
     this.#again.delete(key);
-    // As the oldest, for every second take is of the newest: bulk work, of which many keys come again after
-    // each pass, would otherwise always be ahead of a single change.
+    // As the oldest, because every second key that is taken is the newest: bulk work whose keys are added
+    // again while they run would otherwise always be ahead of a single change.
     if (again !== undefined && !this.#stop.signal.aborted) this.#enqueue(key, again, 'oldest');
     if (this.#priorities.size > 0) this.#pool.offer(this.#member);
     this.#pool.done();

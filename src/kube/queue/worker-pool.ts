@@ -2,7 +2,7 @@
 export interface PoolMember {
   /** Priority of the work that it could start now; undefined when it could start none. */
   readonly nextPriority: number | undefined;
-  /** Starts that work; `WorkerPool.done` is called once when it has ended. */
+  /** Starts that work; the member calls `WorkerPool.done` once when it has ended. */
   start(): void;
 }
 
@@ -29,7 +29,8 @@ export class WorkerPool {
   }
 
   /**
-   * A member has work. It begins in a later microtask, so that what is added in one turn is seen together.
+   * A member has work. It starts in a later microtask, so that of all that is added in one turn the highest
+   * priority goes first.
    */
   offer(member: PoolMember): void {
     this.#ready.add(member);
