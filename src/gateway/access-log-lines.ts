@@ -19,6 +19,7 @@ export function parseAccessLogMode(text: string): AccessLogMode | undefined {
   return match !== null && share > 0 && share <= 1 ? { share } : undefined;
 }
 
+/** What a gateway's access log records, and where it writes. */
 export interface AccessLogOptions {
   readonly mode: AccessLogMode;
   /** Whether paths are logged with their query, which may contain secrets; default false. */
@@ -57,6 +58,8 @@ function isError(status: number | undefined, failure?: FailureKind, grpc?: numbe
 /**
  * One line, without a line break. Durations are in milliseconds with three decimals; unknown fields are
  * omitted.
+ * @param now milliseconds since the epoch
+ * @param query whether the path is written with its query
  */
 export function accessLine(entry: AccessEntry, now: number, query: boolean): string {
   const mark = query ? -1 : (entry.path?.indexOf('?') ?? -1);

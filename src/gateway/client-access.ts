@@ -37,11 +37,16 @@ interface Decision {
   tcp: Counter | undefined;
 }
 
+/** A service, or a backend of its routes. */
+type AskedService = Pick<ServiceEntry, 'spec' | 'namespace' | 'label'>;
+
 /** Decides whether one client may use one service, and caches the decision. */
 export class ClientAccess {
   readonly #facts: AccessFacts;
   readonly #request: AccessRequest;
   #last: Decision | undefined;
+  /** Decisions about backends of routes, by label. */
+  #leaves: Map<string, Decision> | undefined;
 
   constructor(facts: AccessFacts, request: AccessRequest) {
     this.#facts = facts;
@@ -52,6 +57,7 @@ export class ClientAccess {
    * Checks each request and connection. The decision that does not depend on the request is made once, and
    * again when its facts have changed.
    * @param head head of the request; undefined: a raw connection
+   * @returns why the client is refused; undefined: it is allowed
    */
   check(head: { readonly fields: readonly Field[] } | undefined): ProxyFailure | undefined {
     const { policies, services, counters } = this.#facts;
@@ -59,12 +65,14 @@ export class ClientAccess {
     const version = policies.version(entry.namespace);
     let last = this.#last;
     if (last === undefined || last.spec !== entry.spec || last.version !== version) {
-      const verdict = this.#rule();
+      const verdict = this.#rule(entry);
+      // Rate limits are policies, too.
       if (entry.filterVersion !== version) services.filter(entry);
       last = { spec: entry.spec, version, verdict, http: undefined, tcp: undefined };
       this.#last = last;
     }
     const { failure, policy } = last.verdict;
+    // An unknown service or a loop is not a decision about the client, and is not counted as one.
     if (failure !== undefined && failure.kind !== 'unauthorized') return failure;
     const layer = head === undefined ? 'tcp' : 'http';
     const counter = (last[layer] ??= counters.authorization(layer, failure === undefined, client, policy));
@@ -74,10 +82,35 @@ export class ClientAccess {
     return passedBefore(own, head.fields) ? loopFailure(entry.label) : undefined;
   }
 
-  #rule(): AuthorizationVerdict {
+  /** Why the client may not use a backend of the service's routes; undefined: it may. */
+  leaf(label: string): ProxyFailure | undefined {
+    const { policies } = this.#facts;
+    const { entry } = this.#request;
+    // The service itself has been checked already.
+    if (label === entry.label) return undefined;
+    const leaf = entry.routes?.leaf(label);
+    // Without endpoints there is nothing to be used.
+    if (leaf?.spec === undefined) return undefined;
+    const last = this.#leafDecision(leaf, policies.version(leaf.namespace));
+    const { failure, policy } = last.verdict;
+    if (failure?.kind !== 'unauthorized') return failure;
+    last.http ??= this.#facts.counters.authorization('http', false, this.#request.client, policy);
+    last.http.count++;
+    return failure;
+  }
+
+  #leafDecision(leaf: AskedService, version: number): Decision {
+    const known = this.#leaves?.get(leaf.label);
+    if (known !== undefined && known.spec === leaf.spec && known.version === version) return known;
+    const verdict = this.#rule(leaf);
+    const decision = { spec: leaf.spec, version, verdict, http: undefined, tcp: undefined };
+    (this.#leaves ??= new Map()).set(leaf.label, decision);
+    return decision;
+  }
+
+  #rule({ spec, namespace, label }: AskedService): AuthorizationVerdict {
     const { policies, allowTrustDomains = [] } = this.#facts;
-    const { own, client, address, entry } = this.#request;
-    const { spec, namespace, label } = entry;
+    const { own, client, address } = this.#request;
     return authorize({
       own,
       client,

@@ -7,6 +7,7 @@ import { type Dial, type DialOptions, plainDial, tlsDial } from '../proxy/io/dia
 import type { MeshPeer } from '../proxy/io/dial-address.ts';
 import { encodeTransportHeader } from '../proxy/io/transport-header.ts';
 
+/** What a gateway's connections to pods need. */
 export interface EndpointDialOptions extends DialOptions {
   readonly identity: IdentitySource;
   /**
@@ -17,7 +18,7 @@ export interface EndpointDialOptions extends DialOptions {
 }
 
 /**
- * How a gateway connects to the pods of its own cluster: without TLS, or where a pod has a mesh proxy as
+ * How a gateway connects to the pods of its own cluster: without TLS; where a pod has a mesh proxy, as
  * another proxy of the mesh would (wire protocol 1.1 and 1.4).
  *
  * HTTP goes to the application's own port inside mTLS, without ALPN, and the proxy detects it. Raw flows, and

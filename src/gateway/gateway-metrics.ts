@@ -33,6 +33,7 @@ export interface WorkerCounts {
   readonly restarts: number;
 }
 
+/** The report of a process that has done nothing yet. */
 export const EMPTY_REPORT: GatewayReport = {
   counters: EMPTY_SNAPSHOT,
   balancers: {},
@@ -102,7 +103,9 @@ export const gatewayFamilies = {
   },
 } as const satisfies Record<string, MetricFamily>;
 
+/** What a gateway's metrics are made from. */
 export interface GatewayMetricsOptions {
+  /** The gateway's address, as a label of connections. */
   readonly listen: SocketAddress;
   readonly version: string;
   /** Reads the numbers, of this process or of all workers. */

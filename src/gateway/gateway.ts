@@ -23,6 +23,7 @@ import { forwardedElement } from './authorization/forwarded.ts';
 import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
 import { RequestFilters } from './request-filters.ts';
 import { type AccessFacts, ClientAccess } from './client-access.ts';
+import { ClientTarget } from './client-target.ts';
 import { lookUp, ServiceReference, type ServiceEntry, ServiceTable } from './service-table.ts';
 import { type AuthenticatedConnection, HeaderAcceptor } from './acceptors/header-acceptor.ts';
 import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
@@ -30,6 +31,7 @@ import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts
 import { type RequestingClient, clientVia, TrustedRelays } from './authorization/trusted-relays.ts';
 import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
 
+/** Settings of a gateway, and what it is connected to. */
 export interface GatewayOptions extends InternalErrorLogOptions {
   /** Address of the port for other clusters, whose clients send a transport header. */
   readonly listen: SocketAddress;
@@ -38,7 +40,7 @@ export interface GatewayOptions extends InternalErrorLogOptions {
   readonly identity: IdentitySource;
   readonly targets: TargetSource;
   readonly random: Random;
-  /** How long flows may go on after `stop`; default 30 s. */
+  /** How long flows may go on after `stop`, milliseconds; default 30,000. */
   readonly graceMs?: number;
   /** Several processes accept connections on the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
@@ -48,7 +50,7 @@ export interface GatewayOptions extends InternalErrorLogOptions {
   readonly maxPending?: number;
   /** Limits of concurrent connections; default: by this process' memory. */
   readonly connectionLimits?: ConnectionLimits;
-  /** Time for a client's handshake, and again for its transport header; default 10 s. */
+  /** Time for a client's handshake, and again for its transport header, milliseconds; default 10,000. */
   readonly detectTimeoutMs?: number;
   /** Access log of all sessions; default none. */
   readonly accessLog?: AccessLog;
@@ -94,7 +96,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
     this.counters = new ProxyCounters({
-      known: (label) => lookUp(targets, label) !== undefined,
+      known: (label) => lookUp(targets, label) !== undefined || this.#services.isLeaf(label),
       clock: options.clock,
       onCaught: flowErrors(options),
     });
@@ -132,6 +134,7 @@ export class Gateway {
   }
 
   /**
+   * Binds all ports and accepts connections.
    * @returns the bound addresses: that of `listen`, and those of the fixed listeners
    * @throws LinkspanError of `listenOn`
    */
@@ -161,7 +164,10 @@ export class Gateway {
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
     forEachIsolated('listeners', this.#listeners, (listener) => listener.destroy());
-    forEachIsolated('targets', this.#services.entries, ({ target }) => target.close());
+    forEachIsolated('targets', this.#services.entries, ({ target, routes }) => {
+      target.close();
+      routes?.close();
+    });
     this.#peers.close();
   }
 
@@ -231,6 +237,7 @@ export class Gateway {
     if (this.#draining) session.drain();
   }
 
+  /** What the flows of one client to one service share, in stream mode. */
   #context(
     connection: Connection,
     asking: RequestingClient,
@@ -259,9 +266,10 @@ export class Gateway {
     const entry = this.#services.entry(label);
     const address = client.remoteAddress;
     const access = new ClientAccess(this.#access, { own, client: clientIdentity, address, entry });
+    const target = new ClientTarget(entry, (backend) => access.leaf(backend));
     const session: Session = {
       client,
-      target: entry.target,
+      target,
       rules: {
         host,
         added: [
@@ -270,7 +278,7 @@ export class Gateway {
           makeField(DST_CANONICAL, label),
         ],
       },
-      check: (head) => access.check(head),
+      check: (head) => access.check(head) ?? (head === undefined ? target.recheck() : undefined),
       draining: () => this.#draining,
       counters: this.counters,
       accessLog,
@@ -283,7 +291,9 @@ export class Gateway {
 
   /**
    * Serves a connection.
-   * @param claim the protocol that the client declares; the port's own declaration decides what it counts for
+   * @param claim the protocol that the client declares; `clientProtocolOf` weighs it against what is declared
+   * of the port
+   * @param first bytes that have been read already
    */
   #serve(entry: ServiceEntry, session: Session, claim: ClaimedProtocol, first: Buffer): void {
     const { client, clock } = session;

@@ -9,6 +9,7 @@ import { RequestFilter } from '../proxy/filters/request-filter.ts';
 import { RateLimiter } from '../proxy/filters/rate-limiter.ts';
 import type { Target } from '../proxy/upstream/target.ts';
 
+/** What all filters of a process share. */
 export interface RequestFiltersOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
@@ -17,6 +18,7 @@ export interface RequestFiltersOptions {
   readonly workers: number;
 }
 
+/** A limiter, and the targets that it limits together. */
 interface Shared {
   readonly limiter: RateLimiter;
   readonly users: Set<Target>;
@@ -62,6 +64,7 @@ export class RequestFilters {
     return filter;
   }
 
+  /** The limiter for these limits: the present one as long as they are unchanged, or else a new one. */
   #limiter(limits: RateLimits, target: Target): RateLimiter {
     const { key } = limits;
     const known = this.#limiters.get(key);
@@ -74,6 +77,7 @@ export class RequestFilters {
     return limiter;
   }
 
+  /** Takes a target off all limiters but those of the keys in `kept`, and forgets those without targets. */
   #release(target: Target, kept: ReadonlySet<string>): void {
     for (const [key, { users }] of this.#limiters)
       if (!kept.has(key) && users.delete(target) && users.size === 0) this.#limiters.delete(key);

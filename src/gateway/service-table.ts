@@ -10,6 +10,7 @@ import { contained } from '../proxy/http/failure-boundary.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { Target } from '../proxy/upstream/target.ts';
+import { ServiceRoutes } from './service-routes.ts';
 import type { RequestFilters } from './request-filters.ts';
 import type { PolicySource } from './authorization/policy-source.ts';
 import { endpointDial } from './endpoint-dial.ts';
@@ -20,15 +21,19 @@ export interface ServiceEntry {
   readonly label: string;
   /** Namespace of the Service; empty where its name has none. */
   readonly namespace: string;
-  /** The current target; undefined when it is not exported. */
+  /** What discovery says of it now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
+  /** The service's own endpoints. */
   readonly target: Target;
+  /** Its routes, which come before its own endpoints; undefined: it has none. */
+  routes: ServiceRoutes | undefined;
   /** Version of the policies that its request filter was made from. */
   filterVersion: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
 }
 
+/** Where the table's facts come from, and what its targets share. */
 export interface ServiceTableOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -81,35 +86,68 @@ export class ServiceTable {
     return this.#entries.values();
   }
 
+  /** Whether routes of some service lead to this label. */
+  isLeaf(label: string): boolean {
+    for (const { routes } of this.#entries.values()) if (routes?.leaf(label) !== undefined) return true;
+    return false;
+  }
+
   /** The entry of a service, made at its first request. */
   entry(label: string): ServiceEntry {
     const known = this.#entries.get(label);
     if (known !== undefined) return known;
-    const { clock, random, targets, identity, peers, counters, maxPending = MAX_PENDING } = this.#options;
-    const endpointCounters = () => counters.endpointOf(label);
-    const dial = endpointDial({
-      label,
-      counters: endpointCounters,
-      boundary: counters,
-      clock,
-      identity,
-      peers,
-    });
-    const target = new Target({ label, dial, clock, random, maxPending, counters });
-    const spec = lookUp(targets, label);
+    const target = this.#makeTarget(label);
+    const spec = lookUp(this.#options.targets, label);
     const namespace = serviceOf(label)?.namespace ?? '';
     const entry: ServiceEntry = {
       label,
       namespace,
       target,
+      routes: undefined,
       spec,
       filterVersion: undefined,
       flows: new Set(),
     };
     this.#entries.set(label, entry);
-    update(target, spec);
+    this.#follow(entry);
     this.filter(entry);
     return entry;
+  }
+
+  #makeTarget(label: string): Target {
+    const { clock, random, identity, peers, counters, maxPending = MAX_PENDING } = this.#options;
+    const dial = endpointDial({
+      label,
+      counters: () => counters.endpointOf(label),
+      boundary: counters,
+      clock,
+      identity,
+      peers,
+    });
+    return new Target({ label, dial, clock, random, maxPending, counters });
+  }
+
+  /** Sets the endpoints, settings and routes of an entry as its target is now. */
+  #follow(entry: ServiceEntry): void {
+    const { target, spec, label } = entry;
+    target.update(spec?.endpoints ?? [], spec);
+    if (spec?.routed === undefined) {
+      entry.routes?.close();
+      entry.routes = undefined;
+      return;
+    }
+    const { clock, random, counters } = this.#options;
+    const { name } = splitTargetKey(label);
+    const options = {
+      label,
+      name,
+      clock,
+      random,
+      counters,
+      makeTarget: (leaf: string) => this.#makeTarget(leaf),
+    };
+    entry.routes ??= new ServiceRoutes(options, target);
+    entry.routes.update(spec.routed, spec.requests);
   }
 
   /** Removes a client's flow or reference. */
@@ -118,7 +156,7 @@ export class ServiceTable {
     this.#forgetUnused(entry);
   }
 
-  /** Sets the request filter of a service, by its target and the policies. */
+  /** Sets the request filter of a service, by what its target says and the cluster's policies. */
   filter(entry: ServiceEntry): void {
     const { policies, filters } = this.#options;
     const { namespace, spec, target } = entry;
@@ -132,7 +170,7 @@ export class ServiceTable {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     entry.spec = lookUp(this.#options.targets, key);
-    update(entry.target, entry.spec);
+    this.#follow(entry);
     this.filter(entry);
     this.#recheck(entry.flows);
     this.#forgetUnused(entry);
@@ -145,7 +183,7 @@ export class ServiceTable {
    */
   policiesChanged(namespace: string | undefined): void {
     for (const entry of this.#entries.values())
-      if (namespace === undefined || entry.namespace === namespace) this.#recheck(entry.flows);
+      if (namespace === undefined || isAbout(entry, namespace)) this.#recheck(entry.flows);
   }
 
   #recheck(flows: Iterable<Flow>): void {
@@ -157,15 +195,16 @@ export class ServiceTable {
    * memory.
    */
   #forgetUnused(entry: ServiceEntry): void {
-    const { label, flows, target } = entry;
+    const { label, flows, target, routes } = entry;
     if (flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
     if (this.#entries.get(label) === entry) this.#entries.delete(label);
     this.#options.filters.drop(target);
     target.close();
+    routes?.close();
   }
 }
 
-/** Sets a target's endpoints and settings; undefined: it is not exported. */
-function update(target: Target, spec: TargetSpec | undefined): void {
-  target.update(spec?.endpoints ?? [], spec);
+/** Whether policies of a namespace matter to a service. */
+function isAbout({ namespace: own, routes }: ServiceEntry, namespace: string): boolean {
+  return own === namespace || routes?.reaches(namespace) === true;
 }

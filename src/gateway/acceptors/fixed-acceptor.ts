@@ -10,6 +10,7 @@ export interface FixedListener {
   readonly address: SocketAddress;
   /** DNS name of the service, as a transport header would have it. */
   readonly name: string;
+  /** Port of the service. */
   readonly port: number;
   /** `http`: HTTP/1 or HTTP/2, by ALPN or by the first bytes; `opaque`: whatever comes. */
   readonly protocol: 'http' | 'opaque';
@@ -19,7 +20,8 @@ const EMPTY = Buffer.alloc(0);
 const FORM = /^(.+)=([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?):(\d{1,5})(?:\/(http|opaque))?$/i;
 
 /**
- * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque`. A name of two labels is a Service of this cluster.
+ * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque` (flag `--listeners`). A name of two labels is a Service of
+ * this cluster.
  * @throws LinkspanError CONFIG_INVALID
  */
 export function parseFixedListener(text: string, clusterDomain: string): FixedListener {
@@ -38,6 +40,7 @@ export function parseFixedListener(text: string, clusterDomain: string): FixedLi
   };
 }
 
+/** A port, and who takes its connections. */
 export interface FixedAcceptorOptions {
   readonly listener: FixedListener;
   readonly onAuthenticated: (connection: AuthenticatedConnection) => void;

@@ -20,6 +20,7 @@ export interface AuthenticatedConnection {
   readonly first: Buffer;
 }
 
+/** Limits of what is accepted, and who takes it. */
 export interface HeaderAcceptorOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;

@@ -30,6 +30,7 @@ export interface Acceptor {
   admit(connection: Connection, clientIdentity: string, protocol: string | undefined): void;
 }
 
+/** A port of the gateway, and what it shares with the others. */
 export interface ListenerOptions {
   readonly address: SocketAddress;
   readonly identity: IdentitySource;
@@ -39,7 +40,7 @@ export interface ListenerOptions {
   readonly counters: ProxyCounters;
   readonly log: Logger;
   readonly acceptor: Acceptor;
-  /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
+  /** Time for the handshake, milliseconds; default 10,000 (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
   /** Limits of connections before and after their handshake; shared by all ports of a process. */
   readonly admission: ConnectionAdmission;
@@ -82,7 +83,7 @@ export class MtlsListener {
     this.#options = options;
   }
 
-  /** Open connections. */
+  /** Open connections whose handshake is done. */
   get size(): number {
     return this.#connections.size;
   }
@@ -221,8 +222,8 @@ export class MtlsListener {
   }
 
   /**
-   * Why the client is not trusted although its chain ends at an anchor: that is bound to another trust
-   * domain. Undefined: it is.
+   * Why a client is not trusted although its certificate's chain ends at an anchor: the anchor may vouch for
+   * another trust domain only (ADR 0028). Undefined: it is trusted.
    */
   #foreign(socket: tls.TLSSocket): string | undefined {
     const { identity, clock } = this.#options;

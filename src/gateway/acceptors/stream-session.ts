@@ -17,14 +17,15 @@ import {
   refusalHead,
   STREAM_RESETS,
   STREAM_WINDOWS,
+  type StreamPurpose,
 } from '../../proxy/streams/stream-head.ts';
 import type { ClientNames } from '../authorization/trusted-relays.ts';
 import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * Most named clients of one peer whose contexts are cached: a peer can invent names at no cost, and they must
- * not fill the memory.
+ * Most contexts of named clients that are cached for one connection: a peer can invent names at no cost, and
+ * they must not fill the memory.
  */
 const MAX_NAMED = 10_000;
 
@@ -38,6 +39,7 @@ export interface StreamContext {
   leave(): void;
 }
 
+/** The connection, and how its streams are served. */
 export interface StreamSessionOptions {
   readonly connection: Connection;
   readonly clock: Clock;
@@ -47,6 +49,7 @@ export interface StreamSessionOptions {
   /** How the field `:client` is treated; default `none`. */
   readonly clients?: ClientNames;
   /**
+   * What flows to a service share.
    * @param client the named client, where the peer is a trusted relay and names one
    * @throws ProxyFailure when the relay may not name this client
    */
@@ -66,6 +69,7 @@ export class StreamSession implements Http2User<Http2Connection> {
   readonly #contexts: StreamContexts = new Map();
   /** Contexts of the clients that it names, by identity; the oldest come first. */
   readonly #clients = new Map<string, StreamContexts>();
+  /** Number of contexts in `#clients`. */
   #named = 0;
 
   constructor(options: StreamSessionOptions) {
@@ -79,11 +83,13 @@ export class StreamSession implements Http2User<Http2Connection> {
       user: this,
       boundary: options.counters,
       maxStreams: MAX_STREAMS,
+      takesAlternatives: true,
       resetLimit: STREAM_RESETS,
       ...STREAM_WINDOWS,
     });
   }
 
+  /** Serves the connection until it ends. */
   start(): void {
     this.#options.counters.streams.connections++;
     this.#connection.start(EMPTY);
@@ -96,12 +102,13 @@ export class StreamSession implements Http2User<Http2Connection> {
 
   onRequest(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
     try {
-      const { name, port, tunnel, client, fields: head } = readPurpose(fields, this.#namesClients);
+      const purpose = readPurpose(fields, this.#namesClients);
+      const { name, port, tunnel, client } = purpose;
       const who = this.#believes ? client : undefined;
       const kept = this.#options.exported(name, port);
       const context = kept ? this.#context(name, port, who) : this.#options.context(name, port, who);
-      if (tunnel === undefined) this.#request(context, stream, head, ended);
-      else this.#tunnel(context, stream, tunnel, ended);
+      if (tunnel === undefined) this.#request(context, stream, purpose, ended);
+      else this.#tunnel(context, stream, { ...purpose, tunnel }, ended);
       if (!kept) context.leave();
     } catch (error) {
       if (!(error instanceof ProxyFailure)) throw error;
@@ -131,22 +138,33 @@ export class StreamSession implements Http2User<Http2Connection> {
     this.#clients.clear();
   }
 
-  #request(context: StreamContext, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
+  #request(context: StreamContext, stream: Http2Stream, purpose: StreamPurpose, ended: boolean): void {
     this.#options.counters.streams.requests++;
-    new Http2Exchange(context.session, stream).begin(head, ended);
+    new Http2Exchange(context.session, stream, purpose.alternatives).begin(purpose.fields, ended);
   }
 
-  #tunnel(context: StreamContext, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
+  #tunnel(
+    context: StreamContext,
+    stream: Http2Stream,
+    { tunnel: protocol, alternatives }: Pick<StreamPurpose, 'alternatives'> & { tunnel: SessionProtocol },
+    ended: boolean,
+  ): void {
     const { counters, connection } = this.#options;
     counters.streams.tunnels++;
-    const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters);
-    // In a tunnel for HTTP a refusal is an HTTP response inside it, so the tunnel is accepted at once. In a
-    // raw tunnel only the stream's own answer can refuse, so it waits for the endpoint.
-    if (protocol !== 'opaque') tunnel.established();
+    const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters, alternatives);
+    // In a tunnel for HTTP a refusal is an HTTP response inside it, so the tunnel is accepted at once, unless
+    // there is nobody to serve it and the peer has others. In a raw tunnel only the stream's own answer can
+    // refuse, so it waits for the endpoint.
+    if (protocol !== 'opaque') {
+      const failure = alternatives > 0 ? unreadyFor(context.session) : undefined;
+      if (failure !== undefined) return tunnel.destroy(failure);
+      tunnel.established();
+    }
     context.serve(tunnel, protocol);
     if (ended) tunnel.onEnd();
   }
 
+  /** The cached context, made where there is none. */
   #context(name: string, port: number, client: string | undefined): StreamContext {
     const key = `${name}:${port}`;
     const contexts = client === undefined ? this.#contexts : this.#clients.get(client);
@@ -182,4 +200,9 @@ type StreamContexts = Map<string, StreamContext>;
 function leaveAll(contexts: StreamContexts): void {
   for (const context of contexts.values()) context.leave();
   contexts.clear();
+}
+
+/** Why a client that is allowed to use a service finds nobody there. */
+function unreadyFor({ check, target }: Session): ProxyFailure | undefined {
+  return check(undefined) === undefined ? target.unready : undefined;
 }

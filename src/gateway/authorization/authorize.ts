@@ -8,7 +8,9 @@ import { isOfTrustDomain } from '../../identity/names/trust-domain.ts';
 
 /** The facts that an authorization depends on. */
 export interface AuthorizationFacts {
+  /** The gateway's identity. */
   readonly own: string;
+  /** The client's identity. */
   readonly client: string;
   /** `name:port` of the requested service. */
   readonly label: string;
@@ -26,7 +28,7 @@ export interface AuthorizationVerdict {
   readonly failure: ProxyFailure | undefined;
   /**
    * `group/kind/name` of the deciding policy; empty = the default that all identities of the trust domains
-   * are allowed.
+   * are allowed, or that no policy was asked (unknown service, loop).
    */
   readonly policy: string;
 }
@@ -58,10 +60,12 @@ export function authorize(facts: AuthorizationFacts): AuthorizationVerdict {
   return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED_BY_ANNOTATION) };
 }
 
+/** The failure of a request or connection that this gateway has sent to itself. @param label `name:port` */
 export function loopFailure(label: string): ProxyFailure {
   return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
 }
 
+/** Why a client is of no admitted trust domain; undefined: it is of one. */
 function foreign({ client, label, trustDomains }: AuthorizationFacts): string | undefined {
   if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;
   const domains = trustDomains.join(', ');

@@ -1,11 +1,10 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { notifyAll } from '../../base/isolation.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
-import { sleep, type Timer } from '../../base/clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { TargetSpec } from '../../discovery/target-spec.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
-import { servedKinds } from '../../kube/client/served-kinds.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { limitsOf } from './policy-rate-limits.ts';
 import {
@@ -36,6 +35,7 @@ import {
   type PolicyVerdict,
   UNRESTRICTED,
 } from './policy-verdict.ts';
+import { InstalledKinds } from '../../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../../kube/informer/watched-kind.ts';
 import {
   externalAddresses,
@@ -46,6 +46,7 @@ import {
   workloadOfPod,
 } from './workload.ts';
 
+/** How policies are watched, and which of them apply. */
 export interface KubePoliciesOptions extends WatchParts {
   /** Current setting; its trust domain follows the gateway's own identity. */
   readonly setting: () => PolicySetting;
@@ -62,8 +63,7 @@ export interface KubePoliciesOptions extends WatchParts {
   readonly lookMs?: number;
 }
 
-const LOOK_MS = 20_000;
-/** The same while nothing is known yet because it does not answer, milliseconds. */
+/** How often it is asked while nothing is known yet because it does not answer, milliseconds. */
 const RETRY_MS = 1000;
 /**
  * How long changes are gathered before connections that are open are checked again, milliseconds. A Server
@@ -97,8 +97,8 @@ class KubePolicies implements PolicySource {
   readonly #pods: WatchedKind<V1Pod>;
   readonly #facts: PolicyFacts;
   readonly #listeners = new Set<(namespace: string | undefined) => void>();
-  readonly #stop = new AbortController();
-  readonly #looking: Promise<void>;
+  readonly #installed: InstalledKinds;
+  /** How often the policies of a namespace have changed, and those that concern all. */
   readonly #versions = new Map<string, number>();
   #version = 0;
   /** Cached rules of targets, with the version of the policies that they were made from. */
@@ -106,10 +106,13 @@ class KubePolicies implements PolicySource {
   /** Targets whose rules depend on objects in other namespaces. */
   readonly #foreign = new ForeignEndpoints();
   #state: State = 'unknown';
+  /** The kinds are installed and were not known at the last check (`#join`). */
   #joining = false;
   /** Namespaces with changes that listeners have not been notified of; undefined = all. */
   readonly #untold = new Set<string | undefined>();
   #telling: Timer | undefined;
+  /** Whether it was said once which kinds are installed, and why it is not known now. */
+  #asked = false;
   #problem: string | undefined;
 
   constructor(options: KubePoliciesOptions) {
@@ -149,7 +152,13 @@ class KubePolicies implements PolicySource {
     });
     this.#facts = this.#factsOfStores();
     this.#followStores();
-    this.#looking = this.#look();
+    this.#installed = new InstalledKinds({
+      ...options,
+      kinds: [...this.#scoped(), ...this.#shared()],
+      retryMs: RETRY_MS,
+      onLook: (problem) => this.#looked(problem),
+    });
+    this.#installed.start();
   }
 
   get ready(): Health {
@@ -188,10 +197,9 @@ class KubePolicies implements PolicySource {
   }
 
   async close(): Promise<void> {
-    this.#stop.abort(new Error('stopped'));
     this.#telling?.cancel();
-    await this.#looking;
-    await Promise.all(this.#kinds().map((kind) => kind.stop()));
+    await this.#installed.stop();
+    await this.#pods.stop();
   }
 
   #rulesOf(spec: TargetSpec, namespace: string): readonly Rule[] {
@@ -289,6 +297,7 @@ class KubePolicies implements PolicySource {
     for (const namespace of this.#foreign.waitingFor(address)) this.#bump(namespace);
   }
 
+  /** Policies or pods of a namespace have changed, or (undefined) what policies of all may refer to. */
   #changed(namespace: string | undefined): void {
     this.#bump(namespace);
     if (namespace === undefined) return;
@@ -321,6 +330,8 @@ class KubePolicies implements PolicySource {
 
   /** Policies apply once all of them are known: a part of them would allow or refuse the wrong clients. */
   #settle(): void {
+    // Kinds of which nobody has said yet whether they are installed look like those that are not.
+    if (!this.#asked) return;
     if (this.#state === 'on' || !this.#kinds().every((kind) => kind.synced || this.#spared(kind))) return;
     this.#enter(this.#servers.watched ? 'on' : 'off');
   }
@@ -357,37 +368,14 @@ class KubePolicies implements PolicySource {
     this.#tellSoon(undefined);
   }
 
-  async #look(): Promise<void> {
-    const { clock, log, lookMs = LOOK_MS } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await this.#lookOnce();
-        this.#problem = undefined;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (this.#problem === undefined)
-          log.warn({ err: error }, 'which policies are installed is not known, asking again');
-        this.#problem = describeError(error);
-      }
-      const wait = this.#problem !== undefined && this.#state === 'unknown' ? RETRY_MS : lookMs;
-      await sleep(clock, wait, signal).catch(() => undefined);
-    }
-  }
-
-  async #lookOnce(): Promise<void> {
-    const { client } = this.#options;
-    const served = new Map<string, ReadonlyMap<string, string>>();
-    for (const group of [POLICY_GROUP, WORKLOAD_GROUP])
-      served.set(group, await servedKinds(client, group, this.#stop.signal));
-    for (const kind of [...this.#scoped(), ...this.#shared()]) {
-      const version = served.get(kind.group)?.get(kind.plural);
-      if (version === undefined) await kind.missing();
-      else await kind.installed(version);
-    }
+  /** It was asked which kinds are installed. */
+  async #looked(problem: unknown): Promise<void> {
+    this.#problem = problem === undefined ? undefined : describeError(problem);
+    if (problem !== undefined) return;
     // Pods matter only where Servers select them.
     if (this.#servers.watched) await this.#pods.installed('v1');
     else await this.#pods.remove();
+    this.#asked = true;
     if (this.#servers.watched) this.#join();
     else this.#enter('off');
   }

@@ -21,6 +21,7 @@ export interface PolicyFacts {
   rateLimits(namespace: string): readonly HttpLocalRateLimitPolicy[];
   /** Workloads at an address, in any namespace. */
   workloadsAt(address: string): readonly Workload[];
+  /** The gateway's own pod, by name. */
   pod(namespace: string, name: string): Workload | undefined;
 }
 
@@ -115,6 +116,7 @@ export function foreignDependenciesOf(
   return { namespaces, unknown };
 }
 
+/** Adds the rules of one port of a workload: the Servers that select it, or else its default policy. */
 function judge(
   servers: readonly Server[],
   workload: Workload,

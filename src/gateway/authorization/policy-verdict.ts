@@ -29,6 +29,7 @@ export interface PolicySetting {
   readonly clusterNetworks: readonly string[];
 }
 
+/** Whether the cluster's policies allow a client to use a target. */
 export interface PolicyVerdict {
   readonly allowed: boolean;
   /** `group/kind/name` of the deciding policy; empty where there are no rules. */
@@ -115,7 +116,7 @@ function allow(group: string, kind: string, name: string): PolicyVerdict {
   return { allowed: true, policy: labelOf(group, kind, name), reason: '' };
 }
 
-/** As Linkerd's metrics have it: kinds in lower case, names without namespace. */
+/** A policy's name as Linkerd's metrics have it: kinds in lower case, names without namespace. */
 function labelOf(group: string, kind: string, name: string): string {
   return `${group}/${kind.toLowerCase()}/${name}`;
 }
@@ -204,6 +205,7 @@ function patternsOf(
   return patterns;
 }
 
+/** Whether a ServerAuthorization is about a Server, which it names or selects by label. */
 function authorizes({ spec }: ServerAuthorization, server: Server): boolean {
   const { name, selector } = spec?.server ?? {};
   if (name !== undefined) return name === server.metadata?.name;
@@ -219,10 +221,10 @@ function authorizationAllows(
   if (networks !== undefined && !inNetworks(networks, client.address)) return false;
   if (unauthenticated === true || meshTLS.unauthenticatedTLS === true) return true;
   const own = metadata?.namespace ?? '';
-  const counters = (meshTLS.serviceAccounts ?? []).map(({ name = '', namespace = own }) =>
+  const accounts = (meshTLS.serviceAccounts ?? []).map(({ name = '', namespace = own }) =>
     accountIdentity(name, namespace, setting),
   );
-  return [...(meshTLS.identities ?? []), ...counters].some((pattern) =>
+  return [...(meshTLS.identities ?? []), ...accounts].some((pattern) =>
     matchesIdentity(pattern, client.identity),
   );
 }

@@ -52,10 +52,12 @@ export function samePod(a: V1Pod, b: V1Pod): boolean {
   return facts(a) === facts(b);
 }
 
+/** The addresses of a stored pod. */
 export function podAddresses({ status }: V1Pod): string[] {
   return (status?.podIPs ?? []).map(({ ip }) => ip);
 }
 
+/** A stored pod (`storedPolicyPod`) as Servers select it. */
 export function workloadOfPod({ metadata, spec }: V1Pod): Workload {
   const ports = (spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   return {
@@ -67,10 +69,12 @@ export function workloadOfPod({ metadata, spec }: V1Pod): Workload {
   };
 }
 
+/** The addresses of a machine outside of the cluster. */
 export function externalAddresses({ spec }: ExternalWorkload): string[] {
   return (spec?.workloadIPs ?? []).flatMap(({ ip }) => (ip === undefined ? [] : [ip]));
 }
 
+/** A machine outside of the cluster as Servers select it; of its ports only those of TCP. */
 export function workloadOfExternal({ metadata, spec }: ExternalWorkload): Workload {
   const ports = (spec?.ports ?? []).filter(({ protocol = 'TCP' }) => protocol === 'TCP');
   return {
@@ -82,6 +86,7 @@ export function workloadOfExternal({ metadata, spec }: ExternalWorkload): Worklo
   };
 }
 
+/** Numbers by name; ports without a name are left out. */
 function byName(ports: readonly (readonly [string, number])[]): Map<string, number[]> {
   const found = new Map<string, number[]>();
   for (const [name, number] of ports) {

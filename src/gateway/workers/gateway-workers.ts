@@ -18,12 +18,15 @@ const ANSWER_MS = 2000;
  */
 const WATCH_MS = 5000;
 const SILENT_MS = 30_000;
+/** Delay before a worker is replaced; it grows with each that ends young. */
 const RESTART = { minMs: 200, maxMs: 30_000 };
-/** A worker that has lived this long is restarted without a delay; milliseconds. */
+/** A worker that has lived this long is replaced after the shortest delay again; milliseconds. */
 const STEADY_MS = 60_000;
 
+/** How many workers there are, and how they are started. */
 export interface WorkersOptions {
   readonly count: number;
+  /** Starts a worker process (`forkWorker`). @param number of its slot, from 1 */
   spawn(number: number, events: WorkerEvents): WorkerHandle;
   readonly clock: Clock;
   readonly random: Random;
@@ -34,6 +37,7 @@ export interface WorkersOptions {
   readonly stopMs: number;
 }
 
+/** A question that a worker has not answered yet. */
 interface Waiting {
   readonly resolve: (answer: unknown) => void;
   readonly timer: Timer;
@@ -46,9 +50,13 @@ interface Slot {
   ready: boolean;
   /** The last report of its process. */
   report: GatewayReport;
+  /** When its process was started (monotonic milliseconds). */
   startedAt: number;
+  /** Processes that have ended since one lived for `STEADY_MS`. */
   failures: number;
+  /** Of the next check of its process, or of the start of the next one. */
   timer: Timer | undefined;
+  /** By number of the question. */
   readonly waiting: Map<number, Waiting>;
 }
 
@@ -64,11 +72,14 @@ interface Slot {
 export class GatewayWorkers implements GatewayAdminView {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
+  /** The sum of what processes that have ended counted. */
   #retired = EMPTY_REPORT;
   #restarts = 0;
   #ids = 0;
   #stopping = false;
+  /** Called when a process has ended. */
   #changed: () => void = () => undefined;
+  /** Questions to all workers that are under way. */
   #asking: { ready?: Promise<Health>; report?: Promise<GatewayReport> } = {};
 
   constructor(options: WorkersOptions) {
@@ -85,7 +96,7 @@ export class GatewayWorkers implements GatewayAdminView {
     }));
   }
 
-  /** Numbers of workers; asks each whether it is ready. */
+  /** How many workers there are; asks each whether it is ready. */
   async counts(): Promise<WorkerCounts> {
     await this.ready();
     const ready = this.#slots.filter((slot) => slot.ready).length;
@@ -135,14 +146,18 @@ export class GatewayWorkers implements GatewayAdminView {
   }
 
   /**
-   * Concurrent callers share one answer, so that a flood of requests at the admin port does not reach the
-   * workers.
+   * Whether some worker is ready. Concurrent callers share one answer, so that a flood of requests at the
+   * admin port does not reach the workers.
    */
   ready(): Promise<Health> {
     this.#asking.ready ??= this.#askReady().finally(() => delete this.#asking.ready);
     return this.#asking.ready;
   }
 
+  /**
+   * The sum of all workers' reports, those that have ended included. Concurrent callers share one, as of
+   * `ready`.
+   */
   report(): Promise<GatewayReport> {
     this.#asking.report ??= this.#askReports().finally(() => delete this.#asking.report);
     return this.#asking.report;
@@ -187,7 +202,7 @@ export class GatewayWorkers implements GatewayAdminView {
     return Promise.all(this.#slots.map((slot) => this.#ask(slot, question, ANSWER_MS)));
   }
 
-  /** @returns undefined when there is no answer in time */
+  /** Asks one worker. @returns undefined when there is no answer in time */
   #ask(slot: Slot, question: WorkerQuestion, timeoutMs: number): Promise<unknown> {
     const { handle, waiting } = slot;
     if (handle === undefined) return Promise.resolve(undefined);
@@ -206,6 +221,7 @@ export class GatewayWorkers implements GatewayAdminView {
     });
   }
 
+  /** Starts a process in a slot. @param first if given, an end before it has started is told, not repaired */
   #spawn(slot: Slot, first?: { onStarted: () => void; onEarlyExit: (how: string) => void }): void {
     const { clock, log } = this.#options;
     let started = false;
@@ -241,6 +257,7 @@ export class GatewayWorkers implements GatewayAdminView {
     waiting?.resolve(answer);
   }
 
+  /** The process of a slot has ended: its counts are kept, and questions to it get no answer. */
   #ended(slot: Slot): void {
     slot.handle = undefined;
     slot.ready = false;
@@ -280,6 +297,7 @@ export class GatewayWorkers implements GatewayAdminView {
     );
   }
 
+  /** Asks whether a worker is still there; kills one that does not answer. */
   async #hear(slot: Slot, handle: WorkerHandle): Promise<void> {
     const { log } = this.#options;
     const answer = await this.#ask(slot, { ask: 'ready' }, SILENT_MS);

@@ -20,7 +20,10 @@ export interface WorkerRequest {
   readonly question: WorkerQuestion;
 }
 
-/** A message to the parent: the answer to a request, or a notification. */
+/**
+ * A message to the parent: the answer to a request, that the worker is ready to serve, or its last report
+ * before it ends.
+ */
 export type WorkerMessage =
   | { readonly id: number; readonly answer: unknown }
   | { readonly event: 'started' }
@@ -34,9 +37,10 @@ export interface WorkerHandle {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
+/** What the parent hears of a worker process. */
 export interface WorkerEvents {
   onMessage(told: WorkerMessage): void;
-  /** Called once. */
+  /** Called once. @param how exit code, signal, or why it could not be started */
   onExit(how: string): void;
 }
 
