@@ -1,6 +1,8 @@
 import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/registry.ts';
+import { BASIS_POINTS } from '../policy/failover/apportion.ts';
 import type { RefusedClients } from './clients/refusals.ts';
+import type { GroupShares } from './shares/group-shares.ts';
 
 /** Metrics of an egress beside those of the data path. `docs/reference/metrics.md` lists the same. */
 export const egressFamilies = {
@@ -16,12 +18,41 @@ export const egressFamilies = {
     labels: [],
     help: 'Pods of this cluster by whose addresses clients are told apart.',
   },
+  share: {
+    name: 'linkspan_failover_share',
+    type: 'gauge',
+    labels: ['service', 'backend', 'tier'],
+    help: 'The part of the requests of a federated Service that a backend gets, 0 to 1.',
+  },
+  state: {
+    name: 'linkspan_failover_state',
+    type: 'gauge',
+    labels: ['service', 'backend', 'state'],
+    help: '1 for the state that a backend of a federated Service is in.',
+  },
+  factsAge: {
+    name: 'linkspan_failover_facts_age_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'Seconds since the API server was last heard about the facts that requests are divided by.',
+  },
 } as const satisfies Record<string, MetricFamily>;
 
 /** Publishes an egress' own metrics; computed at each scrape. */
 export function publishEgress(
   registry: Registry,
-  { refused, pods }: { readonly refused: RefusedClients; readonly pods: () => number },
+  {
+    refused,
+    pods,
+    shares,
+    factsAgeMs = () => undefined,
+  }: {
+    readonly refused: RefusedClients;
+    readonly pods: () => number;
+    readonly shares: Pick<GroupShares, 'entries'>;
+    /** Milliseconds; undefined: it was never heard, or nobody knows. */
+    readonly factsAgeMs?: () => number | undefined;
+  },
 ): void {
   registry.addText(() => {
     const out = new Exposition();
@@ -30,6 +61,22 @@ export function publishEgress(
       [...refused.entries()].map(({ mirror, reason, count }) => [{ mirror, reason }, count] as const),
     );
     out.write(egressFamilies.pods, [[{}, pods()]]);
+    const backends = [...shares.entries()].flatMap(([service, division]) =>
+      division.backends.map((one) => ({ service, backend: one.name, one })),
+    );
+    out.write(
+      egressFamilies.share,
+      backends.map(
+        ({ service, backend, one }) =>
+          [{ service, backend, tier: String(one.tier) }, one.share / BASIS_POINTS] as const,
+      ),
+    );
+    out.write(
+      egressFamilies.state,
+      backends.map(({ service, backend, one }) => [{ service, backend, state: one.state }, 1] as const),
+    );
+    const age = factsAgeMs();
+    if (age !== undefined) out.write(egressFamilies.factsAge, [[{}, age / 1000]]);
     return out.text;
   });
 }

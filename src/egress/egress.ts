@@ -1,5 +1,5 @@
+import type { TrunkReport } from '../api/answers/trunk-report.ts';
 import type { EgressTry } from '../api/answers/admin-answers.ts';
-import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { forEachIsolated, reportContained } from '../base/isolation.ts';
 import { type Clock, containedClock, sleep } from '../base/clock.ts';
@@ -15,15 +15,17 @@ import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
 import { RefusedClients } from './clients/refusals.ts';
 import type { RelayPolicy } from './clients/relay-rule.ts';
-import type { ClientParts } from './route-clients.ts';
+import { LocalServices, type LocalServicesOptions } from './local/local-pods.ts';
+import type { ClientParts } from './clients/route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
-import type { Route } from './routes/routes.ts';
+import { isApex, isGroup, labelsOf, type Route, targetsOf } from './routes/route.ts';
 import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
-import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
+/** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts'>,
+  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts' | 'local'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
   /** Finds clients by their address; default: none is known. */
@@ -34,7 +36,9 @@ export interface EgressOptions
   readonly relayPolicy?: RelayPolicy;
   /** Whether flows share connections to gateways that support it (stream mode); default true. */
   readonly streams?: boolean;
-  /** How long flows may go on after `stop`; default 30 s. */
+  /** The Services of this cluster that groups may lead to; default: none is known. */
+  readonly local?: Pick<LocalServicesOptions, 'targets' | 'dial'>;
+  /** How long flows may go on after `stop`, milliseconds; default 30,000. */
   readonly graceMs?: number;
   /**
    * Maximum age of connections to gateways; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are
@@ -64,13 +68,16 @@ export class Egress {
   readonly #clock: Clock;
   readonly #pools: GatewayPools;
   readonly #parts: ClientParts;
+  readonly #local: LocalServices | undefined;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
   /** Labels of the current routes. */
   #labels: ReadonlySet<string> = new Set();
+  /** By listening port. */
   readonly #servers = new Map<number, RouteServer>();
   /** Servers of closed routes that still have flows. */
   readonly #leaving = new Set<RouteServer>();
+  /** Ports that could not be bound, with why not. */
   readonly #failed = new Map<number, string>();
   /** Ports whose last update failed by an internal error, to be tried again. */
   readonly #unsettled = new Set<number>();
@@ -92,6 +99,10 @@ export class Egress {
       counters: this.counters,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });
+    if (options.local !== undefined) {
+      const { counters } = this;
+      this.#local = new LocalServices({ ...this.#options, ...options.local, counters, peers: this.#peers });
+    }
     this.refused = new RefusedClients(options);
     this.#parts = {
       clients: options.clients ?? NO_CLIENTS,
@@ -126,7 +137,7 @@ export class Egress {
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     this.#routes = routes;
-    this.#labels = new Set([...routes.values()].map(({ label }) => label));
+    this.#labels = new Set([...routes.values()].flatMap(labelsOf));
     // Existing ports first: new routes may need what they release.
     for (const port of this.#servers.keys()) this.#settle(port);
     for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
@@ -185,6 +196,24 @@ export class Egress {
     );
   }
 
+  /**
+   * For how long connections to a cluster that is a member of groups have been alive without a break,
+   * milliseconds; undefined: they are not, or there are none.
+   */
+  provenMs(cluster: string): number | undefined {
+    // All routes to a cluster share the connections to its gateway.
+    for (const server of this.#servers.values()) {
+      const ms = server.provenMs(cluster);
+      if (ms !== undefined) return ms;
+    }
+    return undefined;
+  }
+
+  /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
+  get trunks(): TrunkReport[] {
+    return this.#pools.reports();
+  }
+
   /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */
   async stop(): Promise<void> {
     this.#draining = true;
@@ -196,12 +225,14 @@ export class Egress {
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     forEachIsolated(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
     this.#pools.destroy();
+    this.#local?.close();
     this.#peers.close();
   }
 
+  /** Applies changed rules about clients to the mirrors of a namespace; undefined: to all. */
   #reconsider(namespace: string | undefined): void {
     forEachIsolated('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
-      if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
+      if (namespace === undefined || isAbout(namespace, server.route)) server.reconsider();
     });
   }
 
@@ -210,6 +241,7 @@ export class Egress {
       ...this.#options,
       counters: this.counters,
       pools: this.#pools,
+      local: this.#local,
       parts: this.#parts,
       draining: () => this.#draining,
     });
@@ -217,10 +249,7 @@ export class Egress {
     server.listen().then(
       () => {
         this.#failed.delete(port);
-        this.#options.log.info(
-          { port, mirror: route.label, target: targetKey(route.name, route.port) },
-          'route served',
-        );
+        this.#options.log.info({ port, mirror: route.label, target: targetsOf(route) }, 'route served');
       },
       (error: unknown) => this.#listenFailed(port, server, error),
     );
@@ -261,9 +290,21 @@ function mistakeAt(port: number): string {
   return `port ${port}: internal error, see the log`;
 }
 
-/** Whether two routes lead to the same place, so that existing connections can go on. */
+/**
+ * Whether a server can go on with the other route (`RouteServer.follow`): they differ in nothing but their
+ * settings for requests and clients, in a group's members, and in an apex's rules and backends.
+ */
 function sameWay(a: Route, b: Route): boolean {
   const { requests, allowedNamespaces } = a;
   const said = { requests, allowedNamespaces };
-  return isDeepStrictEqual({ ...a, ...said }, { ...b, ...said });
+  let followed: object = said;
+  if (isGroup(a) && isGroup(b)) followed = { ...said, members: [], local: undefined };
+  if (isApex(a) && isApex(b)) followed = { ...said, routing: undefined, backends: [] };
+  return isDeepStrictEqual({ ...a, ...followed }, { ...b, ...followed });
+}
+
+/** Whether what a namespace says of its clients concerns a route. */
+function isAbout(namespace: string, route: Route): boolean {
+  if (route.namespace === namespace) return true;
+  return isApex(route) && route.backends.some((backend) => backend.namespace === namespace);
 }

@@ -5,6 +5,7 @@ import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import { SocketConnection } from '../proxy/io/socket-connection.ts';
 
+/** A port, and who takes its connections. */
 export interface PortListenerOptions {
   readonly address: SocketAddress;
   readonly counters: ProxyCounters;
@@ -25,6 +26,7 @@ export class PortListener {
     this.#server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#admit(socket));
   }
 
+  /** Number of open connections. */
   get size(): number {
     return this.#connections.size;
   }
@@ -41,6 +43,7 @@ export class PortListener {
     if (this.size === 0) this.#options.onLeft();
   }
 
+  /** Cuts all connections. */
   destroy(): void {
     for (const connection of this.#connections) connection.abort();
   }

@@ -1,28 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Random } from '../base/backoff.ts';
-import type { Clock, Timer } from '../base/clock.ts';
-import { neverRemote } from '../base/ip-ranges.ts';
-import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
-import type { HostNames } from '../dns/host-names.ts';
+import type { Timer } from '../base/clock.ts';
 import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
+import type { ProxyFailure } from '../proxy/http/failures.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
 import { NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
-import type { ProxyCounters } from '../proxy/metrics/counters.ts';
-import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
 import { clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
-import { Target } from '../proxy/upstream/target.ts';
-import type { Logger } from '../telemetry/log.ts';
 import { PendingConnection } from './clients/pending-connection.ts';
-import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
-import { GatewayConnections } from './gateways/gateway-connections.ts';
+import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
 import { PortListener } from './port-listener.ts';
-import type { Route } from './routes/routes.ts';
-import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
-import type { GatewayPools } from './gateways/gateway-pools.ts';
+import { ApexGateways } from './apexes/apex-gateways.ts';
+import type { KnownBackends } from './apexes/rule-shares.ts';
+import { isApex, isGroup, type Route } from './routes/route.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
+import type { RouteGatewayOptions } from './gateways/route-gateway.ts';
+import { GroupGateways, type RouteGateways, SingleGateway } from './gateways/route-gateways.ts';
 
 /**
  * How long a client may send nothing before a connection to the server is opened, in case the server speaks
@@ -37,68 +32,45 @@ const EMPTY = Buffer.alloc(0);
  * milliseconds; as for peers that are not trusted any more.
  */
 const WITHDRAWN_GRACE_MS = DISTRUST_GRACE_MS;
-/**
- * Refuses addresses that no other cluster can have (loopback, link-local, a cloud's metadata service, …)
- * where a host name resolves to them: the Link's author has written the name only, and somebody else may
- * control its DNS. The source's own ranges, which the controller refuses too, are left to mTLS: no endpoint
- * there can prove the gateway's identity.
- */
-const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
-
 /** A client that is being served. */
 interface AdmittedClient {
   readonly client: Connection;
   readonly who: RelayedClient;
 }
 
-export interface RouteServerOptions {
+/** What all routes of an egress share. */
+export interface RouteServerOptions extends RouteGatewayOptions {
+  /** Host of the address that ports are bound on. */
   readonly listenAddress: string;
-  readonly pools: GatewayPools;
-  readonly counters: ProxyCounters;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly names: HostNames;
+  /** As `Session.draining`. */
   readonly draining: () => boolean;
   readonly parts: ClientParts;
+  /** What is known of backends of apexes; default: nothing. */
+  readonly known?: KnownBackends | undefined;
 }
 
-/**
- * Serves one route: a listening port, and for each session protocol a target that balances over the gateway's
- * addresses. There is one for each protocol because a transport header, without stream mode, names the
- * protocol of the whole connection.
- */
+/** Serves one route: a listening port, its clients, and the gateways that it leads to. */
 export class RouteServer {
   #route: Route;
-  #endpoints: readonly EndpointAddress[] = [];
   readonly #options: RouteServerOptions;
   readonly #listener: PortListener;
-  readonly #targets: Record<SessionProtocol, Target>;
-  readonly #hosts: HostAddresses;
-  readonly #gateways: GatewayConnections;
+  readonly #gateways: RouteGateways;
+  /** The same where the route is an apex's, some of whose backends may be for some clients only. */
+  readonly #apex: ApexGateways | undefined;
   readonly #flows = new Map<Flow, AdmittedClient>();
   readonly #clients: RouteClients;
   #stopped = false;
   /** Timer that cuts flows whose client may not use the route any more. */
   #withdrawal: Timer | undefined;
+  /** The mirror is gone: no client may go on. */
   #gone = false;
 
   constructor(route: Route, options: RouteServerOptions) {
     this.#route = route;
     this.#options = options;
     this.#clients = new RouteClients(route, options.parts, options.clock);
-    this.#gateways = new GatewayConnections(route, options.pools, options.counters);
-    this.#targets = {
-      http1: this.#target(),
-      http2: this.#target(),
-      opaque: this.#target(),
-    };
-    this.#hosts = new HostAddresses({
-      hosts: route.gateway.addresses,
-      names: options.names,
-      refusal: REFUSAL,
-      onChange: () => this.#addressesChanged(),
-    });
+    this.#gateways = gatewaysOf(route, options);
+    this.#apex = this.#gateways instanceof ApexGateways ? this.#gateways : undefined;
     this.#listener = new PortListener({
       address: { host: options.listenAddress, port: route.listenPort },
       counters: options.counters,
@@ -111,22 +83,26 @@ export class RouteServer {
     return this.#route;
   }
 
-  /** The gateway's currently known addresses. */
+  /** The currently known addresses of its gateway, or of those of a group's members. */
   get gatewayEndpoints(): GatewayEndpoint[] {
-    const { identity } = this.#route.gateway;
-    return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
+    return this.#gateways.endpoints;
+  }
+
+  /** As `RouteGateways.provenMs`. */
+  provenMs(cluster: string): number | undefined {
+    return this.#gateways.provenMs(cluster);
   }
 
   /**
-   * Takes over a changed route to the same gateway, which differs only in its settings for requests and
-   * clients. Where that throws, the former one stays.
+   * Takes over a changed route. It leads to the same gateway, and differs in its settings for requests and
+   * clients; that of a group may differ in its members, too. Where that throws, the former one stays.
    */
   follow(route: Route): void {
     const former = this.#route;
     if (isDeepStrictEqual(route, former)) return;
     try {
       this.#route = route;
-      this.#update();
+      this.#gateways.follow(route);
       this.reconsider();
     } catch (error) {
       this.#route = former;
@@ -140,6 +116,7 @@ export class RouteServer {
    */
   reconsider(): void {
     this.#clients.follow(this.#route);
+    this.#apex?.reconsider();
     for (const flow of this.#flows.keys()) contained(this.#options.counters, () => flow.recheck());
     this.#endLater();
   }
@@ -176,17 +153,19 @@ export class RouteServer {
     );
   }
 
+  /** Clients that are served and may not go on. */
   #shutOut(): IteratorObject<AdmittedClient> {
     return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.allows(who));
   }
 
+  /** Number of open connections. */
   get size(): number {
     return this.#listener.size;
   }
 
   /** Begins to resolve the gateway's names, and to accept connections. @throws LinkspanError of `listenOn` */
   async listen(): Promise<void> {
-    this.#hosts.start();
+    this.#gateways.start();
     await this.#listener.listen();
   }
 
@@ -194,48 +173,18 @@ export class RouteServer {
   stopAccepting(): void {
     this.#stopped = true;
     this.#listener.stopAccepting();
-    this.#hosts.stop();
+    this.#gateways.stop();
     for (const flow of this.#flows.keys()) contained(this.#options.counters, () => flow.drain());
   }
 
   destroy(): void {
     this.#listener.destroy();
-    for (const target of Object.values(this.#targets)) target.close();
-    this.#gateways.release();
-  }
-
-  #addressesChanged(): void {
-    const { current, refused } = this.#hosts;
-    const { label, gateway } = this.#route;
-    if (refused.length > 0)
-      this.#options.log.debug({ mirror: label, refused }, 'addresses of a gateway not used');
-    this.#gateways.update(current);
-    this.#endpoints = current.map((host) => ({ host, port: gateway.port, ready: true }));
-    this.#update();
-  }
-
-  #update(): void {
-    const { requests } = this.#route;
-    for (const [protocol, target] of Object.entries(this.#targets))
-      target.update(this.#endpoints, requests === undefined || protocol === 'opaque' ? {} : { requests });
-  }
-
-  #target(): Target {
-    const { label } = this.route;
-    const { counters, clock, random } = this.#options;
-    return new Target({
-      label,
-      dial: (endpoint, session, client) => this.#gateways.dial(endpoint, session, client),
-      streams: this.#gateways,
-      proxies: true,
-      clock,
-      random,
-      counters,
-    });
+    this.#gateways.close();
   }
 
   #accept(client: Connection): void {
-    const identified = this.#clients.identify(client, this.#gateways.namesClients);
+    const decides = this.#apex?.restricts === true;
+    const identified = this.#clients.identify(client, this.#gateways.namesClients, decides);
     if (identified instanceof RelayedClient) return this.#serve(client, identified, EMPTY);
     const pending = new PendingConnection(client);
     const { counters } = this.#options;
@@ -250,21 +199,26 @@ export class RouteServer {
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
     const { counters, clock, draining } = this.#options;
+    const served: { flow?: Flow } = {};
+    // A client of a group may stay: the next request goes to another cluster anyway.
+    const stays = isGroup(this.#route) || this.#apex !== undefined;
+    const leavesWith = stays ? undefined : (failure: ProxyFailure) => leaves(failure, served.flow);
     const session = (protocol: SessionProtocol): Session => ({
       client,
-      target: this.#targets[protocol],
+      ...this.#targetFor(protocol, who),
       rules: who,
-      check: () => this.#clients.check(who),
       draining,
       counters,
       accessLog: NO_ACCESS_LOG,
       clientName: client.remoteAddress,
       plainClient: true,
+      leavesWith,
       clock,
     });
     // Plain clients do not declare a protocol.
     const protocol = clientProtocolOf(undefined, this.#route.protocol);
     const flow = serve(protocol, { client, clock, boundary: counters, quietMs: QUIET_MS, session }, first);
+    served.flow = flow;
     this.#flows.set(flow, { client, who });
     client.whenClosed(() => {
       this.#flows.delete(flow);
@@ -277,4 +231,28 @@ export class RouteServer {
     if (this.#gone) this.#endLater();
     if (this.#stopped) flow.drain();
   }
+
+  /** Where one client's requests go, and what is asked before each of them. */
+  #targetFor(protocol: SessionProtocol, who: RelayedClient): Pick<Session, 'target' | 'check'> {
+    if (this.#apex === undefined)
+      return { target: this.#gateways.targets[protocol], check: () => this.#clients.check(who) };
+    const target = this.#apex.targetFor(protocol, who);
+    return { target, check: () => this.#clients.check(who) ?? target.recheck() };
+  }
+}
+
+function gatewaysOf(route: Route, options: RouteServerOptions): RouteGateways {
+  if (isApex(route)) return new ApexGateways(route, options);
+  return isGroup(route) ? new GroupGateways(route, options) : new SingleGateway(route, options);
+}
+
+/**
+ * Whether the client's connection is to be closed, because its gateway cannot be reached: by its next
+ * connection, kube-proxy may take it to another gateway.
+ * @param flow the client's connection; if it is to be closed, HTTP/2 clients are told to open no new streams
+ */
+function leaves({ isOfWay }: ProxyFailure, flow: Flow | undefined): boolean {
+  if (!isOfWay) return false;
+  flow?.drain();
+  return true;
 }

@@ -23,8 +23,8 @@ export class ClientFields {
   }
 
   /**
-   * Undefined where the client is not known, its account has no such identity, or the egress' own identity is
-   * not of Linkerd's form.
+   * The field for a client; undefined where it is not known, its account has no such identity, or the egress'
+   * own identity is not of Linkerd's form.
    */
   of(client: Client): Field | undefined {
     if (client.kind !== 'pod') return undefined;

@@ -21,6 +21,7 @@ export interface NamespaceRules {
    * @returns what ends the subscription
    */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
+  /** Not ok until the Namespaces have been listed. */
   readonly ready: Health;
 }
 
@@ -98,6 +99,7 @@ function storedNamespace(namespace: V1Namespace): V1Namespace | undefined {
   return { metadata: { name, uid, resourceVersion, annotations: allowedNamespacesAnnotation(text) } };
 }
 
+/** Text of the annotation; undefined: the Namespace has none. */
 function saidBy({ metadata }: V1Namespace): string | undefined {
   return allowedNamespacesText(metadata?.annotations);
 }

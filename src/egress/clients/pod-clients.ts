@@ -11,6 +11,7 @@ import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { type Client, clientAmong, type Clients, type PodFacts, podAddress } from './client.ts';
 
+/** How pods or Namespaces of this cluster are watched. */
 export interface PodClientsOptions {
   readonly client: KubeClient;
   readonly clock: Clock;
@@ -34,6 +35,7 @@ const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 export class PodClients implements Clients {
   readonly #store = new IndexedStore<V1Pod>({ [BY_ADDRESS]: podAddresses });
   readonly #reflector: Reflector<V1Pod>;
+  /** By address. */
   readonly #listeners = new Map<string, Set<() => void>>();
 
   constructor(options: PodClientsOptions) {

@@ -12,6 +12,7 @@ export interface RefusedRequest {
   /** Label of its route. */
   readonly mirror: string;
   readonly refusal: RelayRefusal;
+  /** Address of the client. */
   readonly address: string;
   /** The refusal in one line, for the log. */
   readonly text: string;
@@ -32,6 +33,7 @@ export class RefusedClients {
     this.#log = log;
   }
 
+  /** Counts one, and logs it where none was logged within a second. */
   add({ mirror, refusal, address, text }: RefusedRequest): void {
     const key = `${mirror}${SEPARATOR}${refusal}`;
     const full = this.#counts.size >= MAX_COUNTS && !this.#counts.has(key);

@@ -49,6 +49,7 @@ export function refusalText(label: string, refusal: RelayRefusal, client: Client
   return `${label}: ${rule}, and it is not known who ${address} is: ${WHY[refusal]}`;
 }
 
+/** Ends of the text for a client that is not known; `namespace` is not used there. */
 const WHY: Readonly<Record<RelayRefusal, string>> = {
   namespace: 'of another namespace',
   unwatched: 'the egress does not look at pods (--clients off)',

@@ -7,10 +7,11 @@ import { peerRefusalOf } from '../../identity/trust/trust.ts';
 import { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
-import type { GatewayEndpoint } from './gateway-pool.ts';
+import type { GatewayEndpoint } from './gateway-pool-options.ts';
 
 /**
- * Opens one connection with mTLS and closes it. Never rejects, and is not counted in the metrics of flows.
+ * Opens one connection to a gateway address, with mTLS, and closes it. Never rejects, and is not counted in
+ * the metrics of flows.
  */
 export async function checkGatewayDial(
   { host, port, identity: name }: GatewayEndpoint,

@@ -1,23 +1,21 @@
-import { targetKey } from '../../api/ports/target-key.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
-import type { Random } from '../../base/backoff.ts';
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
-import type { Identity, IdentitySource } from '../../identity/sources/identity.ts';
-import { peerRefusalOf } from '../../identity/trust/trust.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN } from '../../api/names.ts';
+import type { Identity } from '../../identity/sources/identity.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
-import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
-import { tlsConnect, type TlsOptions } from '../../proxy/io/dial.ts';
-import type { ProxyFailure } from '../../proxy/http/failures.ts';
-import type { Field } from '../../proxy/http/fields.ts';
 import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
 import { MAX_STREAMS, STREAM_WINDOWS, tunnelHead } from '../../proxy/streams/stream-head.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
-import type { Logger } from '../../telemetry/log.ts';
+import type { PathState } from '../../proxy/upstream/target-options.ts';
+import { FirstThrough } from './first-through.ts';
+import { FlowRefusals } from './flow-refusals.ts';
+import { gatewayHandshake } from './gateway-handshake.ts';
+import type { FlowTarget, GatewayEndpoint, GatewayPoolOptions } from './gateway-pool-options.ts';
+import { TrunkEvidence } from './trunk-evidence.ts';
 
 /**
  * When every connection has so many streams, one more connection is opened, until there are `MAX_GROWN`.
@@ -25,8 +23,6 @@ import type { Logger } from '../../telemetry/log.ts';
  */
 const GROW_AT = 32;
 const MAX_GROWN = 4;
-/** Most concurrent handshakes while it is not known whether the gateway supports stream mode. */
-const MAX_LOOKS = 4;
 /**
  * Least age at which a connection is replaced, so that new gateway replicas get their share; milliseconds.
  */
@@ -36,6 +32,11 @@ const MAX_AGE_MS = 12 * 60_000;
 const IDLE_MS = 60_000;
 /** How soon a connection that could not be opened is tried again, milliseconds. */
 const AGAIN_MS = 10_000;
+/**
+ * Least time from a failed connection to one that only proves the gateway, milliseconds. A group asks twice a
+ * second, and the failure takes a moment: with the same time here every second question would be in vain.
+ */
+const PROVE_MS = 250;
 /** How long an unused connection for a transport header is kept, milliseconds. */
 const SPARE_MS = 3000;
 /**
@@ -44,42 +45,13 @@ const SPARE_MS = 3000;
  */
 const KEEP_ALIVE_MS = 2000;
 const KEEP_ALIVE_TIMEOUT_MS = 3000;
+/**
+ * The same while streams are open, milliseconds: requests on a dead connection are lost, or sent elsewhere,
+ * after no more than both together.
+ */
+const KEEP_ALIVE_BUSY = { periodMs: 500, timeoutMs: 1000 };
 const CONNECTIONS = 'connections to a gateway';
 const EMPTY = Buffer.alloc(0);
-/** ALPN protocols, the most capable first. The gateway's own order, by which it picks, is the same. */
-const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
-
-/** One address of a gateway. */
-export interface GatewayEndpoint {
-  readonly host: string;
-  readonly port: number;
-  /** Identity that its certificate must have. */
-  readonly identity: string;
-}
-
-export interface GatewayPoolOptions {
-  readonly identity: IdentitySource;
-  readonly counters: ProxyCounters;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  /** Whether stream mode is offered; default true. */
-  readonly streams?: boolean;
-  /** Idle time after which a PING is sent, milliseconds; default 2 s. */
-  readonly keepAliveMs?: number;
-  /** Called for each connection whose gateway has proven its identity. */
-  readonly onProven?: TlsOptions['onProven'];
-}
-
-/** Which service a flow is for. */
-export interface FlowTarget {
-  readonly name: string;
-  readonly port: number;
-  /** The same as a field of a stream's head. */
-  readonly field: Field;
-  /** On whose behalf, where that is known (`clientField`). */
-  readonly client?: Field | undefined;
-}
 
 /**
  * The connections to one gateway address. A gateway of ours gets a few mTLS connections, and the flows of all
@@ -98,19 +70,32 @@ export class GatewayPool implements Http2User<Http2Connection> {
   /** What the last handshake negotiated. */
   #mode: 'unknown' | 'streams' | 'header';
   #namesClients = false;
+  /** The handshake that all flows wait for (`#connectTogether`). */
   #dialling: Promise<void> | undefined;
-  readonly #looks = new Set<Promise<void>>();
+  readonly #looks = new FirstThrough(() => this.#connect());
+  /** After a failed attempt (monotonic milliseconds). */
   #noGrowthUntil = 0;
+  /** Our certificate in the last handshake. */
   #presented: Identity | undefined;
   #closed = false;
-  #saidAt = Number.NEGATIVE_INFINITY;
+  /** The last connection was lost, or could not be opened, and none was opened since. */
+  #lost = false;
+  /**
+   * Why the last connection could not be opened, and until when (monotonic milliseconds) none is tried for a
+   * proof.
+   */
+  #failed: { readonly error: unknown; readonly until: number } | undefined;
+  readonly #refusals: FlowRefusals;
   readonly #unsubscribe: () => void;
+  readonly #evidence: TrunkEvidence;
 
   constructor(place: GatewayEndpoint, options: GatewayPoolOptions) {
     this.place = place;
+    this.#refusals = new FlowRefusals(place.host, options);
     this.#options = options;
     this.#mode = options.streams === false ? 'header' : 'unknown';
     this.#unsubscribe = options.identity.subscribe(() => this.#renew());
+    this.#evidence = new TrunkEvidence({ ...options, prove: () => this.#connectTogether() });
   }
 
   /** Whether the gateway supports stream mode; true until it is known. */
@@ -123,17 +108,50 @@ export class GatewayPool implements Http2User<Http2Connection> {
     return this.#namesClients;
   }
 
+  /** What is known of its connections for streams; `good` where there has never been one. */
+  get state(): PathState {
+    if (this.#pool.size === 0) return this.#lost && this.#mode !== 'header' ? 'lost' : 'good';
+    let worst: PathState = 'lost';
+    for (const { doubtful, spent } of this.#pool) {
+      if (!spent && !doubtful) return 'good';
+      if (!spent) worst = 'late';
+    }
+    return worst;
+  }
+
+  get #doubtful(): boolean {
+    return this.#pool.size > 0 && this.state !== 'good';
+  }
+
+  /** What is known of the address by these connections (`TrunkEvidence`). */
+  get report(): ReturnType<TrunkEvidence['report']> {
+    return this.#evidence.report(this.#doubtful);
+  }
+
+  /**
+   * For how long a connection has been open here without a break, milliseconds; undefined: none is, or it is
+   * late with an answer. Without stream mode there is none that stays.
+   */
+  get provenMs(): number | undefined {
+    return this.#pool.size === 0 ? undefined : this.#evidence.aliveMs(this.#doubtful);
+  }
+
   /** Numbers of connections: those that take new flows, and all that are open. */
   get connections(): { readonly pooled: number; readonly open: number } {
     return { pooled: this.#pool.size, open: this.#all.size };
   }
 
-  /** A connection with room for a stream, if there is one now: the one with fewest streams. */
+  /**
+   * A connection with room for a stream, if there is one now: the one with fewest streams. One whose peer is
+   * late with its answer to a PING is the last choice, and another is opened: it may be that only this
+   * connection is dead.
+   */
   ready(): Http2Connection | undefined {
     let best: Http2Connection | undefined;
     for (const connection of this.#pool)
-      if (connection.available && (best === undefined || connection.active < best.active)) best = connection;
-    if (best !== undefined && best.active >= GROW_AT && this.#pool.size < MAX_GROWN) this.#grow();
+      if (connection.available && (best === undefined || isBetter(connection, best))) best = connection;
+    if (best === undefined || this.#pool.size >= MAX_GROWN) return best;
+    if (best.active >= GROW_AT || best.doubtful) this.#grow();
     return best;
   }
 
@@ -143,9 +161,19 @@ export class GatewayPool implements Http2User<Http2Connection> {
    * @throws ProxyFailure
    */
   async prepare(): Promise<boolean> {
-    if (this.#mode === 'unknown') await this.#look();
+    if (this.#mode === 'unknown') await this.#looks.look();
     else if (this.#mode === 'streams') await this.#connectTogether();
     return this.#mode === 'streams' || this.ready() !== undefined;
+  }
+
+  /**
+   * As `prepare`, in the background. All targets of all routes ask, so a connection is tried at most four
+   * times a second; in between they hear why the last one could not be opened. @throws ProxyFailure
+   */
+  async prove(): Promise<boolean> {
+    const failed = this.#failed;
+    if (failed !== undefined && this.#options.clock.monotonic() < failed.until) throw failed.error;
+    return this.prepare();
   }
 
   /** A byte connection for one flow: data may be sent at once. @throws ProxyFailure */
@@ -160,7 +188,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
         return spare;
       }
       if (this.#mode === 'streams') await this.#connectTogether();
-      else if (this.#mode === 'unknown') await this.#look();
+      else if (this.#mode === 'unknown') await this.#looks.look();
       else await this.#connect();
     }
   }
@@ -169,6 +197,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
+    this.#evidence.close();
     forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
     forEachIsolated(CONNECTIONS, this.#spares, (spare) => spare.destroy());
   }
@@ -203,7 +232,10 @@ export class GatewayPool implements Http2User<Http2Connection> {
   }
 
   onClosed(connection: Http2Connection): void {
-    this.#pool.delete(connection);
+    if (this.#pool.delete(connection) && this.#pool.size === 0) {
+      this.#lost = true;
+      this.#evidence.lost();
+    }
     this.#all.get(connection)?.cancel();
     if (this.#all.delete(connection)) this.#options.counters.streams.connections--;
   }
@@ -211,11 +243,11 @@ export class GatewayPool implements Http2User<Http2Connection> {
   #tunnel(connection: Http2Connection, target: FlowTarget, session: SessionProtocol): Connection {
     const tunnel = new DialledTunnel({
       head: tunnelHead(target.field, session),
-      client: target.client,
+      told: target,
       remoteAddress: this.place.host,
       boundary: this.#options.counters,
       withRoom: (use) => this.#withRoom(use),
-      onRefused: (failure) => this.#refused(target, failure),
+      onRefused: (failure) => this.#refusals.add(target, failure),
     });
     // Paused until it has a handler, so that no data is lost.
     tunnel.pause();
@@ -233,23 +265,6 @@ export class GatewayPool implements Http2User<Http2Connection> {
     use(ready);
   }
 
-  #refused({ name, port }: FlowTarget, failure: ProxyFailure): void {
-    const { counters, log, clock } = this.#options;
-    counters.failure(failure.kind, 'tcp');
-    // At most one line a second.
-    if (clock.monotonic() - this.#saidAt < 1000) return;
-    this.#saidAt = clock.monotonic();
-    log.info(
-      {
-        target: targetKey(name, port),
-        gateway: this.place.host,
-        kind: failure.kind,
-        reason: failure.message,
-      },
-      'flow refused by the gateway',
-    );
-  }
-
   #takeSpare(): Connection | undefined {
     for (const spare of this.#spares) {
       this.#spares.delete(spare);
@@ -264,37 +279,25 @@ export class GatewayPool implements Http2User<Http2Connection> {
     return this.#dialling;
   }
 
-  /**
-   * A handshake that finds out which mode the gateway supports. The first few flows each make one; the rest
-   * of a burst waits for the first that succeeds. With a handshake for each of a thousand flows all would
-   * time out, and with only one it could meet a replica that refuses, since one address may be several
-   * gateways.
-   */
-  #look(): Promise<void> {
-    if (this.#looks.size >= MAX_LOOKS) return firstThrough(this.#looks);
-    const look = this.#connect().finally(() => this.#looks.delete(look));
-    this.#looks.add(look);
-    return look;
+  async #connect(): Promise<void> {
+    const presented = this.#options.identity.current();
+    try {
+      await this.#handshake(presented);
+      this.#lost = false;
+      this.#failed = undefined;
+      this.#evidence.succeeded();
+    } catch (error) {
+      this.#lost = true;
+      this.#failed = { error, until: this.#options.clock.monotonic() + PROVE_MS };
+      // Without a certificate of our own no gateway is to blame.
+      if (presented !== undefined) this.#evidence.failed();
+      throw error;
+    }
   }
 
-  async #connect(): Promise<void> {
-    const { identity, counters, clock, streams = true } = this.#options;
-    const { host, port, identity: gateway } = this.place;
-    const presented = identity.current();
-    const { connection, protocol } = await tlsConnect(
-      {
-        label: `gateway ${gateway}`,
-        counters: () => counters.shared,
-        boundary: counters,
-        clock,
-        identity: () => presented,
-        serverName: gateway,
-        alpn: streams ? STREAMS_FIRST : [TRANSPORT_HEADER_ALPN],
-        refuses: (socket, own) => peerRefusalOf(socket, own, clock.now(), gateway),
-        onProven: (opened, socket) => this.#options.onProven?.(opened, socket),
-      },
-      { host, port },
-    );
+  async #handshake(presented: Identity | undefined): Promise<void> {
+    const { clock } = this.#options;
+    const { connection, protocol } = await gatewayHandshake(this.place, this.#options, presented);
     this.#presented = presented;
     const namesClients = protocol === STREAMS_CLIENTS_ALPN;
     this.#namesClients = namesClients;
@@ -323,6 +326,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
       ...STREAM_WINDOWS,
       keepAliveMs: this.#options.keepAliveMs ?? KEEP_ALIVE_MS,
       keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+      keepAliveBusy: this.#options.keepAliveMs === undefined ? KEEP_ALIVE_BUSY : undefined,
     });
     counters.streams.connections++;
     const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
@@ -374,19 +378,16 @@ export class GatewayPool implements Http2User<Http2Connection> {
   #watchIdle(connection: Http2Connection, openedBefore: number): void {
     const look = () => {
       if (!this.#pool.has(connection)) return;
-      const idle = connection.active === 0 && connection.opened === openedBefore;
+      const idle = connection.active === 0 && connection.nextStreamId === openedBefore;
       if (idle && (this.#closed || this.#pool.size > 1)) this.#retire(connection);
-      else this.#watchIdle(connection, connection.opened);
+      else this.#watchIdle(connection, connection.nextStreamId);
     };
     this.#options.clock.after(IDLE_MS, look, { unref: true });
   }
 }
 
-/** @throws as the first of them, when none succeeds */
-async function firstThrough(looks: Iterable<Promise<void>>): Promise<void> {
-  try {
-    await Promise.any(looks);
-  } catch (error) {
-    throw error instanceof AggregateError ? error.errors[0] : error;
-  }
+/** Whether a new stream is better opened on `one` than on `other`. */
+function isBetter(one: Http2Connection, other: Http2Connection): boolean {
+  if (one.doubtful !== other.doubtful) return other.doubtful;
+  return one.active < other.active;
 }

@@ -1,5 +1,8 @@
+import { MAX_TRUNKS, type TrunkReport } from '../../api/answers/trunk-report.ts';
+import { formatAddress } from '../../base/address.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
-import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
+import { GatewayPool } from './gateway-pool.ts';
+import type { GatewayEndpoint, GatewayPoolOptions } from './gateway-pool-options.ts';
 
 /**
  * The pools of connections to gateway addresses. A pool is shared by all routes to its address, whatever
@@ -25,12 +28,24 @@ export class GatewayPools {
     return entry.pool;
   }
 
+  /** Says that a route needs a pool no longer; the last one closes it. */
   release({ place }: GatewayPool): void {
     const key = keyOf(place);
     const entry = this.#pools.get(key);
     if (entry === undefined || --entry.users > 0) return;
     this.#pools.delete(key);
     entry.pool.close();
+  }
+
+  /** What is known of each address, of `MAX_TRUNKS` at most. */
+  reports(): TrunkReport[] {
+    const reports: TrunkReport[] = [];
+    for (const { pool } of this.#pools.values()) {
+      if (reports.length >= MAX_TRUNKS) break;
+      const { host, port, identity } = pool.place;
+      reports.push({ gateway: formatAddress({ host, port }), identity, ...pool.report });
+    }
+    return reports;
   }
 
   /** Cuts all connections. */

@@ -1,11 +1,14 @@
 import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
-import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
+import { memberName } from '../../api/mirror/federated-members.ts';
 import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
+import { factsAnnotation, factsTextOf } from '../../api/mirror/slice-facts.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import {
+  isApexClaim,
   readShard,
   RECORD_SELECTOR,
   shardName,
@@ -15,11 +18,17 @@ import {
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { configMaps, keyOf, services } from '../../api/kubernetes/resource.ts';
+import { configMaps, endpointSlices, keyOf, services } from '../../api/kubernetes/resource.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
+import { BY_SERVICE, sliceService } from '../../exports/slices-by-service.ts';
+import { defined } from '../../exports/stored-shape.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { mirrorPolicy, type Route, routesOf } from './routes.ts';
+import type { RoutedService } from '../../discovery/apex-routing.ts';
+import type { Route } from './route.ts';
+import { mirrorPolicy } from './route-settings.ts';
+import { routesOf } from './routes.ts';
 
 /**
  * How long the settings of a deleted mirror still hold, milliseconds: until then the controller has made the
@@ -27,6 +36,14 @@ import { mirrorPolicy, type Route, routesOf } from './routes.ts';
  */
 const LATELY_MS = 10_000;
 
+/** Users' Services that have a port in the record. */
+export interface Apexes {
+  /** Says which (keys) there are. */
+  follow(keys: ReadonlySet<string>): void;
+  of(key: string): RoutedService | undefined;
+}
+
+/** Where routes come from, and who is told of them. */
 export interface RouteSourceOptions {
   readonly client: KubeClient;
   /** Namespace of the Links and of the record of egress ports. */
@@ -34,6 +51,9 @@ export interface RouteSourceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** How the requests for users' Services are routed; default: none is. */
+  readonly apexes?: Apexes;
+  /** Called with all routes, by listening port, whenever one may have changed. */
   readonly onRoutes: (routes: ReadonlyMap<number, Route>) => void;
 }
 
@@ -46,8 +66,10 @@ export class RouteSource {
   readonly #record = new IndexedStore<V1ConfigMap>();
   /** Parsed entries of the record's ConfigMaps, by object. */
   readonly #shards = new WeakMap<V1ConfigMap, ReadonlyMap<number, RecordEntry>>();
-  readonly #mirrors = new IndexedStore<V1Service>();
-  readonly #links = new IndexedStore<LinkObject>();
+  readonly mirrors = new IndexedStore<V1Service>();
+  readonly links = new IndexedStore<LinkObject>();
+  /** Slices of federated Services and mirrors, for what they say of failover; without endpoints. */
+  readonly slices = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: sliceService });
   /** Mirrors that have been deleted lately. */
   readonly #lately = new Map<string, V1Service>();
   readonly #reflectors: {
@@ -56,9 +78,11 @@ export class RouteSource {
     readonly synced: boolean;
     readonly state: string;
   }[];
+  readonly #facts: Reflector<V1EndpointSlice>;
   readonly #options: RouteSourceOptions;
   readonly #problems: AnnotationProblems;
   #routes: ReadonlyMap<number, Route> = new Map();
+  /** The routes will be computed at the end of this turn. */
   #pending = false;
 
   constructor(options: RouteSourceOptions) {
@@ -69,10 +93,10 @@ export class RouteSource {
     const mirrors = new Reflector({
       ...shared,
       resource: services,
-      store: this.#mirrors,
+      store: this.mirrors,
       labelSelector: MIRRORED_SELECTOR,
     });
-    const linkReflector = new Reflector({ ...shared, resource: links, store: this.#links, namespace });
+    const linkReflector = new Reflector({ ...shared, resource: links, store: this.links, namespace });
     const record = new Reflector({
       ...shared,
       resource: configMaps,
@@ -81,15 +105,27 @@ export class RouteSource {
       labelSelector: RECORD_SELECTOR,
     });
     this.#reflectors = [record, mirrors, linkReflector];
+    this.#facts = new Reflector({
+      ...shared,
+      resource: endpointSlices,
+      store: this.slices,
+      labelSelector: MIRRORED_SELECTOR,
+      transform: storedFacts,
+    });
     this.#record.subscribe('egress: record of ports', () => this.#changed());
-    this.#mirrors.subscribe('egress: mirrors', ({ type, key, object }) => {
+    this.mirrors.subscribe('egress: mirrors', ({ type, key, object }) => {
       if (type === 'deleted') this.#remember(key, object);
       this.#changed();
     });
-    this.#links.subscribe('egress: Links', () => this.#changed());
+    this.links.subscribe('egress: Links', () => this.#changed());
     record.subscribe(() => this.#changed());
     mirrors.subscribe(() => this.#changed());
     linkReflector.subscribe(() => this.#changed());
+  }
+
+  /** When something about the facts of federated Services last came, milliseconds since the epoch. */
+  get factsHeard(): number | undefined {
+    return this.#facts.lastHeard;
   }
 
   get ready(): Health {
@@ -97,19 +133,34 @@ export class RouteSource {
     // Not ready before the controller has written the record.
     if (waiting === undefined && this.#record.get(`${this.#options.namespace}/${shardName(0)}`) === undefined)
       return { ok: false, reason: 'waiting for the controller to make the record of egress ports' };
-    if (waiting === undefined) return { ok: true, reason: '' };
+    if (waiting === undefined) return this.#factsReady;
     return {
       ok: false,
       reason: `waiting for mirrors, Links and the record of egress ports: ${waiting.state}`,
     };
   }
 
+  /**
+   * It waits for facts, as a cluster may be drained; but without a right to read them it serves as if there
+   * were none.
+   */
+  get #factsReady(): Health {
+    const { synced, error, state } = this.#facts;
+    if (synced) return { ok: true, reason: '' };
+    return { ok: error !== undefined, reason: `all clusters of a group get the same: slices: ${state}` };
+  }
+
   start(): void {
-    for (const reflector of this.#reflectors) reflector.start();
+    for (const reflector of [...this.#reflectors, this.#facts]) reflector.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await Promise.all([...this.#reflectors, this.#facts].map((reflector) => reflector.stop()));
+  }
+
+  /** The routes of users' Services have changed. */
+  apexChanged(): void {
+    this.#changed();
   }
 
   /** Computes the routes once for all changes of one turn of the event loop, such as a first list. */
@@ -119,10 +170,14 @@ export class RouteSource {
     queueMicrotask(() => {
       this.#pending = false;
       this.#tellProblems();
+      const record = this.#entries();
+      const { apexes } = this.#options;
+      apexes?.follow(new Set([...record.values()].filter(isApexClaim).map(({ mirror }) => mirror)));
       this.#routes = routesOf({
-        record: this.#entries(),
-        mirror: (key) => this.#mirrors.get(key) ?? this.#lately.get(key),
-        link: (key) => this.#links.get(key),
+        record,
+        apex: (key) => apexes?.of(key),
+        mirror: (key) => this.mirrors.get(key) ?? this.#lately.get(key),
+        link: (key) => this.links.get(key),
         former: (port) => this.#routes.get(port),
       });
       this.#options.onRoutes(this.#routes);
@@ -157,7 +212,7 @@ export class RouteSource {
   }
 
   #tellProblems(): void {
-    const mirrors = this.#mirrors.list();
+    const mirrors = this.mirrors.list();
     forEachIsolated('problems of mirrors', mirrors, (mirror) => {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
@@ -167,4 +222,24 @@ export class RouteSource {
     });
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
   }
+}
+
+/** What a slice of a federated Service, or of a mirror, says of failover, and whose it is. */
+function storedFacts(slice: V1EndpointSlice): V1EndpointSlice | undefined {
+  const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
+  const facts = factsTextOf([slice]);
+  const isFederated = memberName(labels?.[SERVICE_NAME_LABEL] ?? '') !== undefined;
+  if (!isFederated && facts === undefined) return undefined;
+  return {
+    metadata: defined({
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      labels,
+      annotations: facts === undefined ? undefined : factsAnnotation(facts),
+    }),
+    addressType: slice.addressType,
+    endpoints: [],
+  };
 }

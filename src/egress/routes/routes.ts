@@ -1,47 +1,33 @@
-import { keyOf } from '../../api/kubernetes/resource.ts';
-import {
-  effectivePolicy,
-  POLICY_PARTS,
-  type PolicyPart,
-  type ResolvedPolicy,
-} from '../../policy/effective-policy.ts';
-import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
+import { gatewayOfSpec, type LinkObject } from '../../api/link/link-schema.ts';
 import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import {
+  ANY_MEMBER,
+  type ApexClaim,
   type EgressClaim,
+  type GroupClaim,
   holderOf,
+  isApexClaim,
+  isClaim,
   isFreed,
+  isGroupClaim,
   type RecordedGateway,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
-import type { RequestRules } from '../../policy/requests/request-rules.ts';
-import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
-
-/** One port of the egress, which leads to one port of one Service in one cluster. */
-export interface Route {
-  /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
-  readonly label: string;
-  /** Namespace of the mirror. */
-  readonly namespace: string;
-  readonly listenPort: number;
-  /** Service name and port for the transport header. */
-  readonly name: string;
-  readonly port: number;
-  /**
-   * Protocol that the mirror declares for its port; undefined = none, so it is detected for each connection.
-   */
-  readonly protocol: PortProtocol | undefined;
-  readonly gateway: LinkGateway;
-  /** Retries and timeouts that the mirror asks for. */
-  readonly requests?: RequestRules;
-  /**
-   * Further namespaces whose clients may use it, beside the mirror's own, `*` = all; absent = the Namespace's
-   * annotation, or the egress' default.
-   */
-  readonly allowedNamespaces?: readonly string[];
-}
+import { localMemberOf, memberName } from '../../api/mirror/federated-members.ts';
+import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
+import { LOCAL_DOMAIN, routeSettings } from './route-settings.ts';
+import type { RoutedService } from '../../discovery/apex-routing.ts';
+import { ApexLeads, apexRoute } from './apex-routes.ts';
+import type {
+  GroupRoute,
+  LocalService,
+  Route,
+  RouteBackend,
+  RouteMember,
+  RouteSettings,
+  SingleRoute,
+} from './route.ts';
 
 /** The facts that routes are made from. */
 export interface RouteFacts {
@@ -54,6 +40,8 @@ export interface RouteFacts {
   readonly mirror: (key: string) => V1Service | undefined;
   /** Links by `namespace/name`; every field may be missing or wrong. */
   readonly link: (key: string) => LinkObject | undefined;
+  /** A user's Service that routes, a split or tiers are about; undefined: there is none, or nothing is. */
+  readonly apex?: (key: string) => RoutedService | undefined;
   /** The former route of a port, which is kept where making the new one throws. */
   readonly former?: (listenPort: number) => Route | undefined;
 }
@@ -65,8 +53,20 @@ export interface RouteFacts {
  */
 export function routesOf(facts: RouteFacts): Map<number, Route> {
   const routes = new Map<number, Route>();
+  const members = membersOf(facts.record);
+  const group = (listenPort: number, claim: Pick<GroupClaim, 'mirror' | 'port'>) =>
+    groupRoute(listenPort, claim, members, facts);
+  let leads: ApexLeads | undefined;
+  const apex = (listenPort: number, claim: ApexClaim) => {
+    const { mirror, link } = facts;
+    leads ??= new ApexLeads(facts.record, { mirror, gateway: (one) => backendOf(one, { link }), group });
+    return apexRoute(listenPort, claim, facts.apex?.(claim.mirror), leads);
+  };
   const read = ([listenPort, entry]: [number, RecordEntry]) => {
-    const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
+    let route: Route | undefined;
+    if (isClaim(entry)) route = singleRoute(listenPort, entry, facts);
+    else if (isApexClaim(entry)) route = apex(listenPort, entry);
+    else if (isGroupEntry(entry)) route = group(listenPort, entry);
     if (route !== undefined) routes.set(listenPort, route);
   };
   forEachIsolated('routes of the record', facts.record, read, (error, [listenPort]) => {
@@ -77,59 +77,107 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
   return routes;
 }
 
-function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: RouteFacts): Route | undefined {
-  const spec = link(claim.link)?.spec;
-  // The Link has been changed to another cluster, so its gateway is not the recorded cluster's.
-  if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
-  const gateway = claim.gateway === undefined ? gatewayOfSpec(spec) : ownGateway(claim.gateway);
-  if (gateway === undefined) return undefined;
-  const service = mirror(claim.mirror);
-  return {
-    label: `${holderOf(claim)}:${claim.port}`,
-    namespace: claim.mirror.slice(0, claim.mirror.indexOf('/')),
-    listenPort,
-    name: claim.target,
-    port: claim.port,
-    protocol: service === undefined ? undefined : servicePortProtocol(service, claim.port),
-    gateway,
-    ...saidOfClients(service),
-  };
+/** The route of a mirror of one cluster; undefined where it leads nowhere. */
+function singleRoute(listenPort: number, claim: EgressClaim, facts: RouteFacts): SingleRoute | undefined {
+  const backend = backendOf(claim, facts);
+  if (backend === undefined) return undefined;
+  return { ...settingsOf(listenPort, holderOf(claim), claim, facts), ...backend };
 }
 
-/** A mirror's settings for its own clients, which are for those to decide who may write in its namespace. */
-function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
-  // Without the mirror its rules about clients are not known, so only its own namespace is admitted.
-  if (mirror === undefined) return { allowedNamespaces: [] };
-  const annotations = mirror.metadata?.annotations;
-  const { requests } = mirrorPolicy(mirror).policy;
-  const { namespaces } = readAllowedNamespaces(allowedNamespacesText(annotations));
+/**
+ * Whether a port leads to a group, or did until a moment ago. A freed one is kept from others for a while
+ * (`FREED_HOLD_MS`), in which it still leads to the member of this cluster, if there is one: its slices lead
+ * there until the controller has written them anew.
+ */
+function isGroupEntry(entry: RecordEntry): boolean {
+  return isGroupClaim(entry) || (isFreed(entry) && entry.member === ANY_MEMBER);
+}
+
+/** The route of a group, to those of its members whose gateway is known; undefined where there are none. */
+function groupRoute(
+  listenPort: number,
+  claim: Pick<GroupClaim, 'mirror' | 'port'>,
+  claims: ReadonlyMap<string, readonly EgressClaim[]>,
+  facts: RouteFacts,
+): GroupRoute | undefined {
+  const members = new Map<string, RouteMember>();
+  for (const one of claims.get(groupKey(claim)) ?? []) {
+    const backend = backendOf(one, facts);
+    // A record that somebody has edited may have two ports for one cluster: the lower one counts.
+    if (backend !== undefined && !members.has(one.cluster))
+      members.set(one.cluster, { cluster: one.cluster, ...backend });
+  }
+  const local = localService(claim, facts);
+  if (members.size === 0 && local === undefined) return undefined;
+  const sorted = [...members.values()].sort((a, b) => (a.cluster < b.cluster ? -1 : 1));
+  const { mirror: service } = claim;
   return {
-    ...(requests === undefined ? {} : { requests }),
-    ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),
+    ...settingsOf(listenPort, service, claim, facts),
+    service,
+    members: sorted,
+    ...(local === undefined ? {} : { local }),
   };
 }
 
 /**
- * What of a mirror's traffic policy means something at the egress: endpoints are ejected, limits kept and
- * faults injected at the gateway. What is followed here has a field in `Route`.
+ * The member of this cluster, where the federated Service says that it has one: the Service that gave it its
+ * name, and no other.
  */
-const FOLLOWED: { readonly [P in PolicyPart]: P extends keyof Route ? true : false } = {
-  accrual: false,
-  limits: false,
-  faults: false,
-  requests: true,
-};
-const PARTS = POLICY_PARTS.filter((part) => FOLLOWED[part]);
+function localService(
+  { mirror: key, port }: Pick<GroupClaim, 'mirror' | 'port'>,
+  { mirror }: RouteFacts,
+): LocalService | undefined {
+  const service = mirror(key);
+  const [namespace = '', federated = ''] = key.split('/');
+  const name = memberName(federated);
+  if (service === undefined || name === undefined || localMemberOf(service) !== name) return undefined;
+  return { name: fullyQualifiedName({ namespace, name }, LOCAL_DOMAIN), port };
+}
 
-/** A mirror's traffic policy, as far as it means something at the egress. */
-export function mirrorPolicy(mirror: V1Service): ResolvedPolicy {
-  return effectivePolicy({ key: keyOf(mirror), annotations: mirror.metadata?.annotations }, PARTS);
+/** The claims of single clusters that are members of federated Services, by `groupKey`. */
+function membersOf(record: ReadonlyMap<number, RecordEntry>): Map<string, EgressClaim[]> {
+  const found = new Map<string, EgressClaim[]>();
+  // In the order of egress ports, so that the result does not depend on the order of the record.
+  for (const [, entry] of [...record].sort(([a], [b]) => a - b)) {
+    if (!isClaim(entry) || entry.member === undefined) continue;
+    const key = groupKey(entry);
+    const claims = found.get(key);
+    if (claims === undefined) found.set(key, [entry]);
+    else claims.push(entry);
+  }
+  return found;
+}
+
+function groupKey({ mirror, port }: Pick<EgressClaim, 'mirror' | 'port'>): string {
+  return `${mirror}:${port}`;
+}
+
+/**
+ * Where a claim leads; undefined where its Link is gone or leads to another cluster, or its gateway has no
+ * address.
+ */
+function backendOf(claim: EgressClaim, { link }: Pick<RouteFacts, 'link'>): RouteBackend | undefined {
+  const spec = link(claim.link)?.spec;
+  // The Link has been changed to another cluster, so its gateway is not the recorded cluster's.
+  if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
+  const gateway = claim.gateway === undefined ? gatewayOfSpec(spec) : ownGateway(claim.gateway);
+  return gateway === undefined ? undefined : { name: claim.target, port: claim.port, gateway };
+}
+
+/** What a route has of its mirror. @param holder of its port (`holderOf`) */
+function settingsOf(
+  listenPort: number,
+  holder: string,
+  { mirror: key, port }: Pick<EgressClaim, 'mirror' | 'port'>,
+  { mirror }: RouteFacts,
+): RouteSettings {
+  return routeSettings(mirror(key), { listenPort, holder, key, port });
 }
 
 /**
  * The gateway of its own that an export names; undefined where that has no address. The Link's gateway is no
  * substitute, as it may not serve this export.
  */
-function ownGateway(recorded: RecordedGateway | null): Route['gateway'] | undefined {
+function ownGateway(recorded: RecordedGateway | null): RouteBackend['gateway'] | undefined {
   return recorded === null ? undefined : { ...recorded, addresses: [...new Set(recorded.addresses)] };
 }

@@ -1,9 +1,9 @@
-import type { Clock } from '../base/clock.ts';
-import type { HeadRules } from '../proxy/http/forwarding.ts';
-import type { Connection } from '../proxy/io/connection.ts';
-import { ProxyFailure } from '../proxy/http/failures.ts';
-import type { Field } from '../proxy/http/fields.ts';
-import type { Route } from './routes/routes.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { HeadRules } from '../../proxy/http/forwarding.ts';
+import type { Connection } from '../../proxy/io/connection.ts';
+import { ProxyFailure } from '../../proxy/http/failures.ts';
+import type { Field } from '../../proxy/http/fields.ts';
+import type { Route } from '../routes/route.ts';
 import {
   awaitClient,
   type Client,
@@ -12,11 +12,11 @@ import {
   MAY_KNOW_MS,
   MUST_KNOW_MS,
   podAddress,
-} from './clients/client.ts';
-import type { ClientFields } from './clients/client-fields.ts';
-import type { NamespaceRules } from './clients/namespace-rules.ts';
-import type { RefusedClients } from './clients/refusals.ts';
-import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
+} from './client.ts';
+import type { ClientFields } from './client-fields.ts';
+import type { NamespaceRules } from './namespace-rules.ts';
+import type { RefusedClients } from './refusals.ts';
+import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './relay-rule.ts';
 
 /** What all routes of an egress share to identify and admit clients. */
 export interface ClientParts {
@@ -32,7 +32,7 @@ export interface ClientParts {
   readonly strangers: Set<string>;
 }
 
-/** Most such addresses that are remembered. */
+/** Most addresses in `ClientParts.strangers`; beyond it all are forgotten, and waited for once more. */
 const MAX_STRANGERS = 10_000;
 
 /**
@@ -43,6 +43,7 @@ const MAX_STRANGERS = 10_000;
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
   readonly added = [];
+  /** As the socket has it. */
   readonly address: string;
   /** Called when the client may have changed. */
   onChange: () => void = () => undefined;
@@ -79,12 +80,15 @@ export class RelayedClient implements HeadRules {
     this.#waited = true;
   }
 
-  /** Stops watching the address, when the connection has closed. */
+  /** Stops watching the address for good, when the connection has closed. */
   disconnected(): void {
     this.#unwatch?.();
     this.#unwatch = () => undefined;
   }
 }
+
+/** What decides which clients may use a route, or a backend of one. */
+export type ClientRules = Pick<Route, 'label' | 'namespace' | 'allowedNamespaces'>;
 
 /** Identifies the clients of one route, and decides which may use it. */
 export class RouteClients {
@@ -93,14 +97,14 @@ export class RouteClients {
   #label = '';
   #namespaces: ReadonlySet<string> | undefined;
 
-  constructor(route: Route, parts: ClientParts, clock: Clock) {
+  constructor(route: ClientRules, parts: ClientParts, clock: Clock) {
     this.#parts = parts;
     this.#clock = clock;
     this.follow(route);
   }
 
   /** Takes over the route's and its namespace's current settings. */
-  follow({ label, namespace, allowedNamespaces: own }: Route): void {
+  follow({ label, namespace, allowedNamespaces: own }: ClientRules): void {
     const { namespaces, policy } = this.#parts;
     this.#label = label;
     this.#namespaces = allowedNamespaces(namespace, own ?? namespaces.allowed(namespace), policy);
@@ -109,12 +113,17 @@ export class RouteClients {
   /**
    * The client of a new connection.
    * @param named whether its gateway wants to know who the client is
+   * @param decides whether something else than the route depends on who the client is
    * @returns a promise where that is worth waiting for
    */
-  identify({ remoteAddress }: Connection, named: boolean): RelayedClient | Promise<RelayedClient> {
+  identify(
+    { remoteAddress }: Connection,
+    named: boolean,
+    decides = false,
+  ): RelayedClient | Promise<RelayedClient> {
     const { clients, strangers } = this.#parts;
     const client = new RelayedClient(remoteAddress, this.#parts);
-    const mustKnow = this.#namespaces !== undefined;
+    const mustKnow = decides || this.restricts;
     if (!mustKnow && !named) return client;
     const who = clients.at(remoteAddress);
     if (isSettled(who)) return client;
@@ -129,12 +138,21 @@ export class RouteClients {
     });
   }
 
+  /** Whether not all clients may use it. */
+  get restricts(): boolean {
+    return this.#namespaces !== undefined;
+  }
+
   /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
   allows(client: RelayedClient): boolean {
     return relayRefusalOf(this.#namespaces, client.who) === undefined;
   }
 
-  /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */
+  /**
+   * Refuses a request, or a raw connection, of a client that may not use the route as it is now, and counts
+   * that.
+   * @returns undefined: it may
+   */
   check(client: RelayedClient): ProxyFailure | undefined {
     if (this.#namespaces === undefined) return undefined;
     const { who, address } = client;

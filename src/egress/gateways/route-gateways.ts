@@ -1,0 +1,207 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { SessionProtocol } from '../../proxy/http/messages.ts';
+import type { BackendSpec } from '../../proxy/group/group-backend.ts';
+import { TargetGroup } from '../../proxy/group/target-group.ts';
+import type { SessionTarget } from '../../proxy/upstream/session-target.ts';
+import type { Target } from '../../proxy/upstream/target.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
+import type { LocalPods } from '../local/local-pods.ts';
+import {
+  type GroupRoute,
+  isGroup,
+  memberLabel,
+  type LocalService,
+  type Route,
+  type RouteMember,
+  type SingleRoute,
+} from '../routes/route.ts';
+import { drawsOf } from '../shares/division.ts';
+import { EQUAL_SHARES, type Shares } from '../shares/group-shares.ts';
+import type { GatewayEndpoint } from './gateway-pool-options.ts';
+import { RouteGateway, type RouteGatewayOptions } from './route-gateway.ts';
+
+/** What a route leads to: one gateway, or those of a group. */
+export interface RouteGateways {
+  /** Where requests and raw connections go, by the session protocol of the client. */
+  readonly targets: Readonly<Record<SessionProtocol, SessionTarget>>;
+  /** The gateways' currently known addresses. */
+  readonly endpoints: GatewayEndpoint[];
+  /**
+   * Whether the streams of some gateway name the client on whose behalf they are (ADR 0031), as far as is
+   * known.
+   */
+  readonly namesClients: boolean;
+  /** As `RouteGateway.provenMs`, of a group's member; undefined also where there is no such member. */
+  provenMs(cluster: string): number | undefined;
+  /** Begins to resolve the gateways' host names. */
+  start(): void;
+  /** Stops resolving them; flows that are under way go on. */
+  stop(): void;
+  /** Takes over a changed route: still to the same gateway, or still to a group. */
+  follow(route: Route): void;
+  /** Releases the connection pools; only when no flow is left that may need a new connection. */
+  release(): void;
+  /** Sends no new request or connection to them; flows that are under way go on. */
+  close(): void;
+}
+
+/** The gateway of a route that leads to one cluster. */
+export class SingleGateway implements RouteGateways {
+  readonly #gateway: RouteGateway;
+
+  constructor(route: SingleRoute, options: RouteGatewayOptions) {
+    this.#gateway = new RouteGateway(route, route.label, options);
+    this.#gateway.follow(route.requests);
+  }
+
+  get targets(): Readonly<Record<SessionProtocol, Target>> {
+    return this.#gateway.targets;
+  }
+
+  get endpoints(): GatewayEndpoint[] {
+    return this.#gateway.endpoints;
+  }
+
+  get namesClients(): boolean {
+    return this.#gateway.namesClients;
+  }
+
+  provenMs(): undefined {
+    return undefined;
+  }
+
+  start(): void {
+    this.#gateway.start();
+  }
+
+  stop(): void {
+    this.#gateway.stop();
+  }
+
+  follow({ requests }: Route): void {
+    this.#gateway.follow(requests);
+  }
+
+  release(): void {
+    this.#gateway.release();
+  }
+
+  close(): void {
+    this.#gateway.close();
+  }
+}
+
+/** A cluster of a group, with its gateway. */
+interface Member {
+  readonly said: RouteMember;
+  readonly gateway: RouteGateway;
+}
+
+/** The gateways of a route that leads to several clusters. */
+export class GroupGateways implements RouteGateways {
+  readonly targets: Readonly<Record<SessionProtocol, TargetGroup>>;
+  readonly #options: RouteGatewayOptions;
+  readonly #shares: Shares;
+  readonly #unwatch: () => void;
+  #route: GroupRoute;
+  #members = new Map<string, Member>();
+  #local: { readonly said: LocalService; readonly pods: LocalPods } | undefined;
+  #started = false;
+
+  constructor(route: GroupRoute, options: RouteGatewayOptions) {
+    this.#options = options;
+    this.#route = route;
+    this.#shares = options.shares ?? EQUAL_SHARES;
+    const group = () => new TargetGroup({ ...options, label: route.label });
+    this.targets = { http1: group(), http2: group(), opaque: group() };
+    this.follow(route);
+    this.#unwatch = this.#shares.watch(route.service, () => this.#divide());
+  }
+
+  get endpoints(): GatewayEndpoint[] {
+    return [...this.#members.values()].flatMap(({ gateway }) => gateway.endpoints);
+  }
+
+  get namesClients(): boolean {
+    for (const { gateway } of this.#members.values()) if (gateway.namesClients) return true;
+    return false;
+  }
+
+  provenMs(cluster: string): number | undefined {
+    return this.#members.get(cluster)?.gateway.provenMs;
+  }
+
+  start(): void {
+    this.#started = true;
+    for (const { gateway } of this.#members.values()) gateway.start();
+  }
+
+  stop(): void {
+    this.#started = false;
+    for (const { gateway } of this.#members.values()) gateway.stop();
+  }
+
+  /** Members that are unchanged keep their state; flows to those that are removed go on. */
+  follow(route: Route): void {
+    if (!isGroup(route)) return;
+    const former = this.#members;
+    const members = new Map<string, Member>();
+    for (const said of route.members) {
+      const known = former.get(said.cluster);
+      members.set(
+        said.cluster,
+        known !== undefined && isDeepStrictEqual(known.said, said) ? known : this.#make(route, said),
+      );
+    }
+    this.#route = route;
+    this.#members = members;
+    const formerLocal = this.#local;
+    this.#local = this.#localOf(route);
+    for (const [protocol, group] of Object.entries(this.targets))
+      group.update(this.#backends(protocol), protocol === 'opaque' ? undefined : route.requests);
+    this.#divide();
+    for (const [cluster, member] of former) if (members.get(cluster) !== member) member.gateway.close();
+    if (formerLocal !== this.#local) formerLocal?.pods.close();
+  }
+
+  release(): void {
+    this.#unwatch();
+    this.#local?.pods.close();
+    for (const { gateway } of this.#members.values()) gateway.release();
+  }
+
+  close(): void {
+    this.#unwatch();
+    this.#local?.pods.close();
+    for (const { gateway } of this.#members.values()) gateway.close();
+  }
+
+  /** Takes in how requests are divided among the members now. */
+  #divide(): void {
+    const names = [...this.#members.keys(), ...(this.#local === undefined ? [] : [LOCAL])];
+    const { draws, refused } = drawsOf(this.#shares.of(this.#route.service), names);
+    for (const group of Object.values(this.targets)) group.divide(draws, refused);
+  }
+
+  /** The pods of this cluster; those that stay what they are keep their connections. */
+  #localOf({ local: said, label, protocol }: GroupRoute) {
+    const { local } = this.#options;
+    if (said === undefined || local === undefined) return undefined;
+    if (isDeepStrictEqual(this.#local?.said, said)) return this.#local;
+    return { said, pods: local.open(said, memberLabel(label, LOCAL), protocol) };
+  }
+
+  #make(route: GroupRoute, said: RouteMember): Member {
+    const gateway = new RouteGateway(said, memberLabel(route.label, said.cluster), this.#options);
+    if (this.#started) gateway.start();
+    return { said, gateway };
+  }
+
+  #backends(protocol: string): BackendSpec[] {
+    const remote = [...this.#members].map(([name, { gateway }]) => ({
+      name,
+      target: gateway.targets[protocol as SessionProtocol],
+    }));
+    return this.#local === undefined ? remote : [...remote, { name: LOCAL, target: this.#local.pods.target }];
+  }
+}

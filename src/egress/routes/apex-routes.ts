@@ -1,0 +1,130 @@
+import type { V1Service } from '@kubernetes/client-node';
+import {
+  type ApexClaim,
+  APEX_MEMBER,
+  type EgressClaim,
+  type GroupClaim,
+  holderOf,
+  isApexClaim,
+  isClaim,
+  isFreed,
+  type RecordEntry,
+} from '../../api/egress/egress-record.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
+import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
+import type { RoutedService } from '../../discovery/apex-routing.ts';
+import { leafKey } from '../../discovery/target-spec.ts';
+import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
+import { LOCAL_DOMAIN, routeSettings, whomItLetsIn } from './route-settings.ts';
+import {
+  type ApexBackend,
+  type ApexLead,
+  type ApexRoute,
+  type GroupRoute,
+  memberLabel,
+  type RouteBackend,
+} from './route.ts';
+
+/** What leads of backends are made from. */
+interface LeadFacts {
+  readonly mirror: (key: string) => V1Service | undefined;
+  /** Where a claim of one cluster leads. */
+  readonly gateway: (claim: EgressClaim) => RouteBackend | undefined;
+  readonly group: (listenPort: number, claim: GroupClaim) => GroupRoute | undefined;
+}
+
+/**
+ * What is behind the Services that rules name, by the record: a mirror leads where its own port leads, and a
+ * federated Service to its members. No annotation decides about that (ADR 0024).
+ */
+export class ApexLeads {
+  readonly #facts: LeadFacts;
+  /** Entries of mirrors and of groups, by `namespace/name:port`. */
+  readonly #entries = new Map<string, readonly [listenPort: number, entry: EgressClaim | GroupClaim]>();
+
+  constructor(record: ReadonlyMap<number, RecordEntry>, facts: LeadFacts) {
+    this.#facts = facts;
+    // In the order of egress ports, so that of two entries for one port the lower one counts, as elsewhere.
+    for (const [listenPort, entry] of [...record].sort(([a], [b]) => b - a)) {
+      if (isFreed(entry) || isApexClaim(entry) || (isClaim(entry) && entry.member !== undefined)) continue;
+      this.#entries.set(`${entry.mirror}:${entry.port}`, [listenPort, entry]);
+    }
+  }
+
+  /** What is behind a port of a Service; undefined: a mirror whose gateway is not known. */
+  of({ namespace, service: name, port }: RuleBackend): ApexLead | undefined {
+    const [listenPort = 0, entry] = this.#entries.get(`${keyOf({ namespace, name })}:${port}`) ?? [];
+    if (entry === undefined)
+      return { local: { name: fullyQualifiedName({ namespace, name }, LOCAL_DOMAIN), port } };
+    if (isClaim(entry)) {
+      const gateway = this.#facts.gateway(entry);
+      return gateway === undefined ? undefined : { cluster: entry.cluster, gateway };
+    }
+    const group = this.#facts.group(listenPort, entry);
+    return group === undefined ? undefined : { group };
+  }
+
+  /** The Service as whoever mirrors it has it, if it is a mirror or federated. */
+  mirror(key: string): V1Service | undefined {
+    return this.#facts.mirror(key);
+  }
+}
+
+/**
+ * The route of one port of a user's Service; undefined where nothing is written about it, or that is not
+ * known yet. Pure.
+ */
+export function apexRoute(
+  listenPort: number,
+  { mirror: apex, port }: ApexClaim,
+  routed: RoutedService | undefined,
+  leads: ApexLeads,
+): ApexRoute | undefined {
+  const routing = routed?.ports.get(port);
+  if (routed === undefined || routing === undefined) return undefined;
+  const holder = holderOf({ mirror: apex, member: APEX_MEMBER });
+  const settings = routeSettings(routed.service, { listenPort, holder, key: apex, port });
+  const label = `${apex}:${port}`;
+  const backends = new Map<string, ApexBackend>();
+  for (const backend of routing.rules.flatMap((rule) => rule.backends)) {
+    const key = leafKey(backend);
+    const to = backend.invalid === undefined && !backends.has(key) ? leads.of(backend) : undefined;
+    if (to !== undefined) backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
+  }
+  return { ...settings, label, apex, routing, backends: [...backends.values()] };
+}
+
+function backendOf(
+  { namespace, service: name, port }: RuleBackend,
+  {
+    key,
+    label: apex,
+    to,
+    routed,
+    leads,
+  }: {
+    readonly key: string;
+    readonly label: string;
+    readonly to: ApexLead;
+    readonly routed: RoutedService;
+    readonly leads: ApexLeads;
+  },
+): ApexBackend {
+  const service = keyOf({ namespace, name });
+  const label = memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
+  const object = 'local' in to ? routed.backends.get(service) : leads.mirror(service);
+  return {
+    key,
+    label,
+    service,
+    namespace,
+    // Whose rules are not known lets in nobody else.
+    ...(object === undefined ? { allowedNamespaces: [] } : whomItLetsIn(object)),
+    to: 'group' in to ? { group: { ...withoutRequests(to.group), label } } : to,
+  };
+}
+
+/** Retries and timeouts are those of the rule, or of the apex, over all of its backends. */
+function withoutRequests({ requests: _requests, ...route }: GroupRoute): GroupRoute {
+  return route;
+}

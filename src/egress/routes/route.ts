@@ -1,0 +1,139 @@
+import type { LinkGateway } from '../../api/link/link-schema.ts';
+import type { PortProtocol } from '../../api/ports/port-protocol.ts';
+import { targetKey } from '../../api/ports/target-key.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
+import type { Routing } from '../../policy/routing/routing.ts';
+import type { RequestRules } from '../../policy/requests/request-rules.ts';
+
+/** One port of one Service in one cluster, and the gateway through which it is reached. */
+export interface RouteBackend {
+  /** Service name and port for the transport header. */
+  readonly name: string;
+  readonly port: number;
+  readonly gateway: LinkGateway;
+}
+
+/** What a port of the egress has, whether it leads to one cluster or to several. */
+export interface RouteSettings {
+  /**
+   * `namespace/mirror:port`, `namespace/federated@cluster:port` or, for all members,
+   * `namespace/federated:port`; for logs and metrics.
+   */
+  readonly label: string;
+  /** Namespace of the mirror. */
+  readonly namespace: string;
+  readonly listenPort: number;
+  /**
+   * Protocol that the mirror declares for its port; undefined = none, so it is detected for each connection.
+   */
+  readonly protocol: PortProtocol | undefined;
+  /** Retries and timeouts that the mirror asks for. */
+  readonly requests?: RequestRules;
+  /**
+   * Further namespaces whose clients may use it, beside the mirror's own, `*` = all; absent = the Namespace's
+   * annotation, or the egress' default.
+   */
+  readonly allowedNamespaces?: readonly string[];
+}
+
+/** One port of the egress, which leads to one port of one Service in one cluster. */
+export interface SingleRoute extends RouteSettings, RouteBackend {}
+
+/** One cluster of a group. */
+export interface RouteMember extends RouteBackend {
+  readonly cluster: string;
+}
+
+/** One port of a Service of the egress' own cluster. */
+export interface LocalService {
+  /** Fully qualified, as `TargetSpec.name`. */
+  readonly name: string;
+  readonly port: number;
+}
+
+/** One port of the egress, which leads to the same port of one Service in several clusters (ADR 0036). */
+export interface GroupRoute extends RouteSettings {
+  /** The federated Service, `namespace/name`. */
+  readonly service: string;
+  /** One for each cluster, sorted by the clusters' names. */
+  readonly members: readonly RouteMember[];
+  /** The member of the egress' own cluster; absent: there is none. */
+  readonly local?: LocalService;
+}
+
+/** A Service that the rules of an apex lead to. */
+export interface ApexBackend {
+  /** Its `leafKey`. */
+  readonly key: string;
+  /** `namespace/apex@backend:port`, for logs and metrics. */
+  readonly label: string;
+  /** Its `namespace/name`. */
+  readonly service: string;
+  readonly namespace: string;
+  /** As `RouteSettings.allowedNamespaces`: whom it lets in, beside those whom the apex does. */
+  readonly allowedNamespaces?: readonly string[];
+  readonly to: ApexLead;
+}
+
+/**
+ * What is behind a backend of an apex: another cluster by its mirror, the clusters of a federated Service, or
+ * pods of the egress' own cluster.
+ */
+export type ApexLead =
+  | { readonly cluster: string; readonly gateway: RouteBackend }
+  | { readonly group: GroupRoute }
+  | { readonly local: LocalService };
+
+/** One port of the egress, which leads where the rules of a user's Service lead (ADR 0040). */
+export interface ApexRoute extends RouteSettings {
+  /** The Service, `namespace/name`. */
+  readonly apex: string;
+  readonly routing: Routing;
+  /** One for each Service in the rules whose reference is right. */
+  readonly backends: readonly ApexBackend[];
+}
+
+/** Where the connections that arrive at one port of the egress are relayed to. */
+export type Route = SingleRoute | GroupRoute | ApexRoute;
+
+/** Whether a route leads where rules say. */
+export function isApex(route: Route): route is ApexRoute {
+  return 'apex' in route;
+}
+
+/** Whether a route leads to several clusters. */
+export function isGroup(route: Route): route is GroupRoute {
+  return 'members' in route;
+}
+
+/** The label of one member of a group, `namespace/federated@cluster:port`. */
+export function memberLabel(label: string, member: string): string {
+  const at = label.lastIndexOf(':');
+  return `${label.slice(0, at)}@${member}${label.slice(at)}`;
+}
+
+/** All labels under which a route's requests and connections are counted. */
+export function labelsOf(route: Route): string[] {
+  if (isApex(route)) return [route.label, ...route.backends.flatMap(labelsOfBackend)];
+  if (!isGroup(route)) return [route.label];
+  const members = route.members.map(({ cluster }) => cluster);
+  return [
+    route.label,
+    ...[...members, ...(route.local === undefined ? [] : [LOCAL])].map((one) =>
+      memberLabel(route.label, one),
+    ),
+  ];
+}
+
+function labelsOfBackend({ label, to }: ApexBackend): string[] {
+  return 'group' in to ? labelsOf(to.group) : [label];
+}
+
+/** The targets of a route as `name:port`, for logs. */
+export function targetsOf(route: Route): string {
+  if (isApex(route)) return route.backends.map(({ key }) => key).join(', ');
+  const backends: readonly LocalService[] = isGroup(route)
+    ? [...(route.local === undefined ? [] : [route.local]), ...route.members]
+    : [route];
+  return backends.map(({ name, port }) => targetKey(name, port)).join(', ');
+}
