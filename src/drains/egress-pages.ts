@@ -1,0 +1,81 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { componentSelector } from '../api/installed-labels.ts';
+import { pods } from '../api/kubernetes/resource.ts';
+import { systemClock } from '../base/clock.ts';
+import { adminPortOf, isRunning } from '../check/check-facts.ts';
+import { anonymousAccess } from '../kube/client/access.ts';
+import { KubeClient } from '../kube/client/kube-client.ts';
+import { readTraffic, type Traffic } from './egress-traffic.ts';
+
+/** Time for one pod to answer, milliseconds. */
+const ANSWER_MS = 3000;
+
+/** What the pods of the egress have counted. */
+export interface EgressPages {
+  /** By pod, or by URL. */
+  readonly traffic: ReadonlyMap<string, Traffic>;
+  /** Those that did not answer, and why. */
+  readonly silent: readonly string[];
+}
+
+/** Where the egress is: in the installation's namespace, or at the URLs of admin ports. */
+export interface EgressPlace {
+  readonly namespace: string;
+  readonly urls: readonly string[] | undefined;
+}
+
+/**
+ * Reads the metrics of every egress pod, through the API server's pod proxy (`get` on `pods/proxy`) or
+ * directly at the given URLs. One that does not answer is named, and does not fail the others.
+ */
+export async function readEgressPages(client: KubeClient, place: EgressPlace): Promise<EgressPages> {
+  const { namespace, urls } = place;
+  const asked =
+    urls === undefined
+      ? (await listPods(client, namespace)).map(
+          (pod) => [pod.metadata?.name ?? '', podPage(client, namespace, pod)] as const,
+        )
+      : urls.map((url) => [url, urlPage(url)] as const);
+  const traffic = new Map<string, Traffic>();
+  const silent: string[] = [];
+  await Promise.all(
+    asked.map(async ([name, page]) => {
+      try {
+        traffic.set(name, readTraffic(await page));
+      } catch (error) {
+        silent.push(`${name}: ${messageOf(error)}`);
+      }
+    }),
+  );
+  return { traffic, silent: silent.sort() };
+}
+
+async function listPods(client: KubeClient, namespace: string): Promise<V1Pod[]> {
+  const { items } = await client.list(pods, { namespace, labelSelector: componentSelector('egress') });
+  return items.filter(isRunning);
+}
+
+async function podPage(client: KubeClient, namespace: string, pod: V1Pod): Promise<string> {
+  const name = `${encodeURIComponent(pod.metadata?.name ?? '')}:${adminPortOf(pod)}`;
+  const path = `/api/v1/namespaces/${namespace}/pods/${name}/proxy/metrics`;
+  return textOf(await client.raw('GET', path, { signal: AbortSignal.timeout(ANSWER_MS) }));
+}
+
+async function urlPage(url: string): Promise<string> {
+  const client = new KubeClient(anonymousAccess(url), {
+    clock: systemClock,
+    random: Math.random,
+    maxTries: 1,
+  });
+  try {
+    return textOf(await client.raw('GET', '/metrics', { signal: AbortSignal.timeout(ANSWER_MS) }));
+  } finally {
+    await client.close();
+  }
+}
+
+function textOf(page: unknown): string {
+  if (typeof page === 'string') return page;
+  throw new Error('what it answers are no metrics');
+}
