@@ -24,9 +24,10 @@ module.enableCompileCache?.();
 
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
   // Garbage from loading would make V8's young generation grow to 16 MB for good. Processes that carry
-  // traffic lift this again once they have started (src/processes/v8-tuning.ts); the controller mostly waits
-  // for API servers, so that a small heap is worth more to it than fast code.
-  if (!process.versions.bun) setFlagsFromString('--optimize-for-size');
+  // traffic need it later and lift this when they have started; those that mostly wait (controller, signer)
+  // load a fifth faster with it, and give it back then (both: src/processes/v8-tuning.ts).
+  const carriesTraffic = process.argv[2] === 'gateway' || process.argv[2] === 'egress';
+  if (carriesTraffic && !process.versions.bun) setFlagsFromString('--optimize-for-size');
   await import(pathToFileURL(entry).href);
 } else {
   handOver(ownNode());

@@ -1,26 +1,15 @@
-import { Gauge, type Registry } from '../telemetry/registry.ts';
+import { collectedGauges, type MakeGauge, type Registry } from '../telemetry/registry.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { BUDGETS } from '../kube/budget/peer-budget.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 
 /**
- * Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's
- * (`target_cluster_name`). Probes have their own (`probe-metrics.ts`).
+ * Publishes what the controller knows as metrics, which are worked out when the registry is read. Label names
+ * are Linkerd's (`target_cluster_name`). Those of gateway probes are in `gateway-health/probe-metrics.ts`.
  */
 export function publishMirrorMetrics(registry: Registry, controller: MirrorController): void {
-  const gauge = (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => {
-    const metric: Gauge = new Gauge({
-      name,
-      help,
-      labelNames: labels,
-      registers: [registry],
-      collect() {
-        metric.reset();
-        collect(metric);
-      },
-    });
-  };
+  const gauge = collectedGauges(registry);
   const perPeer = (name: string, help: string, read: (peer: TargetCluster) => number | undefined) => {
     gauge(name, help, ['target_cluster_name'], (metric) => {
       for (const { peer } of controller.runs.values()) {
@@ -30,8 +19,8 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
       }
     });
   };
-  const age = (word: number | undefined) =>
-    word === undefined ? undefined : (controller.options.clock.now() - word) / 1000;
+  const secondsSince = (time: number | undefined) =>
+    time === undefined ? undefined : (controller.options.clock.now() - time) / 1000;
 
   perPeer('linkspan_mirrors', 'Mirror Services that exist.', (peer) => peer.mirrorCount);
   perPeer(
@@ -52,7 +41,7 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
     (peer) => Number(peer.overBudget !== undefined),
   );
   perPeer('linkspan_peer_last_word_seconds', 'Seconds since the target cluster was last heard of.', (peer) =>
-    age(peer.lastHeard),
+    secondsSince(peer.lastHeard),
   );
   perPeer(
     'linkspan_mirror_writes',
@@ -83,15 +72,27 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
     },
   );
   unwritten(gauge, controller);
+  gauge('linkspan_own_network_suspected', '1 while all gateways have died in one moment.', [], (metric) =>
+    metric.set(Number(controller.network.suspected)),
+  );
+  gauge(
+    'linkspan_egress_unreached_gateways',
+    'Gateway addresses that at least half of the egress pods that have tried them cannot reach.',
+    [],
+    (metric) => metric.set(controller.trunks.lost),
+  );
+  gauge(
+    'linkspan_egress_silent_pods',
+    'Egress pods that did not say what they can reach when they were asked last.',
+    [],
+    (metric) => metric.set(controller.trunks.silent),
+  );
   imports(gauge, controller);
   cacheSizes(gauge, controller);
 }
 
-/** How often the status of a Link, and Events about Links, could not be written. */
-function unwritten(
-  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs, links, events }: MirrorController,
-): void {
+/** How often the status of a Link and Events about Links could not be written. */
+function unwritten(gauge: MakeGauge, { runs, links, events }: MirrorController): void {
   gauge(
     'linkspan_event_write_failures',
     'Events about Links that could not be written, since this replica runs.',
@@ -111,11 +112,8 @@ function unwritten(
   );
 }
 
-/** What is held of each target, against what may be. */
-function budgets(
-  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs }: MirrorController,
-): void {
+/** How much is held of each target, and how much may be. */
+function budgets(gauge: MakeGauge, { runs }: MirrorController): void {
   const each = (
     name: string,
     help: string,
@@ -139,13 +137,10 @@ function budgets(
 }
 
 /**
- * What import policies left out of mirrors that are there, what quotas are taken, and which ranges of this
- * cluster are not known.
+ * What import policies have left out of mirrors, how much of the quotas is taken, and which of this cluster's
+ * ranges are not known.
  */
-function imports(
-  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs, ranges }: MirrorController,
-): void {
+function imports(gauge: MakeGauge, { runs, ranges }: MirrorController): void {
   gauge(
     'linkspan_import_left_out',
     'Mirrors and memberships of which the import policy left something out, by reason.',
@@ -179,11 +174,8 @@ function imports(
   );
 }
 
-/** When the credentials of each Link end, and how their renewal goes. */
-function credentials(
-  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs }: MirrorController,
-): void {
+/** When the credentials of each Link expire, and how their renewal goes. */
+function credentials(gauge: MakeGauge, { runs }: MirrorController): void {
   const cluster = (peer: TargetCluster) => ({ target_cluster_name: peer.link.targetClusterName });
   gauge(
     'linkspan_credentials_expiry_timestamp_seconds',
@@ -208,11 +200,8 @@ function credentials(
   );
 }
 
-/** Linkerd's sizes of what is held in memory; `cluster` is `local` or the target's name. */
-function cacheSizes(
-  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { view, links, runs }: MirrorController,
-): void {
+/** Linkerd's metrics of how many objects are held in memory; `cluster` is `local` or the target's name. */
+function cacheSizes(gauge: MakeGauge, { view, links, runs }: MirrorController): void {
   const local = (name: string, help: string, size: () => number) =>
     gauge(name, help, ['cluster'], (metric) => metric.set({ cluster: 'local' }, size()));
   gauge('service_cache_size', 'Services held in memory.', ['cluster'], (metric) => {

@@ -4,16 +4,16 @@ import { memberName } from '../api/mirror/federated-members.ts';
 import { type MirrorReason, mirrorReasons } from '../api/reasons/mirror-reasons.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
-import { ageOf, gatewayReport } from './link-reports.ts';
+import { gatewayReport, secondsSinceHeard } from './link-reports.ts';
 import { isAnnotated } from './mirror/selected-exports.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
 
 /**
- * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated
- * Service's; where it can be several, each that is there is explained. One explanation for each Link that
- * this replica keeps at least, whether the Service is exported or not, and one for this cluster's own member
- * of a federated Service.
+ * Explains what became of a Service. The name may be the remote Service's, the mirror's (`<svc>-<cluster>`)
+ * or the federated Service's; where it can be several, each of them that exists is explained. For each Link
+ * whose Lease this replica holds there is at least one explanation, whether the Service is exported or not,
+ * and one for this cluster's own member of a federated Service, where there is one.
  */
 export function explainName(controller: MirrorController, namespace: string, name: string): Explanation[] {
   const found: Explanation[] = [];
@@ -36,13 +36,16 @@ function ofMirror(name: string, cluster: string): string | undefined {
   return name.endsWith(suffix) && name !== suffix ? name.slice(0, -suffix.length) : undefined;
 }
 
-/** Keys of the Services that a name may mean, the likeliest first: a Service may itself end as mirrors do. */
+/**
+ * The keys of Services of these names, in order. A name that ends as mirrors' do need not be a mirror's, so
+ * that several are asked for.
+ */
 function keysOf(namespace: string, names: readonly (string | undefined)[]): string[] {
   const there = names.filter((name) => name !== undefined);
   return [...new Set(there)].map((name) => `${namespace}/${name}`);
 }
 
-/** Whether there is something to be said: it is exported, or something stands here for it. */
+/** Whether it is exported, or something exists here for it. */
 function isThere({ exported, clusterIP, endpoints }: Explanation): boolean {
   return exported || clusterIP !== null || endpoints.length > 0;
 }
@@ -77,7 +80,7 @@ function memberOf(reconciler: FederatedReconciler, members: TargetCluster['membe
   return { ...found, kind: 'federated' as const, selectedBy: selector };
 }
 
-/** What the reconciler keeps of a key, and what the view of the target says of it. */
+/** What the reconciler remembers of a key, and what the view of the target has of it. */
 function inspected(
   reconciler: Pick<FederatedReconciler, 'inspect'>,
   view: TargetCluster['exports'],
@@ -100,7 +103,7 @@ function inspected(
   };
 }
 
-/** Why nothing has come of a key yet. */
+/** The reason of a key about which nothing has been decided. */
 function reasonWithout(isExported: boolean, synced: boolean): MirrorReason {
   if (isExported) return 'Pending';
   return synced ? 'NotExported' : 'NotSynced';
@@ -114,7 +117,7 @@ function common(controller: MirrorController, peer: TargetCluster, service: stri
     gateway: peer.gateway === undefined ? null : gatewayReport(peer.gateway),
     synced: peer.synced,
     apiError: peer.apiError?.message ?? null,
-    lastWordSeconds: ageOf(controller, peer),
+    lastWordSeconds: secondsSinceHeard(controller, peer),
   };
 }
 

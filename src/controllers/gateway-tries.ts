@@ -1,7 +1,10 @@
 import type { GatewayTry } from '../api/answers/admin-answers.ts';
 import type { MirrorController } from './mirror-controller.ts';
 
-/** Sends one request through every gateway path that this replica probes, now. */
+/**
+ * Sends one probe now to every address of the gateways of the Links that this replica holds, as far as they
+ * are probed.
+ */
 export async function tryGateways(controller: MirrorController): Promise<GatewayTry[]> {
   const tries = [...controller.runs].map(async ([link, { peer }]) =>
     ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({

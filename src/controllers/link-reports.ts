@@ -8,8 +8,8 @@ import { readyAddresses } from './objects/mirrored-endpoints.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
 
 /**
- * Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of
- * federated Services, if there are any.
+ * Every Link with all its Services, as this replica knows them, and after them this cluster's own members of
+ * federated Services, where this replica keeps them.
  */
 export function reportLinks(controller: MirrorController): LinkReport[] {
   const found = [...controller.runs]
@@ -39,7 +39,7 @@ function reportLink(controller: MirrorController, link: string, run: LinkControl
       ...(problem === undefined ? {} : { problem: problem.message }),
       ...seen,
     };
-  const lastWordSeconds = ageOf(controller, peer);
+  const lastWordSeconds = secondsSinceHeard(controller, peer);
   return {
     link,
     cluster,
@@ -59,6 +59,7 @@ function reportLink(controller: MirrorController, link: string, run: LinkControl
   };
 }
 
+/** What could not be written about a Link, with the reason: its status, Events. */
 function unwrittenOf({ events }: MirrorController, { statusFailure }: LinkController): string[] {
   const status = statusFailure === undefined ? [] : [`status: ${messageOf(statusFailure)}`];
   return events.failure === undefined ? status : [...status, `Events: ${messageOf(events.failure)}`];
@@ -83,15 +84,15 @@ function services(
     }));
 }
 
-/** What is known of the way to a target's gateway. */
+/** What is known of the path to a target's gateway. */
 export function gatewayReport(
   gateway: NonNullable<TargetCluster['gateway']>,
 ): NonNullable<LinkReport['gateway']> {
   return { path: gateway.facts.path, addresses: gateway.reports };
 }
 
-/** How long ago a target was last heard of, seconds; null: never. */
-export function ageOf(controller: MirrorController, peer: TargetCluster): number | null {
+/** Seconds since a target last sent anything, to a tenth; null: it never has. */
+export function secondsSinceHeard(controller: MirrorController, peer: TargetCluster): number | null {
   const { lastHeard } = peer;
   return lastHeard === undefined ? null : Math.round((controller.options.clock.now() - lastHeard) / 100) / 10;
 }

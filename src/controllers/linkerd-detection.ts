@@ -3,8 +3,8 @@ import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { configMaps } from '../api/kubernetes/resource.ts';
 
 /**
- * Whether Linkerd's control plane is installed: its ConfigMap `linkerd-config` is there. Decides
- * `--data-path auto` and whether Endpoints are written.
+ * Whether Linkerd's control plane is installed: its ConfigMap `linkerd-config` exists. `--data-path auto` and
+ * whether Endpoints are written depend on it.
  * @throws KubeApiError when the API server cannot say
  */
 export async function linkerdInstalled(

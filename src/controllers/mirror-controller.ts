@@ -8,13 +8,8 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import { forEachIsolated } from '../base/isolation.ts';
-import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
-import type { PortRange } from '../api/egress/egress-ports.ts';
 import { RECORD_SELECTOR } from '../api/egress/egress-record.ts';
 import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
-import type { HostNames } from '../dns/host-names.ts';
-import type { ClusterAccess } from '../kube/client/access.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { EventRecorder } from '../kube/events/event-recorder.ts';
 import {
@@ -32,84 +27,36 @@ import { WorkerPool } from '../kube/queue/worker-pool.ts';
 import { TotalBudget } from '../kube/budget/total-budget.ts';
 import { ageOf, olderRival, sharingCluster } from './link/rivals.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
-import type { Selector } from '../api/kubernetes/label-selector.ts';
 import type { Health } from '../telemetry/admin.ts';
-import type { Logger } from '../telemetry/log.ts';
-import { CredentialsWatch } from './link/credentials-watch.ts';
+import { claimDelay } from './link/claim-delay.ts';
+import { credentialsOf, CredentialsWatch } from './link/credentials-watch.ts';
 import { makers } from './gc/garbage-collector.ts';
 import { EgressAllocator } from './egress-ports/egress-allocator.ts';
+import { EgressPods } from './reconcile/egress-pods.ts';
 import { seedClaims } from './egress-ports/egress-seed.ts';
-import type { MirrorAddress } from './objects/mirrored-endpoints.ts';
-import type { GatewayHealthFactory } from './gateway-health/gateway-probes.ts';
+import { askEgress, EgressEvidence } from './gateway-health/egress-evidence.ts';
 import { LinkController } from './link/link-controller.ts';
-import {
-  BY_SERVICE,
-  egressPods,
-  keepMirrorLease,
-  keepNamespaceName,
-  serviceIndexes,
-  sliceService,
-} from './reconcile/local-indexes.ts';
-import type { LocalExclusionSettings } from './federated/local-exclusions.ts';
+import { keepMirrorLease, keepNamespaceName, serviceIndexes } from './reconcile/local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../exports/slices-by-service.ts';
+import { Apexes } from './apexes/apexes.ts';
 import { LocalMembers } from './federated/local-members.ts';
+import { livenessOf } from './live.ts';
 import { LocalView } from './reconcile/local-view.ts';
+import { PRIORITY } from './reconcile/reconciler.ts';
 import { keepMaker } from '../api/mirror/ownership.ts';
-import type { TargetSettings } from './settings/target-settings.ts';
-import { SourceRanges, type RangeSettings } from './imports/source-ranges.ts';
+import { SourceRanges } from './imports/source-ranges.ts';
 import { SourceWatches } from './source-watches.ts';
+import { DrainWatch } from './failover/drain-watch.ts';
+import { NetworkWatch } from './failover/network-watch.ts';
+import { FailoverBook } from './failover/failover-book.ts';
+import { FailoverLinks } from '../discovery/failover-links.ts';
+import type { MirrorControllerOptions } from './mirror-controller-options.ts';
+import { Weights } from './weights/weights.ts';
 import type { TargetDependencies } from './settings/target-dependencies.ts';
 
-/** Settings of the controller; the CLI's flags. */
-export interface MirrorControllerSettings extends TargetSettings {
-  /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
-  readonly namespace: string;
-  /**
-   * Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default
-   * all.
-   */
-  readonly namespaces?: readonly string[] | undefined;
-  /** Service whose EndpointSlices are the egress pods. */
-  readonly egressService: string;
-  readonly egressRange: PortRange;
-  /** The source cluster's own address ranges. */
-  readonly ranges: RangeSettings;
-  /** Services of the source cluster that join federated ones. */
-  readonly federatedSelector: Selector;
-  /** Labels and annotations of those that federated Services do not get. */
-  readonly localExclusions: LocalExclusionSettings;
-  /** Requests that all peers together may have under way at the source cluster's API server. */
-  readonly totalConcurrency: number;
-  /**
-   * How long a Lease holds after its last renewal, milliseconds: within that time a replica that was killed
-   * is replaced.
-   */
-  readonly leaseMs: number;
-}
-
-/** A write that takes longer than this is stuck: every request has its own, much shorter, limit. */
-const WEDGED_MS = 300_000;
 /**
- * How much longer a replica waits before it takes a free Lease, for each that it holds: so that replicas
- * share the Links. One alone takes all soon enough.
- */
-const CLAIM_DELAY_MS = 100;
-const MAX_CLAIM_DELAY_MS = 1200;
-
-export interface MirrorControllerOptions {
-  readonly access: ClusterAccess;
-  readonly settings: MirrorControllerSettings;
-  /** Name of this replica, the holder of its Leases. */
-  readonly replica: string;
-  readonly names: HostNames;
-  readonly health: GatewayHealthFactory;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-}
-
-/**
- * The mirror controller: one process for all Links. It keeps what the source cluster holds, and one
- * `LinkController` per Link; the rest happens there.
+ * The mirror controller: one process for all Links. It keeps the stores of the source cluster, and one
+ * `LinkController` for each Link, which does the rest.
  */
 export class MirrorController {
   readonly options: MirrorControllerOptions;
@@ -129,18 +76,36 @@ export class MirrorController {
   readonly #pool: WorkerPool;
   /** The source cluster's own address ranges, which no target may name addresses of. */
   readonly ranges: SourceRanges;
+  readonly #failover = new FailoverLinks(this.links);
+  readonly failover = new FailoverBook(this.#failover);
+  readonly #weights: Weights;
+  #drains: DrainWatch | undefined;
   #dependencies: TargetDependencies | undefined;
   #localMembers: LocalMembers | undefined;
-  #egressAddresses: readonly MirrorAddress[] = [];
+  #apexes: Apexes | undefined;
+  readonly #egressPods = new EgressPods();
+  /** Whether this cluster's own network is suspected. */
+  readonly network: NetworkWatch;
+  /** What the egress knows of gateways. */
+  readonly trunks: EgressEvidence;
   #stopping = false;
 
   constructor(options: MirrorControllerOptions) {
     this.options = options;
     const { access, clock, random, log, settings } = options;
-    // Room beside the writes for Leases, Events and status.
+    // Some more than the writers need: for Leases, Events and status.
     const maxConnections = settings.totalConcurrency + 8;
     this.client = clientFor(access, { clock, random, log, maxConnections }, settings.namespaces);
-    this.#watches = new SourceWatches({ client: this.client, clock, random, log });
+    const parts = { client: this.client, clock, random, log };
+    this.#watches = new SourceWatches(parts);
+    this.#weights = new Weights(parts, settings.weights);
+    this.trunks = new EgressEvidence({
+      clock,
+      random,
+      log,
+      pods: () => this.#egressPods.admins,
+      ask: options.askEgress ?? askEgress({ clock, random }),
+    });
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {
@@ -158,6 +123,7 @@ export class MirrorController {
       clock,
       log,
     });
+    this.network = new NetworkWatch({ links: this.links, events: this.#events, clock, log });
     this.#queue = new WorkQueue({
       handler: (key) => this.#reconcileLink(key),
       concurrency: 8,
@@ -169,8 +135,8 @@ export class MirrorController {
     });
     this.ranges = new SourceRanges({
       ...settings.ranges,
-      // Nodes and ServiceCIDRs are the whole cluster's: who may look into some namespaces only is told by
-      // flags.
+      // Nodes and ServiceCIDRs are not in namespaces: an account with rights in some namespaces only cannot
+      // read them, and has to be given the ranges by flags.
       learn: settings.ranges.learn && (settings.namespaces ?? []).length === 0,
       client: this.client,
       clock,
@@ -192,62 +158,67 @@ export class MirrorController {
     this.#watchAll();
   }
 
-  /** Starts watching; Links begin once everything local has been listed. Returns at once. */
+  /**
+   * Starts watching; Links are begun when everything in the source cluster has been listed. Returns at once.
+   */
   start(): void {
     this.#watches.start();
     this.ranges.start();
     Promise.all([this.#watches.whenSynced(), this.ranges.settled]).then(
       () => this.#begin(),
       (error: unknown) => {
-        // What is waited for fails only when it is stopped; then there is nothing to begin.
+        // A wait is rejected only by `stop`, when there is nothing to begin any more.
         if (!this.#stopping) throw error;
       },
     );
   }
 
-  /** Stops every Link (handing over its Lease), then the watches. */
+  /** Stops every Link, giving its Lease back, then the watches. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#drains?.stop();
+    this.trunks.stop();
+    this.network.stop();
     await this.#queue.stop();
-    await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
+    const runs = [...this.runs.values()].map((run) => run.stop());
+    await Promise.all([...runs, this.#localMembers?.stop(), this.#weights.stop(), this.#apexes?.stop()]);
     await Promise.all([this.#credentials.stop(), this.ranges.stop(), this.#watches.stop()]);
     await this.#egress?.stop();
     await this.#events.flush();
     await this.client.close();
   }
 
-  /** Whether the source cluster is known: before that nothing is mirrored. */
+  /** Whether the source cluster has been listed; nothing is mirrored before. */
   get ready(): Health {
     const { ready } = this.#watches;
     if (!ready.ok || this.ranges.isSettled) return ready;
     return { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
   }
 
-  /** Whether work goes on: a write that never ends means that this process should be started anew. */
+  /** Whether work goes on: where a handler never ends, this process should be restarted. */
   get live(): Health {
     const peers = [...this.runs].map(([key, { peer }]): [string, number] => [
       key,
       peer?.oldestRunningMs ?? 0,
     ]);
-    const all: [string, number][] = [
+    return livenessOf([
       ...peers,
       ['links', this.#queue.oldestRunningMs],
       ['local members', this.#localMembers?.oldestRunningMs ?? 0],
-    ];
-    const stuck = all.find(([, ms]) => ms > WEDGED_MS);
-    if (stuck === undefined) return { ok: true, reason: '' };
-    return {
-      ok: false,
-      reason: `${stuck[0]}: a write has been under way for ${Math.round(stuck[1] / 1000)} s`,
-    };
+      ['weights', this.#weights.oldestRunningMs],
+      ['apexes', this.#apexes?.oldestRunningMs ?? 0],
+    ]);
   }
 
-  /** How the Events about Links get on. */
+  /** Whether the Events about Links can be written. */
   get events(): Pick<EventRecorder, 'failures' | 'failure'> {
     return this.#events;
   }
 
-  /** What is decided about local members of federated Services, while this replica keeps them. */
+  /**
+   * The source cluster's own members of federated Services; undefined: the source cluster has not been
+   * listed.
+   */
   get localMembers(): LocalMembers | undefined {
     return this.#localMembers;
   }
@@ -266,18 +237,24 @@ export class MirrorController {
       transform: keepMaker<V1EndpointSlice>,
     });
     this.#watches.add(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
-    const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
-    egress.subscribe('controller: egress pods', () => {
-      this.#egressAddresses = egressPods(egress.list());
+    this.#egressPods.follow(() => {
       forEachIsolated('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
+      this.#localMembers?.kept?.writer.resync(PRIORITY.change);
+      this.#apexes?.resync();
     });
-    this.#watches.add(endpointSlices, egress, {
+    this.#watches.add(endpointSlices, this.#egressPods.slices, {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
     this.links.subscribe('controller: Links', (change) => {
       this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
       for (const key of sharingCluster(this.links, change)) this.#queue.add(key);
+    });
+    this.#failover.follow(() => {
+      forEachIsolated('failover of Links', this.runs.values(), ({ peer }) => peer?.resync());
+      this.#localMembers?.kept?.writer.resync(PRIORITY.bulk);
+      this.#weights.resync();
+      this.#apexes?.resync();
     });
     this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
   }
@@ -303,13 +280,18 @@ export class MirrorController {
       view: this.view,
       pool: this.#pool,
       egress,
-      egressAddresses: () => this.#egressAddresses,
+      egressAddresses: () => this.#egressPods.addresses,
+      egressServesGroups: () => this.#egressPods.servesGroups,
       ranges: this.ranges,
       events: this.#events,
       names,
+      ownNetwork: this.network,
+      trunks: this.trunks,
       health,
       total: new TotalBudget(settings.budgets.total),
       ageOf: (cluster) => ageOf(this.links, cluster),
+      failover: this.failover,
+      weighed: this.#weights.weighed,
       clock,
       random,
     };
@@ -325,23 +307,43 @@ export class MirrorController {
       log: log.child({ link: 'local' }),
     });
     this.#localMembers.start();
+    const { namespace } = settings;
+    const { replica } = this.options;
+    const drainsOf = (cluster: string) => this.#failover.said.get(cluster)?.drains;
+    this.#drains = new DrainWatch({
+      links: this.links,
+      services: this.view.stores.services,
+      events: this.#events,
+      clock,
+      tellsOfLink: (key) => this.runs.get(key)?.peer !== undefined,
+      tellsOfService: (service) => this.failover.decides(service),
+    });
+    this.#weights.begin({
+      book: this.failover,
+      drainsOf,
+      view: this.view,
+      events: this.#events,
+      namespace,
+      replica,
+      lease: this.#lease(),
+    });
+    const apexes = { ...this.#dependencies, client: this.client, drainsOf, namespace, replica, log };
+    this.#apexes = new Apexes({ ...apexes, settings, lease: this.#lease() });
+    this.#apexes.start();
     log.info({ links: this.links.size }, 'source cluster listed');
-    // Links that were deleted while nobody ran have left their mirrors.
+    // Links that were deleted while no controller ran have left their mirrors behind.
     const made = [...makers(this.view).keys(), ...egress.links().keys()];
     for (const key of new Set([...this.links.keys(), ...made])) this.#queue.add(key);
   }
 
   #lease() {
     const { leaseMs } = this.options.settings;
-    const jitter = (this.options.random() * CLAIM_DELAY_MS) / 2;
+    const random = this.options.random();
     return {
       store: this.leases,
       durationMs: leaseMs,
       renewDeadlineMs: leaseMs / 2,
-      claimDelayMs: () => {
-        const held = [...this.runs.values()].filter((run) => run.leader).length;
-        return Math.min(MAX_CLAIM_DELAY_MS, CLAIM_DELAY_MS * held + jitter);
-      },
+      claimDelayMs: () => claimDelay([...this.runs.values()].filter((run) => run.leader).length, random),
     };
   }
 
@@ -356,14 +358,14 @@ export class MirrorController {
   async #reconcileLink(key: string): Promise<void> {
     if (this.#dependencies === undefined) return;
     const object = this.links.get(key);
-    // What a Link of another namespace has made is not ours to remove.
+    // What a Link of another namespace has made belongs to another installation.
     if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
     const secret = object === undefined ? undefined : credentialsOf(object);
-    // Its Secret is being read for the first time; `onKnown` puts the Link into the queue again.
+    // Its Secret has not been read yet; `onKnown` adds the Link to the queue again.
     if (secret !== undefined && !this.#credentials.knows(secret)) return;
     const run = this.runs.get(key) ?? this.#newRun(key, this.#dependencies);
     await run.update(object, this.secrets, object === undefined ? undefined : olderRival(this.links, object));
-    // A younger Link for the same cluster may take over now.
+    // Another Link for the same cluster may take over now.
     if (object === undefined) for (const other of this.links.keys()) this.#queue.add(other);
   }
 
@@ -385,10 +387,4 @@ export class MirrorController {
     this.runs.set(key, run);
     return run;
   }
-}
-
-/** Name of the Secret that a Link names, if it names one. */
-function credentialsOf({ spec }: LinkObject): string | undefined {
-  const name = spec?.clusterCredentialsSecret;
-  return typeof name === 'string' && name !== '' ? name : undefined;
 }

@@ -7,17 +7,17 @@ import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** What is watched of one kind; default: all of it, as it is. */
+/** Which objects of one kind are watched, and what is kept of them; default: all, as they are. */
 export interface WatchedObjects<T extends KubeObject> {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly keepManagedFields?: boolean;
-  /** What is held of an object; undefined: nothing. */
+  /** What is kept of an object; undefined: nothing. */
   readonly transform?: (object: T) => T | undefined;
 }
 
-/** The watches of the source cluster, one for each kind. */
+/** The watches of the source cluster. */
 export class SourceWatches {
   readonly #common: { client: KubeClient; clock: Clock; random: Random; log: Logger };
   readonly #reflectors: Reflector<KubeObject>[] = [];
@@ -26,7 +26,7 @@ export class SourceWatches {
     this.#common = common;
   }
 
-  /** Keeps a store filled, once started. */
+  /** Adds a watch that keeps a store filled, once `start` is called. */
   add<T extends KubeObject>(
     resource: Resource<T>,
     store: IndexedStore<T>,
@@ -40,7 +40,7 @@ export class SourceWatches {
     for (const reflector of this.#reflectors) reflector.start();
   }
 
-  /** Resolves when everything has been listed once. @throws when it is stopped before */
+  /** Resolves when everything has been listed; rejects when it is stopped before. */
   async whenSynced(): Promise<void> {
     await Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced()));
   }
@@ -49,7 +49,7 @@ export class SourceWatches {
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
   }
 
-  /** Whether everything has been listed, or what is waited for. */
+  /** Whether everything has been listed; the reason says what is waited for. */
   get ready(): Health {
     const waiting = this.#reflectors.find((reflector) => !reflector.synced);
     if (waiting === undefined) return { ok: true, reason: '' };

@@ -4,8 +4,10 @@ import {
   MIRRORS_PAGE,
   readExplainQuestion,
 } from '../api/answers/admin-answers.ts';
-import { type MirrorControllerSettings, MirrorController } from '../controllers/mirror-controller.ts';
+import type { MirrorControllerSettings } from '../controllers/controller-settings.ts';
+import { MirrorController } from '../controllers/mirror-controller.ts';
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
+import { publishFailoverMetrics } from '../controllers/failover-metrics.ts';
 import { explainName } from '../controllers/explain.ts';
 import { tryGateways } from '../controllers/gateway-tries.ts';
 import { reportLinks } from '../controllers/link-reports.ts';
@@ -29,6 +31,7 @@ import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { StopSignals } from './signals.ts';
+import { giveBackAfterStart } from './v8-tuning.ts';
 
 /** Settings of a controller process. */
 export interface ControllerProcess {
@@ -59,6 +62,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
   publishProcessErrors(registry, lastResort);
   let controller: MirrorController | undefined;
   lastResort.surviveUncaught();
+  giveBackAfterStart(systemClock);
   const admin = await startAdmin({
     address: options.admin,
     registry,
@@ -93,6 +97,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
       settings: options.settings(meshed),
     });
     publishMirrorMetrics(registry, controller);
+    publishFailoverMetrics(registry, controller.failover, systemClock);
     publishHostNames(registry, names);
     controller.start();
   }

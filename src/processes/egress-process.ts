@@ -1,18 +1,29 @@
 import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
+import { EGRESS_TRUNKS_PAGE } from '../api/answers/trunk-report.ts';
 import type { SocketAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { publishHostNames } from '../dns/dns-metrics.ts';
 import { HostNames } from '../dns/host-names.ts';
 import { systemLookUp } from '../dns/system-look-up.ts';
+import { ApexRouting } from '../discovery/apex-routing.ts';
+import { type KubeTargetsOptions, openKubeTargets } from '../discovery/kube-targets.ts';
+import type { TargetSource } from '../discovery/target-spec.ts';
+import type { MeshSettings } from '../discovery/mesh-pods.ts';
+import { PublishedBackends } from '../egress/apexes/known-backends.ts';
 import { NO_CLIENTS } from '../egress/clients/client.ts';
 import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namespace-rules.ts';
 import { PodClients } from '../egress/clients/pod-clients.ts';
+import { Drills } from '../egress/gateways/drills.ts';
 import { Egress, type EgressOptions } from '../egress/egress.ts';
 import { publishEgress } from '../egress/egress-metrics.ts';
-import { RouteSource } from '../egress/routes/route-source.ts';
+import { GroupShares } from '../egress/shares/group-shares.ts';
+import { endpointDial } from '../gateway/endpoint-dial.ts';
+import { LOCAL_DOMAIN } from '../egress/routes/route-settings.ts';
+import { RouteSource, type RouteSourceOptions } from '../egress/routes/route-source.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
+import { ClusterTime } from '../kube/client/cluster-time.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
@@ -31,6 +42,10 @@ export interface EgressProcess
   /** To its own cluster. */
   readonly access: ClusterAccess;
   readonly openIdentity: () => Promise<IdentitySource>;
+  /** How pods of this cluster that have a mesh proxy are reached, by its own identity; undefined: plainly. */
+  readonly meshOf: (identity: IdentitySource) => MeshSettings | undefined;
+  /** Selectors of the Services of this cluster that join federated ones. */
+  readonly memberSelectors: readonly string[];
   /** Namespace of the Links. */
   readonly namespace: string;
   /** Those that its account may see; undefined: all. */
@@ -52,7 +67,15 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const clients = options.clients ? new PodClients({ ...shared, client }) : undefined;
   const namespaceRules = options.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;
   const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
-  const egress = new Egress({
+  const drills = new Drills({ ...shared, client, namespace });
+  const mesh = options.meshOf(identity);
+  const changed = () => routes.apexChanged();
+  const apexes = new ApexRouting({ ...shared, client, mesh, clusterDomain: LOCAL_DOMAIN, onChange: changed });
+  const onRoutes: RouteSourceOptions['onRoutes'] = (found) => egress.update(found);
+  const routes: RouteSource = new RouteSource({ ...shared, client, namespace, apexes, onRoutes });
+  const targets = localTargets(options, { ...shared, client }, identity);
+  const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
+  const egress: Egress = new Egress({
     ...shared,
     identity,
     clients: clients ?? NO_CLIENTS,
@@ -60,19 +83,19 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     relayPolicy,
     listenAddress,
     names,
+    drills,
     streams,
     connectionAge,
     graceMs,
+    shares,
+    known: new PublishedBackends({ slices: routes.slices, links: routes.links }),
+    local: { targets: bothOf(targets, apexes.leaves), dial: endpointDial },
   });
-  const routes = new RouteSource({
-    ...shared,
-    client,
-    namespace,
-    onRoutes: (found) => egress.update(found),
-  });
+  const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
   publishCounters(registry, egress.counters, 'outbound');
-  publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
+  const pods = () => clients?.size ?? 0;
+  publishEgress(registry, { refused: egress.refused, pods, shares, factsAgeMs: ageOf(routes, time) });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
@@ -81,12 +104,14 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     const admin = await startAdmin({
       address: options.admin,
       registry,
-      ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready, namespaceRules?.ready]),
-      pages: new Map([[EGRESS_TRY_PAGE.path, () => egress.tryGateways()]]),
+      ready: () =>
+        firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready)),
+      pages: new Map<string, () => unknown>([
+        [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
+        [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+      ]),
     });
-    clients?.start();
-    namespaceRules?.start();
-    routes.start();
+    for (const part of parts) part?.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
     endOfStart();
     await stops.untilStopped(async (signal) => {
@@ -95,9 +120,64 @@ export async function runEgress(options: EgressProcess): Promise<void> {
       await admin.close();
     });
   } finally {
-    await Promise.all([routes.stop(), clients?.stop(), namespaceRules?.stop()]);
+    shares.close();
+    await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+/** The Services of this cluster that groups may lead to. */
+function localTargets(
+  { memberSelectors, meshOf }: EgressProcess,
+  shared: Pick<KubeTargetsOptions, 'client' | 'clock' | 'random' | 'log'>,
+  identity: IdentitySource,
+): TargetSource {
+  return openKubeTargets({
+    ...shared,
+    clusterDomain: LOCAL_DOMAIN,
+    exportSelectors: memberSelectors,
+    mesh: meshOf(identity),
+    zone: undefined,
+    // Without them, requests go to the other members of a group.
+    required: false,
+    // Retries and timeouts of a group are those of the federated Service.
+    requestRules: false,
+  });
+}
+
+/** How requests of groups are divided, and the clock by which that is done. */
+function sharesOf(
+  shared: Pick<KubeTargetsOptions, 'client' | 'clock' | 'log'>,
+  { mirrors, slices, links }: RouteSource,
+  proven: (cluster: string) => number | undefined,
+): { readonly shares: GroupShares; readonly time: ClusterTime } {
+  const time: ClusterTime = new ClusterTime({ ...shared, onChange: () => shares.clockChanged() });
+  const { clock } = shared;
+  const skewed = () => time.skewed;
+  const shares = new GroupShares({ mirrors, slices, links, clock, proven, skewed });
+  return { shares, time };
+}
+
+/** How long ago the API server was last heard, milliseconds. */
+function ageOf(routes: RouteSource, time: ClusterTime): () => number | undefined {
+  return () => {
+    const heard = Math.max(routes.factsHeard ?? 0, time.lastHeard ?? 0);
+    return heard === 0 ? undefined : Math.max(0, systemClock.now() - heard);
+  };
+}
+
+/** Members of federated Services, and what only an apex leads to. */
+function bothOf(
+  members: Pick<TargetSource, 'get' | 'subscribe'>,
+  leaves: Pick<TargetSource, 'get' | 'subscribe'>,
+): Pick<TargetSource, 'get' | 'subscribe'> {
+  return {
+    get: (name, port) => members.get(name, port) ?? leaves.get(name, port),
+    subscribe: (listener) => {
+      const ends = [members.subscribe(listener), leaves.subscribe(listener)];
+      return () => ends.forEach((end) => end());
+    },
+  };
 }
 
 /** The first health that is not ok; else the first reason, which is a warning; else ok. */

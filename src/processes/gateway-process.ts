@@ -13,6 +13,7 @@ import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
+import type { OwnService } from '../gateway/own-service.ts';
 import { readinessQuery } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/workers/worker.ts';
 import { GatewayWorkers } from '../gateway/workers/gateway-workers.ts';
@@ -30,6 +31,8 @@ import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace period after which a worker that has not ended is killed, milliseconds. */
 const WORKER_END_MS = 5000;
+/** How often it is looked whether the gateway is ready, milliseconds. */
+const READY_POLL_MS = 50;
 
 /** What a gateway needs in each of its three forms: one process, parent, worker. */
 export interface GatewayRun {
@@ -54,6 +57,8 @@ export interface GatewayRun {
   readonly lastResort: LastResort;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
+  /** What its own Service says of it; undefined: it is not known which one that is. */
+  readonly openOwnService?: (() => OwnService) | undefined;
   /** @throws LinkspanError */
   openTargets(identity: IdentitySource): Promise<OpenTargets>;
 }
@@ -76,12 +81,14 @@ interface Served {
 /** A gateway in one process. */
 export async function runAlone(run: GatewayRun): Promise<void> {
   const stops = new StopSignals();
+  // What is wrong with an address is told at once, however long it takes until it is used.
+  for (const address of addressesOf(run)) if (address.port !== 0) await assertFree(address);
   const served = await openGateway(run, false);
   try {
     const view = served.view;
     const counts = (): WorkerCounts => ({ ready: Number(served.gateway.ready.ok), wanted: 1, restarts: 0 });
     const admin = await openAdmin(run, { identity: served.identity, view, counts });
-    await served.listen().catch(async (error: unknown) => {
+    await listenWhenReady(served, () => stops.came).catch(async (error: unknown) => {
       await admin.close();
       throw error;
     });
@@ -97,9 +104,16 @@ export async function runAlone(run: GatewayRun): Promise<void> {
 }
 
 /**
- * One of several processes on the same port. It listens only when it is ready, so that the kernel gives it no
- * connections before that.
+ * Opens the ports once it is known what is served and to whom. Before that every answer would be a wrong one
+ * (404, 403), which ends a request, where a connection that is refused lets it go to another gateway; and the
+ * kernel would give connections to a worker that cannot serve yet.
  */
+async function listenWhenReady(served: Served, isStopping: () => boolean): Promise<void> {
+  while (!served.gateway.ready.ok && !isStopping()) await sleep(systemClock, READY_POLL_MS);
+  if (!isStopping()) await served.listen();
+}
+
+/** One of several processes on the same port. */
 export async function runWorker(run: GatewayRun): Promise<void> {
   // A terminal sends signals to every process of the group; workers stop when the parent tells them.
   process.on('SIGINT', () => undefined);
@@ -112,8 +126,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
   const parent = answerParent(served.view, run.log);
   try {
     parent.started();
-    while (!served.gateway.ready.ok && !stopping.signal.aborted) await sleep(systemClock, 50);
-    if (!stopping.signal.aborted) await served.listen();
+    await listenWhenReady(served, () => stopping.signal.aborted);
     await stopped;
     await served.gateway.stop();
   } finally {
@@ -127,7 +140,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
  */
 export async function runWorkers(run: GatewayRun): Promise<void> {
   const stops = new StopSignals();
-  for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
+  for (const address of addressesOf(run)) {
     if (address.port === 0)
       throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
     await assertFree(address);
@@ -253,18 +266,24 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
+  const own = run.openOwnService?.();
+  own?.start();
+  const ready = async () => {
+    const health = await view.ready();
+    return health.ok && own?.ready.ok === false ? own.ready : health;
+  };
   // Other networks reach this port through the load balancer, so it does not show what is exported, nor
   // reasons.
   const probe = await startAdmin({
     address: run.probe,
     reasons: false,
-    ready: () => view.ready(),
+    ready: async () => own?.answer(await ready()) ?? ready(),
     tls: adminTls(identity, run.log),
   });
   const admin = await startAdmin({
     address: run.admin,
     registry,
-    ready: () => view.ready(),
+    ready,
     readyPart: (path, query) => {
       const question = readinessQuery(path, query);
       if (question !== undefined) return view.targetReady(question);
@@ -273,10 +292,15 @@ async function openAdmin(
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
-    await probe.close();
+    await Promise.all([probe.close(), own?.close()]);
     throw error;
   });
-  return { close: async () => void (await Promise.all([probe.close(), admin.close()])) };
+  return { close: async () => void (await Promise.all([probe.close(), admin.close(), own?.close()])) };
+}
+
+/** The addresses for other clusters. */
+function addressesOf({ listen, listeners }: GatewayRun): SocketAddress[] {
+  return [listen, ...listeners.map(({ address }) => address)];
 }
 
 /** Checks that no other program has the port: with SO_REUSEPORT, binding it would succeed anyway. */

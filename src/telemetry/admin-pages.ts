@@ -11,6 +11,12 @@ export interface Health {
   readonly reason: string;
 }
 
+/** Answer of `/ready`. */
+export interface ReadyAnswer extends Health {
+  /** Further fields of the response; default none. */
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
 /** Whether one thing among many is ready: 200, 503 with the reason, or 404 when there is no such thing. */
 export interface PartHealth {
   readonly status: 200 | 404 | 503;
@@ -31,7 +37,7 @@ export interface AdminContent {
   /** Whether health answers give the reason; default true. False for ports that other networks reach. */
   readonly reasons?: boolean;
   /** `/ready`: whether this process can take traffic or work. */
-  ready(): Health | Promise<Health>;
+  ready(): ReadyAnswer | Promise<ReadyAnswer>;
   /** `/live`: not ok where the process should be restarted. Default: always ok. */
   live?(): Health;
   /** `/ready/<path>`: is a part of it ready? Default: there are no parts. */
@@ -77,7 +83,11 @@ export class AdminPages {
     this.#content = content;
     const read = (path: string, answer: Page['answer']) => this.#pages.set(path, { methods: READ, answer });
     const { reasons = true, registry } = content;
-    read('/ready', async () => health(await content.ready(), 'ready', reasons));
+    read('/ready', async () => {
+      const ready = await content.ready();
+      const answer = health(ready, 'ready', reasons);
+      return ready.fields === undefined ? answer : withHeader(answer, ready.fields);
+    });
     read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live', reasons));
     if (registry !== undefined) {
       const metrics = new MetricsPage(registry);

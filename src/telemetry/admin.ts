@@ -9,7 +9,7 @@ import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-htt
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
 
-export type { Health, LogLevel, PartHealth } from './admin-pages.ts';
+export type { Health, LogLevel, PartHealth, ReadyAnswer } from './admin-pages.ts';
 
 /** First byte of a TLS record that holds a ClientHello. */
 const TLS_HANDSHAKE = 0x16;

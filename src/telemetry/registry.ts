@@ -1,10 +1,11 @@
-import { collectDefaultMetrics, Registry as PromRegistry } from 'prom-client';
+import type { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram } from 'prom-client';
+import { collectDefaultMetrics, promClient } from './prom-client-parts.ts';
 
 /** Text of metrics, or its pieces, made lazily. */
 export type MetricsText = string | Iterable<string>;
 
 /** Metrics of a process: prom-client's, and text that is written when Prometheus asks. */
-export class Registry extends PromRegistry {
+export class Registry extends promClient.Registry {
   readonly #sources: (() => MetricsText | Promise<MetricsText>)[] = [];
 
   /** Adds metrics that write themselves at scrape time (`Exposition.pieces`). */
@@ -36,8 +37,38 @@ export class Registry extends PromRegistry {
  */
 export function createRegistry(): Registry {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics(registry);
   return registry;
 }
 
-export { Counter, Gauge, Histogram } from 'prom-client';
+/**
+ * Makes a gauge whose series are worked out when Prometheus asks; those of the last time are gone by then.
+ */
+export type MakeGauge = (
+  name: string,
+  help: string,
+  labels: string[],
+  collect: (gauge: Gauge) => void,
+) => void;
+
+/** Gauges of what is known at the moment, registered here. */
+export function collectedGauges(registry: Registry): MakeGauge {
+  return (name, help, labels, collect) => {
+    const metric: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: labels,
+      registers: [registry],
+      collect() {
+        metric.reset();
+        collect(metric);
+      },
+    });
+  };
+}
+
+/** Metrics that are numbers at all times; prom-client's. */
+export const { Counter, Gauge, Histogram } = promClient;
+export type Counter<T extends string = string> = PromCounter<T>;
+export type Gauge<T extends string = string> = PromGauge<T>;
+export type Histogram<T extends string = string> = PromHistogram<T>;

@@ -17,13 +17,13 @@ import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
 import { hostOriginOf, originOf } from '../../api/mirror/ownership.ts';
 
 /**
- * Ports further from where the controller would have looked first than this were not chosen by it: at half of
- * the range in use it never had to go that far.
+ * Ports that are further than this from the one that the controller tries first were not chosen by it: with
+ * half of the range in use it never had to go that far.
  */
 const MAX_DISTANCE = 256;
 
 /**
- * A claim that an annotation makes, and how far its port is from the one that the controller would have tried
+ * A claim made of a mirror's annotation, and how far its port is from the one that the controller tries
  * first.
  */
 interface Claimed {
@@ -33,11 +33,12 @@ interface Claimed {
 }
 
 /**
- * The record that an installation starts with that has none: what its mirrors' annotations say, as far as the
- * controller itself would have chosen it. Anybody who may write a Service could have written the annotation,
- * so where a claim leads is worked out from the name of the mirror and the Link, never read; a port goes to
- * the one whose hash is nearest to it, so that nobody takes the port of another by writing it down; and a
- * gateway of its own is unknown until the target says it. Pure.
+ * The claims with which the record begins in an installation that has none: the ports that mirrors'
+ * annotations name, as far as the controller itself could have chosen them. Whoever may write a Service could
+ * have written the annotation. So where a claim leads follows from the name of the mirror and the Link, and
+ * is never read; a port that several name goes to the mirror whose first choice is nearest to it, so that
+ * nobody takes another's port by naming it; and a gateway of the export's own is left unknown until the
+ * target names it. Pure.
  */
 export function seedClaims(
   services: readonly V1Service[],
@@ -52,7 +53,7 @@ export function seedClaims(
   return found;
 }
 
-/** The oldest Link of each cluster, as the controller chooses between two. */
+/** The Link of each cluster; of several the oldest, as the controller has it (`link/rivals.ts`). */
 function linksByCluster(links: readonly LinkObject[]): Map<string, Link> {
   const found = new Map<string, Link>();
   for (const object of links) {
@@ -111,8 +112,7 @@ function memberClaims(
 }
 
 /**
- * Of the Service's own ports, those for which the annotation names a port that the controller may have
- * chosen.
+ * The claims of one mirror: for each of its Service's ports whose egress port the controller may have chosen.
  */
 function claimedPorts(
   service: V1Service,

@@ -24,21 +24,22 @@ import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { EgressTable } from './egress-table.ts';
 
-/**
- * How long changes of a shard are gathered before it is written: a thousand new mirrors are a few writes of
- * each.
- */
+/** How long changes of a shard are gathered before it is written: a thousand new mirrors are a few writes. */
 const GATHER_MS = 10;
-/** Shards that are written at once. */
+/** Most shards that are written at once. */
 const WRITERS = 8;
-/** How long a record that was taken away is not made again: an uninstall takes it away a moment before us. */
+/**
+ * How long a record that was deleted is not made again: an uninstall deletes it a moment before the
+ * controller.
+ */
 const REMAKE_MS = 10_000;
 /**
- * The shard whose existence says that the record is the authority: it is made last of those that the first
- * start makes.
+ * The shard whose existence says that the record is complete and decides: at the first start it is written
+ * after all others.
  */
 const MARK = 0;
 
+/** Where the record is, and who hears of its changes. */
 export interface EgressShardsOptions {
   readonly client: KubeClient;
   /** Of the installation. */
@@ -46,8 +47,8 @@ export interface EgressShardsOptions {
   /** The record's ConfigMaps, which a reflector keeps. */
   readonly store: IndexedStore<V1ConfigMap>;
   /**
-   * What stands of a port has changed, or what was to be written of it cannot be: what it was for and is for
-   * now.
+   * The entry of a port has changed (`entries`: the old one and the new one), or one that was to be written
+   * cannot be (that one).
    */
   readonly onChange: (port: number, entries: readonly RecordEntry[]) => void;
   readonly clock: Clock;
@@ -56,9 +57,9 @@ export interface EgressShardsOptions {
 }
 
 /**
- * The record's ConfigMaps: what stands in them, and what is to be written. Every write is bound to the
- * resourceVersion of the shard that it was decided on, so of two replicas that want one port the first has it
- * and the other learns so.
+ * The record's ConfigMaps (shards): what stands in them, and what is to be written. Every write is bound to
+ * the resourceVersion of the shard that it was decided on, so that of two replicas that want one port the
+ * first gets it, and the other learns so by a conflict.
  */
 export class EgressShards {
   /** What stands in the record. */
@@ -66,7 +67,9 @@ export class EgressShards {
   /** What waits to be written. */
   readonly pending = new EgressTable();
   readonly #options: EgressShardsOptions;
+  /** The shards as they were seen last. */
   readonly #objects = new Map<number, V1ConfigMap>();
+  /** Shards that a write has been scheduled for. */
   readonly #scheduled = new Set<number>();
   readonly #queue: WorkQueue;
   readonly #unsubscribe: () => void;
@@ -92,7 +95,7 @@ export class EgressShards {
     });
   }
 
-  /** Whether the record is there, so that nothing but it says who has a port. */
+  /** Whether the record is there (`MARK`), so that nothing else decides who has a port. */
   get established(): boolean {
     return this.#objects.has(MARK);
   }
@@ -102,17 +105,17 @@ export class EgressShards {
     return this.#writes;
   }
 
-  /** Makes the record if it is not there, when all that is to be written has been. */
+  /** Makes the record where there is none, when everything that is pending has been written. */
   establish(): void {
     if (!this.established) this.#schedule(MARK);
   }
 
-  /** What will stand at a port when all has been written. */
+  /** The entry that a port will have when everything has been written. */
   get(port: number): RecordEntry | undefined {
     return this.pending.get(port) ?? this.recorded.get(port);
   }
 
-  /** Ports that a holder has, or will have, also freed ones. */
+  /** The ports that a holder has or will have, freed ones too. */
   ofHolder(holder: string): number[] {
     const ports = new Set([...this.recorded.ofHolder(holder), ...this.pending.ofHolder(holder)]);
     return [...ports].filter((port) => {
@@ -121,7 +124,7 @@ export class EgressShards {
     });
   }
 
-  /** Has an entry written. @returns whether it can be: it must not be longer than an entry may be */
+  /** Has an entry written soon. @returns false: it is longer than an entry may be */
   put(port: number, wanted: RecordEntry): boolean {
     const text = writeEntry(wanted);
     const entry = text === undefined ? undefined : readEntry(text);
@@ -135,12 +138,12 @@ export class EgressShards {
     return true;
   }
 
-  /** What was to be written of a port need not be. */
+  /** What was to be written of a port is not written. */
   forget(port: number): void {
     this.pending.delete(port);
   }
 
-  /** Resolves when no write is under way or waits to be tried at once. */
+  /** Resolves when no write is under way or about to begin. */
   idle(): Promise<void> {
     return this.#queue.idle();
   }
@@ -172,7 +175,7 @@ export class EgressShards {
         this.forget(port);
   }
 
-  /** @returns false where the shard is not what it was taken for */
+  /** Writes changes of a shard. @returns false: the shard is not what we know of it */
   async #carryOut(
     shard: number,
     changes: ReadonlyMap<number, RecordEntry>,
@@ -188,14 +191,16 @@ export class EgressShards {
       );
       return true;
     } catch (error) {
-      // What a create does not find is the namespace.
+      // A create that gets 404 has not found the namespace, which reading the shard again would not mend.
       const stale = known === undefined ? isAlreadyExists(error) : isConflict(error) || isNotFound(error);
       if (stale) return false;
       throw error;
     }
   }
 
-  /** The changes of a shard that may be made; the others are given up, and who wanted them is told. */
+  /**
+   * The pending changes of a shard that may be made; others are given up, and `onChange` is called for them.
+   */
   #possible(shard: number): Map<number, RecordEntry> {
     const found = new Map<number, RecordEntry>();
     const now = this.#options.clock.now();
@@ -212,12 +217,13 @@ export class EgressShards {
     return found;
   }
 
+  /** Whether changes of other shards are still to be written. */
   #waitsForOthers(): boolean {
     return this.pending.ports().some((port) => shardOf(port) !== MARK);
   }
 
   /**
-   * Values by key; null takes a key away: freed entries that have served their time go with the next write.
+   * The values to write, by key; null removes a key. Freed entries that are long over are removed with them.
    */
   #dataOf(shard: number, changes: ReadonlyMap<number, RecordEntry>): Record<string, string | null> {
     const data: Record<string, string | null> = {};
@@ -253,7 +259,7 @@ export class EgressShards {
     }
   }
 
-  /** Takes an object as it was seen or answered, unless a newer one is known. */
+  /** Takes in a shard as the watch or an answer has it, unless a newer version is known. */
   #take(object: V1ConfigMap): void {
     const shard = shardOfName(object.metadata?.name ?? '');
     if (shard === undefined) return;
@@ -285,7 +291,11 @@ export class EgressShards {
   }
 }
 
-/** Whether an entry may stand where another one does: nobody takes a port from who has it. */
+/**
+ * Whether an entry may be written over another one: nobody takes a port from its holder, and a freed one only
+ * when `FREED_HOLD_MS` are over.
+ * @param now milliseconds since the epoch
+ */
 export function mayTake(wanted: RecordEntry, current: RecordEntry | undefined, now: number): boolean {
   if (current === undefined || holderOf(current) === holderOf(wanted)) return true;
   return !isFreed(wanted) && isFreed(current) && Math.abs(now - current.freed) > FREED_HOLD_MS;

@@ -1,7 +1,7 @@
 import { addTo, removeFrom } from '../../base/multimap.ts';
-import { holderOf, isFreed, type EgressClaim, type RecordEntry } from '../../api/egress/egress-record.ts';
+import { holderOf, isClaim, type EgressClaim, type RecordEntry } from '../../api/egress/egress-record.ts';
 
-/** What one export has to do with the record: its Service's mirrors, or its place in a federated Service. */
+/** One export in one of its two forms, for which ports are claimed: as mirrors, or as a federated member. */
 export interface ClaimScope {
   readonly cluster: string;
   /** The exported Service, `namespace/name`. */
@@ -9,12 +9,14 @@ export interface ClaimScope {
   readonly federated: boolean;
 }
 
-/** Ports with their entries, found by who holds them and by what export they are for. */
+/** Entries by port, found also by their holder and by the export that they are for. */
 export class EgressTable {
   readonly #entries = new Map<number, RecordEntry>();
   readonly #holders = new Map<string, Set<number>>();
   readonly #scopes = new Map<string, Set<number>>();
+  readonly #mirrors = new Map<string, Set<number>>();
 
+  /** How many ports have entries, freed ones too. */
   get size(): number {
     return this.#entries.size;
   }
@@ -23,29 +25,38 @@ export class EgressTable {
     return this.#entries.get(port);
   }
 
+  /** The ports that have entries, freed ones too. */
   ports(): number[] {
     return [...this.#entries.keys()];
   }
 
+  /** The entries that are not freed. */
   claims(): EgressClaim[] {
-    return [...this.#entries.values()].filter((entry): entry is EgressClaim => !isFreed(entry));
+    return [...this.#entries.values()].filter(isClaim);
   }
 
-  /** Ports of a holder, freed ones too. */
+  /** The ports of a holder, freed ones too. */
   ofHolder(holder: string): number[] {
     return [...(this.#holders.get(holder) ?? [])];
   }
 
-  /** Ports that are held for an export. */
+  /** The ports of a Service here, both those of single members and those of the group; freed ones too. */
+  ofMirror(mirror: string): number[] {
+    return [...(this.#mirrors.get(mirror) ?? [])];
+  }
+
+  /** The ports that are held for an export, freed ones not. */
   ofScope(scope: ClaimScope): number[] {
     return [...(this.#scopes.get(scopeKey(scope)) ?? [])];
   }
 
+  /** Adds the entry of a port, or replaces it. */
   set(port: number, entry: RecordEntry): void {
     this.delete(port);
     this.#entries.set(port, entry);
     addTo(this.#holders, holderOf(entry), port);
-    if (!isFreed(entry)) addTo(this.#scopes, scopeKey(scopeOf(entry)), port);
+    addTo(this.#mirrors, entry.mirror, port);
+    if (isClaim(entry)) addTo(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 
   delete(port: number): void {
@@ -53,7 +64,8 @@ export class EgressTable {
     if (entry === undefined) return;
     this.#entries.delete(port);
     removeFrom(this.#holders, holderOf(entry), port);
-    if (!isFreed(entry)) removeFrom(this.#scopes, scopeKey(scopeOf(entry)), port);
+    removeFrom(this.#mirrors, entry.mirror, port);
+    if (isClaim(entry)) removeFrom(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 }
 

@@ -1,12 +1,13 @@
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../../api/egress/egress-ports.ts';
 
 /**
- * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of
- * mirror and port, so that a mirror which is deleted and made again gets the ports it had. Undefined when the
- * range is full.
- *
- * @param mirror `namespace/name` of the mirror Service
- * @param taken whether another mirror holds that port
+ * Chooses egress ports for the service ports of one mirror. Those that it has stay; new ones are placed by a
+ * hash of mirror and port, so that a mirror that is deleted and made again gets the ports that it had.
+ * @param mirror its holder (`holderOf`)
+ * @param wanted service ports
+ * @param current the egress ports that it has
+ * @param taken whether another holder has that port
+ * @returns undefined: the range is full
  */
 export function chooseEgressPorts(
   mirror: string,
@@ -36,8 +37,8 @@ export function chooseEgressPorts(
 }
 
 /**
- * How far a port is from the one that a mirror's port is first given, in the direction in which the next free
- * one is looked for: 0 where nothing was in the way. Undefined for a port outside of the range.
+ * How far a port is behind the one that is tried first for a mirror's service port: how many ports had to be
+ * taken for it to be chosen. Undefined: the port is outside of the range.
  */
 export function distanceFromHome(
   mirror: string,
@@ -49,6 +50,7 @@ export function distanceFromHome(
   return inRange(port, range) ? (port - homePort(mirror, servicePort, range) + size) % size : undefined;
 }
 
+/** The port that is tried first. */
 function homePort(mirror: string, servicePort: number, range: PortRange): number {
   return range.first + (hash(`${mirror}:${servicePort}`) % (range.last - range.first + 1));
 }
@@ -57,6 +59,7 @@ function inRange(port: number, range: PortRange): boolean {
   return port >= range.first && port <= range.last;
 }
 
+/** Linear probing: the first usable port from `start` on, around the end of the range. */
 function probe(start: number, range: PortRange, usable: (port: number) => boolean): number | undefined {
   const size = range.last - range.first + 1;
   for (let step = 0; step < size; step++) {

@@ -1,4 +1,5 @@
 import { isMirrorKey } from '../../api/mirror/mirror-keys.ts';
+import { effectiveAnnotations, isEffectiveText } from '../../api/mirror/failover-texts.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import {
   clusterOfEntry,
@@ -27,7 +28,7 @@ import {
   withoutCopyRecord,
 } from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
-import { followEndpoints, followPods, isPopulated } from '../reconcile/followed-endpoints.ts';
+import { followEndpoints, followPods, isPopulated, sayingFacts } from '../reconcile/followed-endpoints.ts';
 import {
   createNamespace,
   metadataPatch,
@@ -35,14 +36,17 @@ import {
   specPatch,
   writeSlices,
 } from '../reconcile/object-plan.ts';
+import { sliceName } from '../objects/mirrored-endpoints.ts';
 import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import type { MemberVerdict } from './federated-verdict.ts';
+import { statusStep } from './failover-status.ts';
+import { textsOf } from './federated-texts.ts';
 import { isMember, type MemberFacts, type Membership, prefixOf } from './member-facts.ts';
 
 /**
- * The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own
- * slices.
+ * The writes of a membership: its entry in the federated Service and its own slices, and where it leads
+ * (`MemberFacts.leads`), also the Service's metadata and ports.
  */
 export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   if (decided.action === 'namespace')
@@ -59,22 +63,39 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
     ...writeSlices(ownSlices(facts), decided.slices, service),
     ...(facts.leads ? withoutStranded(facts.federated) : []),
   ];
-  return isLeaving(service) ? besideLeaving(steps) : steps;
+  if (isLeaving(service)) return besideLeaving(steps);
+  // One write for each object: what its status should say is written when the rest is as it should be.
+  return facts.leads && service !== undefined && step === undefined
+    ? [...steps, ...statusStep(service, facts.group)]
+    : steps;
 }
 
-/** For a membership that is kept as it is: no client is sent to dead endpoints. */
+/** The writes of a membership that is kept as it is: its endpoints still follow what is alive. */
 function keep(facts: MemberFacts): Step[] {
   const { union, gateway, egress, remote } = facts;
   const slices = ownSlices(facts);
   const populated = isPopulated(facts);
   const { service } = facts.federated;
   if (union === 'none' || service === undefined || !isFederated(service) || !isMember(facts)) return [];
-  if (union === 'pods') return populated === undefined ? [] : followPods(slices, prefixOf(facts), facts);
-  return followEndpoints({ slices, relay: true, populated, gateway, egress, exported: remote !== undefined });
+  const pods = () => (populated === undefined ? [] : followPods(slices, prefixOf(facts), facts));
+  const exported = remote !== undefined;
+  const steps =
+    union === 'pods' && !slices.some((slice) => leadsToEgress(slice, prefixOf(facts)))
+      ? pods()
+      : followEndpoints({ slices, relay: true, shared: true, populated, gateway, egress, exported });
+  return sayingFacts(steps, slices, facts.factsText);
 }
 
-/** By their names, of which each member has its own; labels may have been edited on what we made. */
-function ownSlices(facts: Membership): V1EndpointSlice[] {
+/** Whether a slice of ours holds egress pods, by its name: others are named after a slice of the member. */
+function leadsToEgress({ metadata }: V1EndpointSlice, prefix: string): boolean {
+  return metadata?.name === sliceName(prefix, 'IPv4') || metadata?.name === sliceName(prefix, 'IPv6');
+}
+
+/**
+ * This member's slices, by the prefix of their names, which no other member has, and by our labels; where
+ * those have been edited, `managedFields` says that we made them.
+ */
+export function ownSlices(facts: Membership): V1EndpointSlice[] {
   const { federated, member } = facts;
   const prefix = `${prefixOf(facts)}-linkspan-`;
   return federated.slices.filter(
@@ -85,11 +106,12 @@ function ownSlices(facts: Membership): V1EndpointSlice[] {
 }
 
 /** Labels, annotations and ports as the leading member wants them. */
-function leadMetadata({ remote, rules, imports }: MemberFacts) {
+function leadMetadata(facts: MemberFacts) {
+  const { remote, rules, imports } = facts;
   const copied = copiedMetadata(remote ?? {}, imports.metadataAllowed ? rules : bareRules());
   return {
     labels: { ...copied.labels, ...mirrorLabels({}) },
-    annotations: copied.annotations,
+    annotations: { ...copied.annotations, ...effectiveAnnotations(textsOf(facts)) },
   };
 }
 
@@ -108,16 +130,19 @@ function entryAnnotations(facts: MemberFacts): Record<string, string> {
 }
 
 /**
- * An entry that nobody stands for: of a cluster that no Link names and none is on record for, or of this
- * member's own under another name.
+ * Whether an entry belongs to no member: its cluster has neither a Link nor a record on the Service, or it is
+ * this member's cluster under another Service name.
  */
 function isStranger({ member, key, strangers }: MemberFacts, entry: string): boolean {
   const cluster = clusterOfEntry(entry);
   return strangers.includes(cluster) || (cluster === member && entry !== memberEntry(key.name, member));
 }
 
-/** Whether a key on a federated Service is one that no member has put there, or this one no longer wants. */
-function isRemovable({ federated, member, key, strangers }: MemberFacts): RemovableKey {
+/**
+ * Which keys on a federated Service this member may remove: its own that it no longer wants, and those of
+ * nobody.
+ */
+function isRemovable({ federated, member, key, strangers, leads }: MemberFacts): RemovableKey {
   const members = new Set(
     (federated.service === undefined ? [] : federatedEntries(federated.service))
       .map(clusterOfEntry)
@@ -125,9 +150,10 @@ function isRemovable({ federated, member, key, strangers }: MemberFacts): Remova
   );
   return (name, where) => {
     if (where === 'labels' || !isMirrorKey(name, where)) return isMirrorKey(name, where);
-    // The record of the keys that the leader copied is the leader's.
+    // The record of which keys were copied is the leading member's.
     const shared = sharedPart(name);
     if (shared === 'members' || isCopyRecord(name)) return false;
+    if (isEffectiveText(name)) return leads;
     if (shared === 'local member')
       return federated.service === undefined || localMemberOf(federated.service) !== key.name;
     const recorded = memberOfRecord(name);
@@ -158,7 +184,7 @@ function joinPatch(facts: MemberFacts, service: V1Service): Step | undefined {
     labels: { ...lead.labels, ...mirrorLabels({}) },
     annotations: { ...lead.annotations, ...entryAnnotations(facts) },
   };
-  // Who does not lead takes nothing back that the leader copied.
+  // A member that does not lead removes nothing that the leading one copied.
   const before = facts.leads ? service.metadata : withoutRecord(service);
   const metadata = metadataPatch(before, desired, isRemovable(facts));
   const spec = facts.leads
@@ -173,7 +199,10 @@ function withoutRecord({ metadata }: V1Service): NonNullable<V1Service['metadata
   return { ...metadata, annotations: withoutCopyRecord(metadata?.annotations) };
 }
 
-/** Takes a member out of its federated Service, with its slices; the last one takes the Service along. */
+/**
+ * Takes a member out of its federated Service and deletes its slices; with the last one the Service is
+ * deleted.
+ */
 export function leave(facts: Membership): Step[] {
   const { federated, member, key } = facts;
   const slices = ownSlices(facts).flatMap((slice) => deletion('endpointSlices', slice));

@@ -5,8 +5,8 @@ import type { LinkObject } from '../../api/link/link-schema.ts';
 import type { CopyRules, KeyTest } from '../../api/mirror/mirror-metadata.ts';
 
 /**
- * What a person has said about the source cluster's own members of federated Services; what is undefined, the
- * Links say.
+ * What flags exclude of the source cluster's own members of federated Services; where one is undefined, the
+ * Links decide.
  */
 export interface LocalExclusionSettings {
   readonly label: KeyTest | undefined;
@@ -19,9 +19,10 @@ interface Lists {
 }
 
 /**
- * Which labels and annotations of the source cluster's own members no federated Service gets. No Link stands
- * for them, so without a word of their own what any Link excludes holds: the local member leads, and what a
- * Link keeps out of this cluster's Services would else come back by it as soon as the two have one name.
+ * Which labels and annotations of the source cluster's own members are not copied onto federated Services.
+ * Those members come by no Link. So where no flag says otherwise, everything that any Link excludes is
+ * excluded: the local member leads, and what a Link keeps out of this cluster's Services would otherwise come
+ * in by it, as soon as a local Service has the same name.
  */
 export class LocalExclusions {
   readonly #links: IndexedStore<LinkObject>;
@@ -38,15 +39,15 @@ export class LocalExclusions {
     this.#annotation = keyTest(this.#lists.annotations);
   }
 
-  /** These stay true while Links come, change and go. */
+  /** The functions ask for the lists of the Links as they are when called. */
   readonly rules: Pick<CopyRules, 'excludedLabel' | 'excludedAnnotation'> = {
     excludedLabel: (key) => (this.#settings.label ?? this.#label)(key),
     excludedAnnotation: (key) => (this.#settings.annotation ?? this.#annotation)(key),
   };
 
   /**
-   * Calls `listener` when another key may be excluded now; a Link's status is no reason. Returns the
-   * unsubscriber.
+   * Calls `listener` when the lists of the Links have changed, not for every write of a Link's status.
+   * @returns what ends the subscription
    */
   follow(listener: () => void): () => void {
     return this.#links.subscribe('local members: what Links exclude', () => {
@@ -60,7 +61,7 @@ export class LocalExclusions {
   }
 }
 
-/** Also of Links that are refused for something else: what they exclude is said all the same. */
+/** The lists of all Links, invalid ones too: what those exclude is clear all the same. */
 function listsOf(links: IndexedStore<LinkObject>): Lists {
   const of = (field: 'excludedLabels' | 'excludedAnnotations') => [
     ...new Set(links.list().flatMap(({ spec }) => strings(spec?.[field]))),
@@ -68,7 +69,7 @@ function listsOf(links: IndexedStore<LinkObject>): Lists {
   return { labels: of('excludedLabels').sort(), annotations: of('excludedAnnotations').sort() };
 }
 
-/** Links that an older CRD let through may hold anything. */
+/** The texts of a list; a Link from under an older CRD may hold anything there. */
 function strings(list: unknown): string[] {
   return Array.isArray(list) ? list.filter((one) => typeof one === 'string') : [];
 }

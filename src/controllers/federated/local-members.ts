@@ -16,27 +16,30 @@ import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { isRefused, isUnmirrored } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 
+/** What the reconciler of this cluster's own members needs. */
 export interface LocalMembersOptions extends TargetDependencies {
   readonly namespace: string;
   readonly replica: string;
   /** Which Services of the source cluster join federated ones. */
   readonly selector: Selector;
   readonly settings: TargetSettings;
-  /** All Links of the installation, and what of members' metadata is not passed on. */
+  /** All Links of the installation. */
   readonly links: IndexedStore<LinkObject>;
+  /** Which of members' labels and annotations are not copied. */
   readonly exclusions: LocalExclusionSettings;
   readonly lease: Pick<ConstructorParameters<typeof LeaderElector>[0], 'store' | 'durationMs'>;
   readonly log: Logger;
 }
 
-/** The members as they are, and what is decided about them. */
+/** The local members while this replica keeps them: the reconciler, and the view of the exported Services. */
 export interface KeptMembers {
   readonly writer: FederatedReconciler;
   readonly members: ExportView;
 }
 
 /**
- * The members of federated Services that live in the source cluster itself; one replica at a time keeps them.
+ * Keeps the members of federated Services that live in the source cluster itself, while it holds the Lease
+ * for that.
  */
 export class LocalMembers {
   readonly #options: LocalMembersOptions;
@@ -64,11 +67,12 @@ export class LocalMembers {
     return this.#kept?.writer.reconciler.outcomes ?? new Map<string, Outcome>();
   }
 
+  /** As `WorkQueue.oldestRunningMs`. */
   get oldestRunningMs(): number {
     return this.#kept?.writer.reconciler.oldestRunningMs ?? 0;
   }
 
-  /** What is known of them, while this replica holds the Lease. */
+  /** Undefined: another replica holds the Lease. */
   get kept(): KeptMembers | undefined {
     return this.#kept;
   }
@@ -82,7 +86,7 @@ export class LocalMembers {
   }
 
   async #term(signal: AbortSignal): Promise<void> {
-    const { local, selector, settings, log, clock, random } = this.#options;
+    const { local, selector, settings, log, clock, random, egress, egressServesGroups } = this.#options;
     const exclusions = new LocalExclusions(this.#options.links, this.#options.exclusions);
     const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
     const writer = federatedMembers({
@@ -92,22 +96,27 @@ export class LocalMembers {
       member: LOCAL_MEMBER,
       link: undefined,
       members,
-      // The API server that says what is here is the one that is written to: there is nothing to be held back
-      // for.
+      // No removal is held back: the members are listed from the same API server that is written to.
       guard: new DropGuard({ fraction: 1 }),
       linkImports: undefined,
       rules: { ...copyRules(settings), ...exclusions.rules },
       createNamespaces: false,
-      // Traffic to these passes through no egress.
+      // Not used: local members have no egress ports of their own.
       clusterDomain: '',
       union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
       concurrency: settings.concurrency,
+      publishesFacts: unionFor(settings, settings.dataPath) === 'relay',
       gatewayOf: () => undefined,
+      groups: {
+        of: (federated, ports) =>
+          egressServesGroups?.() === true ? egress.groupPorts(federated, ports) : undefined,
+        follow: (listener) => egress.followGroups(listener),
+      },
       onOutcome: (key, outcome, before) => {
         if (outcome === undefined) return;
         const { reason, message } = outcome;
-        const news = before?.reason !== reason && (isUnmirrored(reason) || isRefused(reason));
-        log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
+        const isNew = before?.reason !== reason && (isUnmirrored(reason) || isRefused(reason));
+        log[isNew ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
       },
     });
     this.#kept = { writer, members };

@@ -6,13 +6,13 @@ import type { ProbeOutcome, ProbeReason } from '../../api/reasons/probe-outcome.
  * With a Link's defaults (period 3 s, threshold 3, timeout 30 s) the worst cases are
  * - connections refused: dead after 1.65 s + 2 × 250 ms = 2.15 s;
  * - accepted but silent: dead after 1.65 s + 3 × 2 s + 2 × 250 ms = 8.15 s;
- * - back again: alive within 2.25 s, when it comes back just after a probe was sent into the void.
+ * - back again: alive within 2.25 s (it comes back just after a probe that then times out).
  *
  * Linkerd probes once a period and lets each probe take its own timeout, which is 30 s by default: a silent
  * gateway is in use for 100 s.
  */
 
-/** `unknown` until the first verdict; never alive without an answer, never dead on a guess. */
+/** `unknown` until enough probes have been answered or failed to say which; then only probes change it. */
 export type GatewayAddressState = 'unknown' | 'alive' | 'dead';
 
 /** `probeSpec` of a Link. */
@@ -25,16 +25,16 @@ export interface ProbeTiming {
   readonly failureThreshold: number;
 }
 
-/** What is known of one address. */
+/** What the probes of one address have found so far. */
 export interface AddressRecord {
   readonly state: GatewayAddressState;
   /** Failed probes since the last success. */
   readonly failures: number;
-  /** How many of those, at the end of the row, were refused. */
+  /** How many of the last ones were refused in a row. */
   readonly refusals: number;
-  /** Of the last probe, when it failed. */
+  /** Why the last probe failed; undefined: it was answered. */
   readonly reason: ProbeReason | undefined;
-  /** For people; empty when the last probe was answered. */
+  /** The same for people; empty when the last probe was answered. */
   readonly message: string;
   /** Of the last probe that was answered. */
   readonly latencyMs: number | undefined;
@@ -44,6 +44,7 @@ export interface AddressRecord {
   readonly checked: number | undefined;
 }
 
+/** A probe's outcome, and what was known before it. */
 export interface AddressFacts {
   readonly timing: ProbeTiming;
   readonly current: AddressRecord;
@@ -54,20 +55,25 @@ export interface AddressFacts {
   readonly jitter: number;
 }
 
+/** What is known now, and when the next probe is due. */
 export interface AddressVerdict {
   readonly next: AddressRecord;
   /** Milliseconds from now until the next probe. */
   readonly delayMs: number;
 }
 
-/** After a failure, so that a verdict does not take whole periods. */
+/**
+ * Time from a failure that does not decide yet to the next probe: without it a verdict would take whole
+ * periods.
+ */
 export const RETRY_MS = 250;
-/** From `unknown`, a port that refuses twice is not there. */
+/** So many refusals in a row make an `unknown` address dead, whatever the threshold. */
 export const REFUSALS_WHEN_UNKNOWN = 2;
-/** Share of the pace that is random, so that hundreds of Links do not beat in step. */
+/** Share of the time between probes that is random, so that hundreds of Links do not probe in step. */
 export const JITTER = 0.1;
+/** Least time-out of a probe, whatever the Link says. */
 export const MIN_TIMEOUT_MS = 200;
-/** No Link may ask for more than ten probes a second. */
+/** Least time between the beginnings of two probes, whatever the Link says. */
 export const MIN_PACE_MS = 100;
 
 /** An address that has just been added. */
@@ -92,8 +98,10 @@ export function probeTimeoutMs(timing: ProbeTiming): number {
 }
 
 /**
- * The longest time from the death of an alive address to its verdict, for probes that take `probeMs` to fail:
- * 0 when connections are refused, `probeTimeoutMs` when it is silent.
+ * The longest time in milliseconds from the moment that an alive address stops answering until it counts as
+ * dead.
+ * @param probeMs how long a probe takes to fail: 0 when connections are refused, `probeTimeoutMs` when it is
+ * silent
  */
 export function longestDetectionMs(timing: ProbeTiming, probeMs: number): number {
   const threshold = thresholdOf(timing);
@@ -123,8 +131,9 @@ function missed(facts: AddressFacts, outcome: ProbeOutcome & { ok: false }): Add
 }
 
 /**
- * The pace counts from the beginning of a probe, so that slow answers do not stretch it. A failure that
- * decides nothing yet is followed up after `RETRY_MS`; a dead address is left alone for as long at least.
+ * Milliseconds from the outcome of a probe to the next one. The time between two probes counts from their
+ * beginnings, so that slow answers do not stretch it. A failure that decides nothing yet is followed by the
+ * next probe after `RETRY_MS`; a dead address is left alone for at least as long.
  */
 function delayMs({ timing, outcome, jitter }: AddressFacts, state: GatewayAddressState): number {
   const rest = paceMs(timing, jitter) - outcome.latencyMs;

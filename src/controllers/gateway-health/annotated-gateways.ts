@@ -17,22 +17,26 @@ import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 
+/** The target, and the Link that says which of its gateways may be used. */
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {
   readonly remote: KubeClient;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Limits of what the target may make us hold, also of how many watches there may be. */
+  /** How much the target may make us hold and read, and how many watches there may be. */
   readonly limits: PeerReading;
-  /** Whose gateway and list decide, and whose probe says path, period and time limit. */
+  /** The Link's own gateway and its list of allowed ones, and path, period and time-out of its probes. */
   readonly link: Pick<Link, 'gateway' | 'imports' | 'probe'>;
-  /** Something about a gateway (`namespace/name`) has changed. */
+  /** A gateway (`namespace/name`) has changed. `worse`: some address is gone or dead, or it may be. */
   readonly onChange: (gateway: string, worse: boolean) => void;
 }
 
-/** What is to be done about a gateway. */
-type Way =
+/**
+ * What is done about a gateway that an export names: the Link's own is used, another is allowed, or it is
+ * refused.
+ */
+type GatewayDecision =
   | { readonly kind: 'link' }
   | {
       readonly kind: 'allowed';
@@ -40,27 +44,30 @@ type Way =
     }
   | { readonly kind: 'refused'; readonly message: string };
 
+/** A gateway that is watched. */
 interface Followed {
   readonly reflector: Reflector<V1Service>;
   readonly budget: BudgetShare<V1Service> | undefined;
-  /** Undefined: its Service is not known, or says too little. */
-  way: Way | undefined;
+  /** Undefined: its Service is not known, or is incomplete. */
+  decision: GatewayDecision | undefined;
+  /** Undefined unless the decision is `allowed`. */
   path: GatewayPath | undefined;
-  /** What the path was made from. */
+  /** The decision as text, to see whether it has changed. */
   text: string;
+  /** Keys of the exports that name it. */
   readonly users: Set<string>;
 }
 
 /**
- * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export
- * uses it. What it says is compared with the Link's own gateway and the Link's list, and never used itself:
- * where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
+ * The gateways that exports name by annotation. Each is a Service of the target, watched as long as an export
+ * names it. What that Service says is only compared with the Link's own gateway and with the Link's list of
+ * allowed gateways, which give the addresses: where neither fits, nothing is resolved, probed or mirrored.
  */
 export class AnnotatedGateways {
   readonly #options: AnnotatedGatewaysOptions;
   readonly #followed = new Map<string, Followed>();
   readonly #stopping = new Set<Promise<void>>();
-  /** Exports whose gateway is one too many, and which one it is. */
+  /** Exports whose gateway cannot be watched for want of room, with that gateway. */
   readonly #waiting = new Map<string, string>();
   readonly #unsubscribe: () => void;
   #stopped = false;
@@ -72,7 +79,7 @@ export class AnnotatedGateways {
     this.#unsubscribe = options.limits.budget.whenWatchFits(() => this.#followWaiting());
   }
 
-  /** Tells which gateway an export uses now; undefined: none of its own (any more). */
+  /** An export names this gateway now; undefined: none, or none any more. */
   use(key: string, gateway: string | undefined): void {
     this.#waiting.delete(key);
     for (const [name, followed] of this.#followed) {
@@ -86,26 +93,27 @@ export class AnnotatedGateways {
     } else followed.users.add(key);
   }
 
-  /** What is known of the way to a gateway; `link`: it is the Link's own. */
+  /** What is known of a gateway and its path; `link`: it is the Link's own. */
   facts(gateway: string): GatewayFacts | 'link' {
     const followed = this.#followed.get(gateway);
     if (followed === undefined)
-      return nowhere(
+      return unusable(
         'refused',
         `exports name more gateways than may be watched (${MAX_NAMED_GATEWAYS} at most), ${gateway} is one too many`,
       );
-    if (followed.way?.kind === 'link') return 'link';
-    if (followed.way?.kind === 'refused') return nowhere('refused', followed.way.message);
+    if (followed.decision?.kind === 'link') return 'link';
+    if (followed.decision?.kind === 'refused') return unusable('refused', followed.decision.message);
     if (followed.path !== undefined) return followed.path.facts;
-    // Its absence means something only once it has been asked for.
-    return nowhere(followed.reflector.synced ? 'unresolved' : 'resolving');
+    // That its Service is absent is known only when it has been listed.
+    return unusable(followed.reflector.synced ? 'unresolved' : 'resolving');
   }
 
-  /** What may be used has changed: addresses are judged anew. */
+  /** Which addresses may be used has changed: all are checked again. */
   recheck(): void {
     forEachIsolated('gateways of exports', this.#followed.values(), ({ path }) => path?.recheck());
   }
 
+  /** The exports that name a gateway. */
   users(gateway: string): readonly string[] {
     return [...(this.#followed.get(gateway)?.users ?? [])];
   }
@@ -137,7 +145,7 @@ export class AnnotatedGateways {
     const followed: Followed = {
       reflector,
       budget: bounds.budget,
-      way: undefined,
+      decision: undefined,
       path: undefined,
       text: '',
       users: new Set(),
@@ -151,7 +159,7 @@ export class AnnotatedGateways {
     return followed;
   }
 
-  /** Watches that are open, and those that are wanted. */
+  /** Tells the budget how many watches are open, and how many are wanted. */
   #count(): void {
     const wanted = this.#followed.size + new Set(this.#waiting.values()).size;
     this.#options.limits.budget.countWatches(this, this.#followed.size, wanted);
@@ -169,7 +177,7 @@ export class AnnotatedGateways {
     this.#followWaiting();
   }
 
-  /** As many of those that wait as there is room for. */
+  /** Watches as many of the gateways that wait as there is room for. */
   #followWaiting(): void {
     for (const next of new Set(this.#waiting.values())) {
       if (this.#stopped || !this.#hasRoom) return;
@@ -179,7 +187,10 @@ export class AnnotatedGateways {
     }
   }
 
-  /** Each is a watch of its own: a target may not open as many as it likes. */
+  /**
+   * Whether one more may be watched: each is a watch of its own, and a target must not cause any number of
+   * them.
+   */
   get #hasRoom(): boolean {
     return this.#followed.size < MAX_NAMED_GATEWAYS && this.#options.limits.budget.watchFits;
   }
@@ -187,21 +198,22 @@ export class AnnotatedGateways {
   #changed(gateway: string, service: V1Service | undefined): void {
     const followed = this.#followed.get(gateway);
     if (followed === undefined) return;
-    const way = this.#way(gateway, service);
-    const text = JSON.stringify(way ?? null);
+    const decision = this.#decide(gateway, service);
+    const text = JSON.stringify(decision ?? null);
     if (text === followed.text) return;
     followed.text = text;
-    followed.way = way;
+    followed.decision = decision;
     followed.path?.stop();
-    const { log, names, refusal, health, cluster } = this.#options;
-    if (way?.kind === 'refused')
-      log.warn({ gateway, cause: way.message }, 'gateway named by annotation refused');
+    const { log, names, trunks, refusal, health, cluster } = this.#options;
+    if (decision?.kind === 'refused')
+      log.warn({ gateway, cause: decision.message }, 'gateway named by annotation refused');
     followed.path =
-      way?.kind !== 'allowed'
+      decision?.kind !== 'allowed'
         ? undefined
         : new GatewayPath({
-            ...way.options,
+            ...decision.options,
             names,
+            trunks,
             refusal,
             health,
             cluster,
@@ -212,7 +224,7 @@ export class AnnotatedGateways {
     this.#options.onChange(gateway, true);
   }
 
-  #way(gateway: string, service: V1Service | undefined): Way | undefined {
+  #decide(gateway: string, service: V1Service | undefined): GatewayDecision | undefined {
     const { log, link } = this.#options;
     if (service === undefined) return undefined;
     try {
@@ -230,8 +242,8 @@ export class AnnotatedGateways {
   }
 }
 
-/** A gateway that nothing is sent to. */
-function nowhere(path: GatewayFacts['path'], message?: string): GatewayFacts {
+/** The facts of a gateway that nothing is sent to. @param message why the Link does not allow it */
+function unusable(path: GatewayFacts['path'], message?: string): GatewayFacts {
   const refusal = message === undefined ? {} : { refusal: { reason: 'GatewayNotAllowed', message } as const };
   return { identity: '', port: 0, own: true, known: [], alive: [], unknown: [], path, ...refusal };
 }

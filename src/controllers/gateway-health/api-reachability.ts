@@ -2,17 +2,18 @@ import { notifyAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { KubeApiError, type KubeClient } from '../../kube/client/kube-client.ts';
 
-/** How often the target's API server is asked whether it is there. */
+/** Time between an answer of the target's API server and the next request. */
 const PERIOD_MS = 10_000;
-/** After a failure it is asked again sooner. */
+/** Time between a failed request and the next one. */
 const RETRY_MS = 2000;
 /** Failures in a row after which it counts as unreachable. */
 const THRESHOLD = 2;
 
 /**
- * Whether the target's API server answers. A watch cannot tell: behind a partition it stays open and silent
- * for minutes. Asks for `/version`, which every account may read; any answer counts, also a refusal, unless
- * it says that it does not know us: an open watch outlives the token that it was begun with.
+ * Whether the target's API server answers, found out by requests for `/version`, which every account may
+ * read. A watch cannot tell: behind a network partition it stays open and silent for minutes. Any answer
+ * counts, also a refusal, but not 401: open watches outlive the token that they were begun with, and would
+ * hide that it has expired.
  */
 export class ApiReachability {
   readonly #options: { client: KubeClient; clock: Clock; onBack: () => void; onAnswer: () => void };
@@ -22,14 +23,15 @@ export class ApiReachability {
   #error: Error | undefined;
 
   /**
-   * @param options.client a client of its own, with a short time-out and one try; `onBack`: it answers again;
-   *   `onAnswer`: it was asked, and `error` may be another
+   * @param options.client a client of its own, with a short time-out and a single attempt, closed by `stop`;
+   * `onBack`: the API server answers again after it was unreachable; `onAnswer`: a request has ended, and
+   * `error` may have changed
    */
   constructor(options: { client: KubeClient; clock: Clock; onBack: () => void; onAnswer: () => void }) {
     this.#options = options;
   }
 
-  /** Why the API server counts as unreachable; undefined while it does not. */
+  /** Why the API server counts as unreachable, after two failures in a row; undefined: it does not. */
   get error(): Error | undefined {
     return this.#failures >= THRESHOLD ? this.#error : undefined;
   }
@@ -56,7 +58,7 @@ export class ApiReachability {
     const wasAway = this.#failures >= THRESHOLD;
     this.#error = failed;
     this.#failures = failed === undefined ? 0 : this.#failures + 1;
-    // The next question is due before `onBack` is called, so that one that throws does not end the questions.
+    // The next request is scheduled before listeners are called, so that it comes whatever these do.
     this.#timer = clock.after(failed === undefined ? PERIOD_MS : RETRY_MS, () => void this.#ask(), {
       unref: true,
     });

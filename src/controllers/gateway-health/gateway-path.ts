@@ -1,12 +1,19 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import type { Clock } from '../../base/clock.ts';
 import { type AddressRefusal, HostAddresses } from '../../dns/host-addresses.ts';
 import type { HostNames } from '../../dns/host-names.ts';
 import type { LinkProbe } from '../../api/link/link-schema.ts';
+import { believedDrain } from '../../policy/failover/asked-drain.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { shortList, type Refusal } from '../imports/import-rules.ts';
+import type { TrunkWitness } from './egress-evidence.ts';
 import type { GatewayHealth, GatewayHealthFactory } from './gateway-probes.ts';
 import type { AddressReport, AddressTry } from '../../api/answers/admin-answers.ts';
 
+/** A gateway, and how its addresses are resolved and probed. */
 export interface GatewayPathOptions {
+  /** Target cluster, for log and metrics. */
   readonly cluster: string;
   /** IP addresses and host names. */
   readonly hosts: readonly string[];
@@ -16,28 +23,49 @@ export interface GatewayPathOptions {
    * Undefined: not probed, every address counts as alive (as with Linkerd when `probeSpec.path` is empty).
    */
   readonly probe: LinkProbe | undefined;
-  /** Whether this is the gateway of one export rather than the Link's. */
+  /** Whether exports name this gateway (`GatewayFacts.own`), rather than the Link. */
   readonly own: boolean;
   readonly health: GatewayHealthFactory;
   readonly names: HostNames;
+  /**
+   * Who knows whether the egress reaches its addresses; undefined: requests do not pass through the egress.
+   */
+  readonly trunks?: TrunkWitness | undefined;
   readonly refusal: AddressRefusal;
-  /** The addresses or what is known of them has changed. `worse`: some address is gone or dead. */
+  /** Whether the death of all gateways is put down to this cluster's own network; default: it never is. */
+  readonly doubts?: (() => boolean) | undefined;
+  /** The addresses, or the state of one, have changed. `worse`: one that was alive is gone or dead. */
   readonly onChange: (worse: boolean) => void;
-  /** Nothing has changed but what is said of an address, for people (`reports`). */
+  /** Only `reports` have changed: why an address is in the state that it is in. */
   readonly onReason?: () => void;
+  /** Where the gateway may ask to be drained; default: what it says of that is not heard. */
+  readonly asking?: {
+    readonly clock: Pick<Clock, 'now'>;
+    /** What it asked for when it was last heard. */
+    readonly before: FailoverDrain | undefined;
+    /** It asks for something else now. */
+    readonly onDrain: () => void;
+  };
 }
 
 /**
- * The way to one gateway: its addresses, resolved again by their TTL, and whether each answers its probes.
+ * The path to one gateway: its addresses, resolved again as their TTLs say, and whether each answers its
+ * probes.
  */
 export class GatewayPath {
   readonly #options: GatewayPathOptions;
   readonly #addresses: HostAddresses;
   readonly #health: GatewayHealth | undefined;
+  /** The addresses that were alive when `onChange` was called last. */
   #alive: ReadonlySet<string> = new Set();
+  #drain: FailoverDrain | undefined;
+  #unfollow: () => void = () => undefined;
+  /** As `facts.unreached` when it was looked at last. */
+  #unreached: readonly string[] = [];
 
   constructor(options: GatewayPathOptions) {
     this.#options = options;
+    this.#drain = options.asking?.before;
     const { hosts, names, refusal, probe, cluster, identity } = options;
     this.#addresses = new HostAddresses({ hosts, names, refusal, onChange: () => this.#changed() });
     this.#health =
@@ -49,16 +77,24 @@ export class GatewayPath {
             probe,
             onChange: () => this.#changed(),
             onReason: () => options.onReason?.(),
+            onAnswer: (drain) => this.#answered(drain),
           });
   }
 
   start(): void {
     this.#addresses.start();
+    this.#unfollow = this.#options.trunks?.follow(() => this.#trunksChanged()) ?? this.#unfollow;
   }
 
   stop(): void {
+    this.#unfollow();
     this.#addresses.stop();
     this.#health?.stop();
+  }
+
+  /** What it asks for, as it is believed. */
+  get drain(): FailoverDrain | undefined {
+    return this.#drain;
   }
 
   /** Whether its addresses are probed. */
@@ -71,25 +107,40 @@ export class GatewayPath {
     return this.#health?.states ?? [];
   }
 
-  /** Sends one request to every address now; undefined where the Link asks for no probes. */
+  /** Sends one probe to every address now, for a person who asks; undefined: it is not probed. */
   tryNow(): Promise<readonly AddressTry[]> | undefined {
     return this.#health?.tryNow?.();
   }
 
-  /** Addresses that are known now. */
+  /** The addresses that are known now and may be used. */
   get known(): readonly string[] {
     return this.#addresses.current;
   }
 
+  /** What the verdicts about mirrors need to know of it. */
   get facts(): GatewayFacts {
     const { port, identity, own } = this.#options;
     const current = this.#addresses.current;
     const inState = (state: string) => current.filter((ip) => this.#stateOf(ip) === state);
-    const alive = inState('alive');
+    const answering = inState('alive');
+    const unreached = answering.filter((ip) => this.#options.trunks?.isLost(ip, port, identity) === true);
+    const alive = unreached.length === 0 ? answering : answering.filter((ip) => !unreached.includes(ip));
     const unknown = inState('unknown');
     const path = this.#path(current, alive, unknown);
     const refusal = this.#refusal;
-    return { port, identity, own, known: current, alive, unknown, path, ...(refusal && { refusal }) };
+    const doubted = path === 'dead' && this.#options.doubts?.() === true;
+    return {
+      ...(doubted && { doubted }),
+      port,
+      identity,
+      own,
+      known: current,
+      alive,
+      unknown,
+      unreached,
+      path,
+      ...(refusal && { refusal }),
+    };
   }
 
   get #refusal(): Refusal | undefined {
@@ -102,9 +153,9 @@ export class GatewayPath {
         };
   }
 
-  /** What may be used has changed: addresses are judged anew. */
+  /** Which addresses may be used has changed: all are checked again. */
   recheck(): void {
-    this.#changed();
+    this.#addresses.recheck();
   }
 
   #path(
@@ -120,6 +171,22 @@ export class GatewayPath {
 
   #stateOf(ip: string): string {
     return this.#health === undefined ? 'alive' : this.#health.stateOf(ip);
+  }
+
+  #answered(said: FailoverDrain | undefined): void {
+    const { asking } = this.#options;
+    if (asking === undefined) return;
+    const drain = believedDrain(this.#drain, said, asking.clock.now());
+    if (isDeepStrictEqual(drain, this.#drain)) return;
+    this.#drain = drain;
+    asking.onDrain();
+  }
+
+  /** The egress reaches some address no more, or again: of one of this gateway? */
+  #trunksChanged(): void {
+    const { unreached = [] } = this.facts;
+    if (!isDeepStrictEqual(unreached, this.#unreached)) this.#changed();
+    this.#unreached = unreached;
   }
 
   #changed(): void {

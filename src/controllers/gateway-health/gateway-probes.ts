@@ -1,7 +1,9 @@
 import type { AddressHealth, AddressReport, AddressTry } from '../../api/answers/admin-answers.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { reportContained } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { askedTogether } from '../../policy/failover/asked-drain.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import {
   type AddressRecord,
@@ -20,12 +22,14 @@ export interface GatewayHealth {
   update(addresses: readonly string[]): void;
   stateOf(address: string): AddressHealth;
   readonly states: readonly AddressReport[];
-  /** One request to every address now, beside those of the probes; changes no state. */
+  /** One probe of every address now, beside the regular ones; changes no state. */
   tryNow?(): Promise<readonly AddressTry[]>;
   stop(): void;
 }
 
+/** The gateway that is probed, and who hears what comes of it. */
 export interface GatewayHealthOptions {
+  /** Target cluster, for log and metrics. */
   readonly cluster: string;
   /** TLS identity that the gateway must prove. */
   readonly identity: string;
@@ -38,8 +42,10 @@ export interface GatewayHealthOptions {
   };
   /** The state of an address has changed. */
   readonly onChange: () => void;
-  /** An address is as it was, for another reason than before. */
+  /** The state of an address is the same as before, for another reason. */
   readonly onReason?: () => void;
+  /** A probe was answered. @param drain what the gateway's addresses together ask for */
+  readonly onAnswer?: (drain: FailoverDrain | undefined) => void;
 }
 
 /** Begins to probe a gateway. */
@@ -67,8 +73,8 @@ export interface AddressProbeReport {
 }
 
 /**
- * Who counts probes. `gateway` tells apart a gateway's probes and those that replace them after an edit of
- * the Link.
+ * Who counts probes. `gateway` stands for the `GatewayProbes` object: after an edit of the Link a new one
+ * starts before or after the old one of the same cluster stops.
  */
 export interface ProbeObserver {
   started(cluster: string, gateway: object): void;
@@ -78,6 +84,7 @@ export interface ProbeObserver {
   stopped(cluster: string, gateway: object): void;
 }
 
+/** The gateway that is probed, by whom, and who hears what comes of it. */
 export interface GatewayProbesOptions {
   readonly spec: GatewayProbeSpec;
   /** Identity that the gateway must prove where it demands mTLS. */
@@ -93,17 +100,22 @@ export interface GatewayProbesOptions {
   readonly onChange: () => void;
   /** Called after an address whose state stays has got another reason or message. */
   readonly onReason?: () => void;
+  /** Called after each answer, with what the gateway's addresses together ask for. */
+  readonly onAnswer?: (drain: FailoverDrain | undefined) => void;
 }
 
+/** One address, with its next probe. */
 interface ProbedAddress {
   readonly address: string;
   readonly stopping: AbortController;
   record: AddressRecord;
   timer: Timer | undefined;
+  /** What it asked for when it answered last. */
+  drain: FailoverDrain | undefined;
 }
 
 /**
- * Probes the gateway of one Link: each address on its own, one probe at a time for each, none after `stop`.
+ * Probes one gateway: each of its addresses by itself, one probe at a time, and none after `stop`.
  */
 export class GatewayProbes {
   readonly #options: GatewayProbesOptions;
@@ -133,6 +145,7 @@ export class GatewayProbes {
     return this.#addresses.get(address)?.record.state ?? 'unknown';
   }
 
+  /** What is known of each address, in the order in which they were added. */
   get states(): readonly AddressProbeReport[] {
     return [...this.#addresses.values()].map(({ address, record }) => ({
       address,
@@ -145,7 +158,7 @@ export class GatewayProbes {
     }));
   }
 
-  /** One probe of every address now, for somebody who asks; the states go on by the regular ones. */
+  /** One probe of every address now, for a person who asks; only the regular ones change states. */
   tryNow(): Promise<{ address: string; ok: boolean; message: string; latencyMs: number }[]> {
     const { prober } = this.#options;
     return Promise.all(
@@ -163,7 +176,7 @@ export class GatewayProbes {
     return { host, port, path, identity, timeoutMs: probeTimeoutMs(spec) };
   }
 
-  /** Ends every probe; nothing is called any more. Idempotent. */
+  /** Ends every probe; no listener is called any more. Idempotent. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -173,7 +186,7 @@ export class GatewayProbes {
 
   #add(address: string): void {
     const record = newAddress(this.#options.clock.now());
-    const probed = { address, stopping: new AbortController(), record, timer: undefined };
+    const probed = { address, stopping: new AbortController(), record, timer: undefined, drain: undefined };
     this.#addresses.set(address, probed);
     void this.#probe(probed);
   }
@@ -189,14 +202,15 @@ export class GatewayProbes {
     try {
       delayMs = await this.#turn(probed);
     } catch (error) {
-      // A mistake of ours must not end the probes of an address: its state would never change again.
+      // An exception that nobody foresaw must not end the probes of an address: its state would never change
+      // again.
       reportContained(error, 'probes of a gateway');
     }
     if (probed.stopping.signal.aborted) return;
     probed.timer = this.#options.clock.after(delayMs, () => void this.#probe(probed), { unref: true });
   }
 
-  /** Probes once. @returns when to do so again, milliseconds */
+  /** Probes once. @returns milliseconds until the next probe */
   async #turn(probed: ProbedAddress): Promise<number> {
     const { spec, prober, clock, random, observer, cluster } = this.#options;
     const { signal } = probed.stopping;
@@ -207,9 +221,15 @@ export class GatewayProbes {
     const facts = { timing: spec, current, outcome, now: clock.now(), jitter: random() };
     const { next, delayMs } = nextAddress(facts);
     probed.record = next;
+    if (outcome.ok) this.#answered(probed, outcome.drain);
     if (next.state !== current.state) this.#changed(probed);
     else if (next.reason !== current.reason || next.message !== current.message) this.#options.onReason?.();
     return delayMs;
+  }
+
+  #answered(probed: ProbedAddress, drain: FailoverDrain | undefined): void {
+    probed.drain = drain;
+    this.#options.onAnswer?.(askedTogether([...this.#addresses.values()].map((one) => one.drain)));
   }
 
   #changed({ address, record }: ProbedAddress): void {

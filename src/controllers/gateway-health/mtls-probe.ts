@@ -1,6 +1,7 @@
 import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import http2 from 'node:http2';
 import tls from 'node:tls';
+import { DRAIN_FIELD } from '../../api/failover/drain-header.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import type { Identity } from '../../identity/sources/identity.ts';
 import { peerRefusalOf } from '../../identity/trust/trust.ts';
@@ -14,6 +15,7 @@ import {
   systemCode,
 } from './probe-attempt.ts';
 
+/** What is asked for, and whom. */
 export interface MtlsTarget {
   readonly host: string;
   readonly port: number;
@@ -22,10 +24,9 @@ export interface MtlsTarget {
 }
 
 /**
- * One `GET` as Linkerd's own client proxy sends it (wire protocol 1.8): TLS 1.3 with our leaf, SNI = the
- * gateway's identity, no ALPN, then HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The chain
- * must end at an anchor that may vouch for the identity, and the identity must be the certificate's
- * (`identityIn`).
+ * Sends one `GET` as Linkerd's client proxy sends it (wire protocol 1.8): TLS 1.3 with our leaf, SNI = the
+ * gateway's identity, no ALPN, then HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The peer's
+ * chain must end at an anchor that may vouch for the identity, and its certificate must have that identity.
  * @param now milliseconds since the epoch
  */
 export function tryMtls(
@@ -50,7 +51,7 @@ export function tryMtls(
         ca: own.ca,
         allowPartialTrustChain: true,
         rejectUnauthorized: true,
-        // Asked below, where the chain can be seen too.
+        // `peerRefusalOf` checks it below, where the chain can be seen too.
         checkServerIdentity: () => undefined,
       }),
     );
@@ -78,7 +79,9 @@ function ask(attempt: ProbeAttempt, secure: tls.TLSSocket, target: MtlsTarget): 
       { endStream: true },
     ),
   );
-  request.once('response', (headers) => attempt.settle({ status: headers[':status'] ?? 0 }));
+  request.once('response', (headers) =>
+    attempt.settle({ status: headers[':status'] ?? 0, drain: headers[DRAIN_FIELD] }),
+  );
   request.once('close', () => attempt.fail(closedError()));
 }
 
@@ -86,7 +89,7 @@ function closedError(): Error {
   return Object.assign(new Error('closed'), { code: 'ECONNRESET' });
 }
 
-/** OpenSSL's word for bytes that are no TLS. */
+/** OpenSSL's codes for an answer that is not TLS. */
 const NOT_TLS = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
 const CLOSED = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
@@ -95,12 +98,12 @@ function explain(error: unknown, proven: boolean): ProbeAnswer {
   if (network !== undefined) return network;
   const code = systemCode(error);
   if (!proven && NOT_TLS.has(code))
-    return { reason: 'ProbeIdentity', message: 'it does not speak TLS', otherWay: true };
+    return { reason: 'ProbeIdentity', message: 'it does not speak TLS', wrongProtocol: true };
   if (CLOSED.has(code)) {
     const when = proven
       ? "it closed the connection after the TLS handshake; it may not trust the controller's certificate"
       : 'it closed the connection';
-    return { reason: 'ProbeBroken', message: when, otherWay: !proven };
+    return { reason: 'ProbeBroken', message: when, wrongProtocol: !proven };
   }
   // A TLS 1.3 server refuses our certificate only after the handshake is complete on our side.
   if (!proven || code.startsWith('ERR_SSL_'))

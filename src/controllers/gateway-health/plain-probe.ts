@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { http } from '../../base/node-http.ts';
+import { DRAIN_FIELD } from '../../api/failover/drain-header.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import {
   type ProbeAnswer,
@@ -11,12 +12,12 @@ import {
   systemCode,
 } from './probe-attempt.ts';
 
-/** First bytes of a TLS alert record: how a TLS server answers a request in the clear. */
+/** First bytes of a TLS alert record, with which a TLS server answers a plain-text request. */
 const TLS_ALERT = [0x15, 0x03] as const;
 
 /**
- * One `GET` over HTTP/1.1 in the clear on a connection of its own. The head of the response is the answer;
- * the body is not read.
+ * Sends one `GET` over HTTP/1.1 without TLS, on a connection of its own. The head of the response is the
+ * answer; the body is not read.
  */
 export function tryPlain(
   target: { readonly host: string; readonly port: number; readonly path: string },
@@ -33,7 +34,7 @@ export function tryPlain(
     opened.once('connect', () => (connected = true));
     const request = attempt.own(
       http.request({
-        // Without `agent`: one that is given, even `false`, would connect on its own.
+        // No `agent`: with one, even `false`, Node would open a connection of its own.
         createConnection: () => opened,
         method: 'GET',
         path: target.path,
@@ -41,7 +42,9 @@ export function tryPlain(
         maxHeaderSize: MAX_HEAD_BYTES,
       }),
     );
-    request.once('response', (response) => attempt.settle({ status: response.statusCode ?? 0 }));
+    request.once('response', ({ statusCode = 0, headers }) =>
+      attempt.settle({ status: statusCode, drain: headers[DRAIN_FIELD] }),
+    );
     request.once('upgrade', () => attempt.settle({ status: 101 }));
     request.once('close', () => attempt.fail(new Error('it closed the connection')));
     request.end();
@@ -52,12 +55,12 @@ function explain(error: unknown, connected: boolean, bytesRead: number): ProbeAn
   const network = networkFailure(error);
   if (network !== undefined) return network;
   const code = systemCode(error);
-  // A reset can overtake the news of the connection.
+  // A reset may be told before the `connect` event.
   if ((connected || code === 'ECONNRESET') && bytesRead === 0) {
     const message = 'it accepted the connection and closed it without an answer';
-    return { reason: 'ProbeBroken', message, otherWay: true };
+    return { reason: 'ProbeBroken', message, wrongProtocol: true };
   }
-  if (isTlsAlert(error)) return { reason: 'ProbeBroken', message: 'it speaks TLS only', otherWay: true };
+  if (isTlsAlert(error)) return { reason: 'ProbeBroken', message: 'it speaks TLS only', wrongProtocol: true };
   if (code === 'HPE_HEADER_OVERFLOW')
     return { reason: 'ProbeBroken', message: `its answer has more than ${MAX_HEAD_BYTES} bytes of headers` };
   if (code.startsWith('HPE_')) return { reason: 'ProbeBroken', message: 'its answer is not HTTP/1.1' };

@@ -5,22 +5,27 @@ import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
 /** Opens a TCP connection; it need not be connected yet. */
 export type Dialer = (endpoint: { readonly host: string; readonly port: number }) => net.Socket;
 
+/** Opens connections with plain TCP. */
 export const dialTcp: Dialer = ({ host, port }) => net.connect({ host, port });
 
-/** Response heads up to this are read; a gateway's answer to a probe has a few hundred bytes. */
+/** Longest response head that is read, bytes; a gateway's answer to a probe has a few hundred. */
 export const MAX_HEAD_BYTES = 16_384;
 
-/** How one try ended: the gateway answered, or not. */
+/** How one attempt ended: the gateway answered with an HTTP status, or why not. */
 export type ProbeAnswer =
-  | { readonly status: number }
+  | {
+      readonly status: number;
+      /** Value of the field `DRAIN_FIELD`, as it came. */
+      readonly drain?: unknown;
+    }
   | {
       readonly reason: ProbeReason;
       readonly message: string;
       /**
-       * What was seen is what a peer does that speaks the other way: mTLS to the plain try, no TLS to the
-       * other.
+       * Whether the peer behaved as one does that speaks the other protocol: mTLS where plain HTTP was tried,
+       * plain HTTP where mTLS was tried.
        */
-      readonly otherWay?: boolean;
+      readonly wrongProtocol?: boolean;
     };
 
 /** A socket, TLS socket, HTTP/2 session, or request. */
@@ -30,8 +35,8 @@ interface Opened {
 }
 
 /**
- * One try of a probe. The first event that settles it decides; everything that it opened is closed then, and
- * later errors of that are ignored.
+ * One attempt of a probe, over plain HTTP or mTLS. The first answer or error settles it; everything that it
+ * has opened is then closed, and later errors of that are ignored.
  */
 export class ProbeAttempt {
   readonly answer: Promise<ProbeAnswer>;
@@ -42,7 +47,7 @@ export class ProbeAttempt {
   #settled = false;
 
   /**
-   * @param signal ends the try as timed out
+   * @param signal ends the attempt as timed out
    * @param explain what an error of anything that was opened means
    */
   constructor(signal: AbortSignal, explain: (error: unknown) => ProbeAnswer) {
@@ -54,7 +59,7 @@ export class ProbeAttempt {
     signal.addEventListener('abort', this.#onAbort);
   }
 
-  /** Runs `begin`, unless it is over already; what it throws settles the try like an error event. */
+  /** Runs `begin`, unless the attempt is over already; what it throws settles it like an error event. */
   run(begin: () => void): Promise<ProbeAnswer> {
     if (this.#signal.aborted) this.#onAbort();
     else {
@@ -67,7 +72,7 @@ export class ProbeAttempt {
     return this.answer;
   }
 
-  /** From now on `thing` is closed with the try and its errors settle it. */
+  /** From now on errors of `thing` settle the attempt, and it is closed when that is settled. */
   own<T extends Opened>(thing: T): T {
     thing.on('error', (error) => this.fail(error));
     if (this.#settled) thing.destroy();
@@ -75,15 +80,17 @@ export class ProbeAttempt {
     return thing;
   }
 
+  /** An error has occurred; it settles the attempt, unless that is settled. */
   fail(error: unknown): void {
     if (!this.#settled) this.settle(this.#explain(error));
   }
 
+  /** The attempt has this answer, unless it had one before; everything that it has opened is closed. */
   settle(answer: ProbeAnswer): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    // The upper layer first: a session whose socket goes away beneath it complains.
+    // The upper layers first: an HTTP/2 session whose socket is destroyed beneath it emits an error.
     for (const thing of this.#opened.reverse()) thing.destroy();
     this.#resolve(answer);
   }
@@ -94,7 +101,7 @@ export class ProbeAttempt {
 
 const REFUSED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN']);
 
-/** What an error of the network means, whichever way was tried; undefined when it is of another kind. */
+/** What an error of the network means, whichever protocol was tried; undefined: it is of another kind. */
 export function networkFailure(error: unknown): ProbeAnswer | undefined {
   const code = systemCode(error);
   if (REFUSED.has(code)) return { reason: 'ProbeRefused', message: `it cannot be connected to (${code})` };

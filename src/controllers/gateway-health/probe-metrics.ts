@@ -8,8 +8,8 @@ const CLUSTER = 'target_cluster_name';
 const LATENCY_BUCKETS_MS = [1, 10, 100, 1000, 10_000].flatMap((unit) => [1, 2, 3, 4, 5].map((n) => n * unit));
 
 /**
- * What the probes of gateways found, under Linkerd's names. Unlike there, every probe counts in
- * `gateway_probes`, and nothing stays behind of a cluster whose Link has gone.
+ * The metrics of gateway probes, under Linkerd's names. Unlike Linkerd's, `gateway_probes` counts every
+ * probe, and the series of a cluster go when its Link has gone.
  */
 export class ProbeMetrics implements ProbeObserver {
   readonly #alive: Gauge;
@@ -17,7 +17,10 @@ export class ProbeMetrics implements ProbeObserver {
   readonly #latency: Gauge;
   readonly #latencies: Histogram;
   readonly #probes: Counter;
-  /** Whose the series of a cluster are: probes that were replaced must not drop those of their successors. */
+  /**
+   * The `GatewayProbes` whose series a cluster's are: replaced ones, when they stop, must not drop their
+   * successors'.
+   */
   readonly #owners = new Map<string, object>();
 
   constructor(registry: Registry) {

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { SharedWork } from '../../base/shared-work.ts';
+import { readDrainField } from '../../api/failover/drain-header.ts';
 import type { Identity } from '../../identity/sources/identity.ts';
 import { type ProbeAnswer, authorityOf, type Dialer, dialTcp } from './probe-attempt.ts';
 import { tryMtls } from './mtls-probe.ts';
@@ -15,41 +16,45 @@ export interface ProbeTarget {
   readonly path: string;
   /** Identity that the gateway must prove where it demands mTLS: DNS-like or `spiffe://…`. */
   readonly identity: string;
-  /** Milliseconds for the whole probe: connecting, and both ways where both are tried. */
+  /** Milliseconds for the whole probe: connecting, and both protocols where both are tried. */
   readonly timeoutMs: number;
 }
 
+/** How probes are sent. */
 export interface ProberOptions {
   readonly clock: Clock;
   /**
-   * What to show where mTLS is demanded; asked for each probe, so that a renewed certificate serves the next
-   * one.
+   * Our identity, for gateways that demand mTLS; called for each probe, so that a renewed certificate serves
+   * the next one. Undefined: there is none.
    */
   readonly identity: () => Identity | undefined;
   /** Default plain TCP. */
   readonly dial?: Dialer;
 }
 
-/** Addresses whose way is remembered; the oldest is forgotten first, which costs it one try. */
+/** Most addresses in `#overMtls`; the oldest is forgotten first, which costs its next probe one attempt. */
 const MAX_REMEMBERED = 4096;
-/** Probes at once that somebody asked for, and how long an outcome is good for others who ask. */
+/**
+ * Most probes at a time that people asked for, and how long the outcome of one serves others who ask,
+ * milliseconds.
+ */
 const ASKED = { concurrency: 8, keepMs: 1000 };
 
 /**
- * Sends probes. Success is exactly status 200, as with Linkerd. The first try is HTTP/1.1 in the clear; where
- * the gateway demands mTLS (401, 403, a TLS alert, or a connection that is accepted and closed without an
- * answer) the same probe goes on with mTLS at once. What worked last for an address is tried first the next
- * time.
+ * Sends probes. Success is exactly status 200, as with Linkerd; or 503 of a gateway that asks to be drained.
+ * The first attempt is plain HTTP/1.1; where the gateway demands mTLS (401, 403, a TLS alert, or a connection
+ * that is accepted and closed without an answer), the same probe goes on with mTLS at once. What worked last
+ * for an address is tried first the next time.
  *
- * A gateway that is known to speak mTLS and proves another identity is not asked in the clear again: whoever
- * took over its address must not pass for it by speaking plainly.
+ * An address that was last reached by mTLS and now proves another identity is not asked over plain HTTP:
+ * whoever has taken over the address must not pass for the gateway by not using TLS.
  */
 export class Prober {
   readonly #clock: Clock;
   readonly #identity: () => Identity | undefined;
   readonly #dial: Dialer;
   readonly #asked: SharedWork<ProbeOutcome>;
-  /** Addresses (`host:port`) at which mTLS worked last; all others are asked in the clear. */
+  /** Addresses (`host:port`) at which mTLS worked last; all others are asked over plain HTTP first. */
   readonly #overMtls = new Set<string>();
 
   constructor(options: ProberOptions) {
@@ -60,7 +65,7 @@ export class Prober {
   }
 
   /**
-   * One probe for somebody who asks. Those who ask for the same at the same time share it, and only a few are
+   * One probe for a person who asks. Those who ask for the same at the same time share it, and only a few are
    * under way at once.
    */
   probeForAsker(target: ProbeTarget): Promise<ProbeOutcome> {
@@ -69,8 +74,8 @@ export class Prober {
   }
 
   /**
-   * Sends one probe. Never rejects; nothing of it is open when it resolves. `signal` ends it early, with
-   * `ProbeTimeout`.
+   * Sends one probe. Never rejects; when it resolves, everything that it opened is closed.
+   * @param signal ends it early, with `ProbeTimeout`
    */
   async probe(target: ProbeTarget, signal?: AbortSignal): Promise<ProbeOutcome> {
     const start = this.#clock.monotonic();
@@ -81,7 +86,11 @@ export class Prober {
       if (!('status' in answer))
         return { ok: false, reason: answer.reason, message: answer.message, latencyMs };
       this.#remember(authorityOf(target), via);
-      if (answer.status === 200) return { ok: true, latencyMs, via };
+      const drain = readDrainField(answer.drain, this.#clock.now());
+      // A gateway of ours that has been drained answers 503 for sources which do not know the field. It
+      // works.
+      if (answer.status === 200 || (answer.status === 503 && drain !== undefined))
+        return { ok: true, latencyMs, via, drain };
       const how = via === 'mtls' ? ' with mTLS' : '';
       return { ...failed('ProbeStatus', `it answered ${answer.status}${how}`), latencyMs };
     } finally {
@@ -93,16 +102,16 @@ export class Prober {
     const own = this.#identity();
     if (own !== undefined && this.#overMtls.has(authorityOf(target))) {
       const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
-      if (!goesOn(answer)) return { answer, via: 'mtls' };
+      if (!isWrongProtocol(answer)) return { answer, via: 'mtls' };
       const plain = await tryPlain(target, this.#dial, signal);
-      // It still demands mTLS, so what is wrong with that is the news.
+      // Where it still demands mTLS, the error of the mTLS attempt says what is wrong.
       return demandsMtls(plain) ? { answer, via: 'mtls' } : { answer: plain, via: 'http1' };
     }
     const plain = await tryPlain(target, this.#dial, signal);
     if (!demandsMtls(plain)) return { answer: plain, via: 'http1' };
     if (own === undefined) return { answer: needsIdentity(plain), via: 'http1' };
     const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
-    if (!('status' in plain && 'reason' in answer && goesOn(answer))) return { answer, via: 'mtls' };
+    if (!('status' in plain && 'reason' in answer && isWrongProtocol(answer))) return { answer, via: 'mtls' };
     const message = `it answered ${plain.status}, and to mTLS: ${answer.message}`;
     return { answer: { reason: 'ProbeStatus', message }, via: 'http1' };
   }
@@ -116,7 +125,7 @@ export class Prober {
   }
 }
 
-/** Both the time limit of a probe and whoever stops it, as one signal. */
+/** The time-out of a probe and the caller's signal, as one signal. */
 class Deadline {
   readonly #ended = new AbortController();
   readonly #outer: AbortSignal | undefined;
@@ -125,8 +134,8 @@ class Deadline {
   constructor(clock: Clock, timeoutMs: number, outer: AbortSignal | undefined) {
     this.#outer = outer;
     const late = () => this.#ended.abort(new Error(`no complete answer within ${timeoutMs} ms`));
-    // After a pause of this process the answer may lie in the socket already: it is read before the time
-    // counts as over.
+    // Where this process was late, the answer may lie in the socket already: it is read before the probe
+    // counts as timed out.
     this.#timer = clock.after(timeoutMs, () => setImmediate(late), { unref: true });
     if (outer?.aborted === true) this.#stop();
     outer?.addEventListener('abort', this.#stop);
@@ -148,12 +157,12 @@ function failed(reason: ProbeReason, message: string): { ok: false; reason: Prob
   return { ok: false, reason, message };
 }
 
-function goesOn(answer: ProbeAnswer): boolean {
-  return 'otherWay' in answer && answer.otherWay;
+function isWrongProtocol(answer: ProbeAnswer): boolean {
+  return 'wrongProtocol' in answer && answer.wrongProtocol;
 }
 
 function demandsMtls(answer: ProbeAnswer): boolean {
-  return 'status' in answer ? answer.status === 401 || answer.status === 403 : goesOn(answer);
+  return 'status' in answer ? answer.status === 401 || answer.status === 403 : isWrongProtocol(answer);
 }
 
 function needsIdentity(plain: ProbeAnswer): ProbeAnswer {

@@ -26,8 +26,9 @@ import { hostOriginOf, type MirrorOwner, originOf } from '../../api/mirror/owner
 import { removePart } from '../reconcile/object-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 
+/** What is removed, and with what. */
 export interface CollectorOptions {
-  /** What is to go: everything that was made for this Link and cluster. */
+  /** Everything that was made for this Link and cluster is removed. */
   readonly owner: MirrorOwner;
   readonly client: KubeClient;
   readonly view: LocalView;
@@ -39,13 +40,17 @@ export interface CollectorOptions {
   readonly log: Logger;
 }
 
-/** Removals that are seen within so long after one are looked at together: milliseconds. */
+/**
+ * Time from a change of a Service until what is left is looked for again, so that many changes are one:
+ * milliseconds.
+ */
 const GATHER_MS = 100;
 
 /**
- * Removes everything that a Link made and that no Link stands for any more: mirrors, endpoint mirrors and
- * places in federated Services. Only what records this very Link is taken: mirrors of another installation,
- * or of Linkerd, are not ours to remove. Resolves when nothing is left, or when the signal aborts.
+ * Removes everything that a Link made and that belongs to no Link any more: mirrors, endpoint mirrors and
+ * memberships in federated Services. Only objects that name this very Link are removed: mirrors of another
+ * installation, or of Linkerd, are not ours. Resolves when nothing is left, or when the signal aborts.
+ * @returns how many Services were deleted or patched
  */
 export async function collect(options: CollectorOptions): Promise<number> {
   const { view, owner, client, signal, pool, concurrency, clock, random, log } = options;
@@ -76,8 +81,8 @@ export async function collect(options: CollectorOptions): Promise<number> {
   try {
     let leftovers = leftoversOf(view, owner);
     while (!signal.aborted && leftovers.length > 0) {
-      // Also what was made, or made again, meanwhile: by a backup, or a write of another replica that was
-      // late.
+      // Also what was made, or made again, meanwhile: by the restore of a backup, or by a late write of
+      // another replica.
       for (const key of leftovers) {
         if (waiting.has(key)) continue;
         waiting.add(key);
@@ -96,7 +101,7 @@ export async function collect(options: CollectorOptions): Promise<number> {
   return removed;
 }
 
-/** Local Services (`namespace/name`) that this Link made or has a member in. */
+/** The local Services (`namespace/name`) that this Link has made, or in which it has a member. */
 export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
   const made = view.stores.services
     .byIndex(OWNER_INDEX, `link:${owner.link}`)
@@ -106,15 +111,15 @@ export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
     .filter((service) => memberLinkOf(service, owner.cluster) === owner.link);
   const present = [...made, ...joined].filter(({ metadata }) => {
     const now = view.service(metadata?.namespace ?? '', metadata?.name ?? '');
-    // What somebody's finalizer holds goes when that is gone.
+    // One that is being deleted and held by a finalizer goes without us.
     return now !== undefined && !isLeaving(now);
   });
   return present.map(keyOf);
 }
 
 /**
- * What is here by the Links that made it: for each (`namespace/name`) the clusters of its mirrors and
- * federated members.
+ * The Links (`namespace/name`) that have made something that is here, each with the clusters of its mirrors
+ * and federated members; Links that are gone are among them.
  */
 export function makers(view: LocalView): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>();

@@ -7,6 +7,8 @@ import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { familyGap } from '../objects/address-families.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
+import { factsTextOf } from '../../api/mirror/slice-facts.ts';
+import { FactsKeeper, type PublishedFacts } from '../failover/published-facts.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type LinkImports } from '../imports/link-imports.ts';
 import type { LocalPart, NamespaceState } from '../reconcile/mirror-facts.ts';
@@ -23,52 +25,61 @@ import { GracePeriods } from '../removals/grace-periods.ts';
 import type { ImportStrategy } from './import-strategy.ts';
 
 /**
- * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty
- * slice; where people or operators make slices, each such Service has a watch of its own, and a target that
- * lost its data shows that one watch after the other: too slowly for the drop guard to see it in time.
+ * How long an exported Service must be without any slice before its mirror is emptied, milliseconds. kube
+ * keeps at least an empty slice. Services whose slices people or operators make have a watch each, and where
+ * a target has lost its data, these watches tell so one after the other: too slowly for the drop guard to
+ * hold the first.
  */
 export const EMPTIED_GRACE_MS = 5000;
 
-/** What a reconciler of mirrors or of memberships writes with. */
+/** What reconcilers of mirrors and of memberships have in common. */
 export interface WritingOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
   readonly guard: DropGuard;
-  /** Undefined for the source cluster's own members, which nobody else decides about. */
+  /** The Link's import policy; undefined for the source cluster's own members, which come by no Link. */
   readonly linkImports: LinkImports | undefined;
   readonly egress: EgressAllocator;
+  /** Ready egress pods. */
   readonly egressAddresses: () => readonly MirrorAddress[];
-  /** Told when something exists here that did not, or the other way round; see `keys`. */
+  /** Whether all ready egress pods serve ports that lead to several clusters; default: they do not. */
+  readonly egressServesGroups?: () => boolean;
+  /** Called when `keys` has changed: something exists here that did not, or no longer. */
   readonly onKeys?: () => void;
 }
 
-/** What is known of one export and of what stands for it here. */
+/** What is known of one export and of the Service here that stands for it. */
 export interface Inspection {
   readonly exported: V1Service | undefined;
   readonly namespace: NamespaceState;
   /** Name of the Service here, whether it is there or not. */
   readonly local: string;
   readonly part: LocalPart;
+  /** As `Decision.mode`. */
   readonly mode: string;
-  /** What was decided last; undefined: nothing is exported and nothing is here, or nobody has looked yet. */
+  /**
+   * What was decided last; undefined: nothing is exported and nothing is here, or nothing was decided yet.
+   */
   readonly outcome: Outcome | undefined;
 }
 
 /**
- * Keeps what stands here for the exports of one Link: gathers the facts of a key, has its strategy decide and
- * plan, and claims and gives back what that takes. The strategy says what is mirrored, and as what: mirrors
- * (`mirrorReconciler`) or members of federated Services (`federatedReconciler`).
+ * Keeps the Services here that stand for the exports of one Link: gathers the facts of a key, has its
+ * strategy decide and plan, and claims and gives back egress ports and room in quotas. The strategy says what
+ * the exports become: mirrors (`serviceMirrors`) or members of federated Services (`federatedMembers`).
  */
 export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   readonly #options: WritingOptions;
   readonly #strategy: ImportStrategy<F, V>;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
-  /** Exports whose slices are all gone. */
+  /** Exports whose slices are all gone, within `EMPTIED_GRACE_MS`. */
   readonly #emptied: GracePeriods;
+  readonly #published: FactsKeeper;
 
   constructor(options: WritingOptions, strategy: ImportStrategy<F, V>) {
     this.#options = options;
     this.#strategy = strategy;
     this.#emptied = new GracePeriods(options.clock, EMPTIED_GRACE_MS);
+    this.#published = new FactsKeeper(options.clock);
     this.#reconciler = new Reconciler({
       ...options,
       what: strategy.what,
@@ -76,11 +87,14 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     });
   }
 
+  /** Its queue, and what was decided about each key. */
   get reconciler(): Reconciler {
     return this.#reconciler;
   }
 
-  /** Follows what changes here and over there. */
+  /**
+   * Follows changes of exports and of what exists here, and enters that into the drop guard and the quotas.
+   */
   start(): void {
     const { view, linkImports } = this.#options;
     const { exports, what } = this.#strategy;
@@ -111,7 +125,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     await this.#reconciler.stop();
   }
 
-  /** Looks at every export, and at everything that exists here, again. */
+  /** Reconciles every export, and everything that exists here, again. */
   resync(priority: number): void {
     for (const key of new Set([...this.#strategy.exports.services.keys(), ...this.keys()]))
       this.#look(key, priority);
@@ -136,20 +150,21 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     };
   }
 
-  /** In which of its ways a key was imported when it was last looked at. */
+  /** How a key was imported when it was last reconciled, as `Decision.mode`. */
   modeOf(key: string): string {
     return this.#reconciler.modeOf(key) ?? this.#strategy.usualMode;
   }
 
   #decide(key: string): Decision {
     const strategy = this.#strategy;
-    const facts = this.#gather(key);
+    const { facts, waitMs } = this.#facts(key);
     const verdict = strategy.decide(facts);
     const steps = strategy.plan(facts, verdict);
     const waits = [
       facts.emptiedGraceMs,
       ...strategy.waits(facts),
       verdict.reason === 'ImportQuotaExceeded' ? QUOTA_RECHECK_MS : 0,
+      ...waitMs,
     ].filter((ms) => ms > 0);
     const isHalfway =
       verdict.action === 'namespace' || takesSelector(steps) || strategy.isHalfway(facts, verdict, steps);
@@ -163,16 +178,48 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && isHalfway,
       recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
-      after: () => {
+      after: ({ untold }) => {
+        if (!untold) strategy.done?.(facts, steps);
         this.#settleClaims(key, facts, verdict);
         this.#familyChosen(key, facts, verdict);
       },
     };
   }
 
+  /** What is decided by, and when time alone may change it. */
+  #facts(key: string): { readonly facts: F; readonly waitMs: readonly number[] } {
+    const gathered = this.#gather(key);
+    const { text: factsText, againMs = 0 } = this.#publish(key, gathered);
+    const facts = { ...gathered, factsText };
+    const held = this.#strategy.hold?.(facts);
+    return { facts: held?.facts ?? facts, waitMs: [againMs, held?.ms ?? 0] };
+  }
+
+  /** What is to be said of it about failover. */
+  #publish(key: string, facts: F): PublishedFacts {
+    const watched = this.#strategy.watched(facts);
+    if (watched === undefined || (facts.remote === undefined && watched.slices.length === 0)) {
+      this.#published.forget(key);
+      return { text: undefined, againMs: undefined };
+    }
+    const { remoteReady, removalsHeld } = facts;
+    // A loss of all of them that is not believed yet is no news.
+    const counted = remoteReady !== undefined && (remoteReady > 0 || !removalsHeld);
+    const { exports } = this.#strategy;
+    const known = counted ? exports.endpointsOf(key).known : undefined;
+    // Those that are about to go still take traffic, where there is nobody else: whether there is, is decided
+    // by these facts.
+    const ready = counted ? exports.lastingEndpointsOf(key) : undefined;
+    return this.#published.see(key, {
+      sighting: { path: watched.path, ready, known },
+      rules: watched.rules,
+      there: factsTextOf(watched.slices),
+    });
+  }
+
   /**
-   * The API server chooses the family of a new Service's ClusterIP, which may be one that its endpoints do
-   * not have.
+   * After a Service was created: the API server has chosen the family of its ClusterIP. Where its endpoints
+   * have none of that family, the key is reconciled again, so that its outcome says so.
    */
   #familyChosen(key: string, facts: F, verdict: V): void {
     const slices = this.#strategy.wanted(verdict);
@@ -183,8 +230,8 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
   }
 
   /**
-   * Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the
-   * target is known not to export.
+   * Gives back egress ports that are no longer needed, by the same rules by which mirrors are removed: only
+   * when the target is known not to export the Service.
    */
   #settleClaims(key: string, facts: F, verdict: V): void {
     const { remote, synced, egressPorts } = facts;
@@ -202,7 +249,10 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     this.#options.egress.settle(scope, new Map(wanted));
   }
 
-  /** Claims with the facts what is to be acted on: egress ports, room in quotas, the beginning of a grace. */
+  /**
+   * Gathers the facts of a key. Gathering also claims egress ports and room in quotas, and begins grace
+   * periods.
+   */
   #gather(text: string): F {
     const { view, guard, egressAddresses } = this.#options;
     const { exports } = this.#strategy;
@@ -222,11 +272,13 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
       namespace: view.namespace(key.namespace),
       egress: egressAddresses(),
       egressPorts: new Map<string, EgressPorts>(),
+      egressGroups: new Map<string, EgressPorts>(),
       egressUnrecorded: true,
     };
     const facts = this.#strategy.facts(seen, known);
     const relayed = this.#strategy.relayed(facts);
-    // Only what nothing else keeps from being mirrored, the import policy among it, claims ports.
+    // Ports are claimed only where nothing else keeps the export from being mirrored, so that one that the
+    // import policy refuses takes none.
     if (relayed.size === 0 || this.#strategy.decide(facts).reason !== 'EgressPortsUnrecorded') return facts;
     return { ...facts, ...this.#egressPorts(text, facts, relayed) };
   }
@@ -235,9 +287,11 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     key: string,
     facts: F,
     relayed: ReadonlyMap<string, string>,
-  ): Pick<ImportedFacts, 'egressPorts' | 'egressUnrecorded'> {
-    const { egress } = this.#options;
+  ): Pick<ImportedFacts, 'egressPorts' | 'egressGroups' | 'egressUnrecorded'> {
+    const { egress, egressServesGroups } = this.#options;
     const egressPorts = new Map<string, EgressPorts>();
+    const egressGroups = new Map<string, EgressPorts>();
+    const grouped = this.#strategy.claimant.member !== undefined && egressServesGroups?.() === true;
     let egressUnrecorded = false;
     const wish = {
       ...this.#strategy.claimant,
@@ -250,11 +304,14 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
       const ports = egress.allocate(asked);
       if (ports === 'unrecorded') egressUnrecorded = true;
       else if (ports !== 'exhausted') egressPorts.set(name, ports);
+      const group = grouped ? egress.allocateGroup(asked.mirror, wish.servicePorts) : 'exhausted';
+      if (group === 'unrecorded') egressUnrecorded = true;
+      else if (group !== 'exhausted') egressGroups.set(name, group);
     }
-    return { egressPorts, egressUnrecorded };
+    return { egressPorts, egressGroups, egressUnrecorded };
   }
 
-  /** What exists here for a key. */
+  /** What exists here for a key, for the quotas' ledger. */
   #existing(key: string): ExistingImport[] {
     const { namespace, name } = parseKey(key);
     const service = this.#options.view.service(namespace, this.#strategy.localName(name));
@@ -264,13 +321,13 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
 
   #priorityOf(key: string): number {
     const { exports } = this.#strategy;
-    // What a first list brings is bulk; what changes after it is news.
+    // What the first list brings is bulk work; what comes after it is a change that somebody waits for.
     if (!exports.synced) return PRIORITY.bulk;
     const withdrawn = exports.endpointsKnown(key) && exports.endpointsOf(key).ready === 0;
     return withdrawn ? PRIORITY.withdrawal : PRIORITY.change;
   }
 
-  /** Tells the drop guard what exists here and over there. */
+  /** Tells the drop guard and the import policy whether a key exists here and is exported. */
   #note(key: string): void {
     const { guard, view, linkImports } = this.#options;
     const strategy = this.#strategy;
@@ -285,7 +342,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
   #claimState(key: string, remote: V1Service | undefined): ClaimState {
     if (remote === undefined) return 'absent';
     const { exports } = this.#strategy;
-    // Known to have no slice at all, not even an empty one.
+    // It is known that there is no slice at all, not even an empty one.
     const isBare = exports.endpointsKnown(key) && exports.slicesOf(key).length === 0;
     return isBare && readyAddresses(this.#strategy.slicesToLose(parseKey(key))).length > 0
       ? 'emptied'

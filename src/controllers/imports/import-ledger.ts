@@ -1,14 +1,15 @@
 import type { ImportQuotas } from '../../api/link/import-policy.ts';
 
-/** What one mirror or membership takes of a Link's quotas. */
+/** How much of a Link's quotas one mirror or membership takes. */
 export interface ImportNeed {
-  /** Services: the mirror, and the endpoint mirrors of a headless one. */
+  /** Services here: the mirror, and the endpoint mirrors of a headless one. */
   readonly mirrors: number;
   readonly egressPorts: number;
+  /** Bytes of copied labels and annotations. */
   readonly metadataBytes: number;
 }
 
-/** The answer to a request for room. */
+/** The answer to a request for room in the quotas. */
 export interface ImportAdmission {
   /** The quota that has no room for it; undefined: there is room. */
   readonly exceeded: 'mirrors' | 'egress-ports' | undefined;
@@ -17,8 +18,9 @@ export interface ImportAdmission {
 }
 
 /**
- * What one Link's mirrors take of its quotas. First come, first served: an import that has room keeps it,
- * however many exports come later. What exists here when the process starts is entered first, by age.
+ * How much of its quotas one Link's mirrors and memberships take. First come, first served: an import that
+ * has room keeps it, however many exports come later. What exists here when the process starts is entered
+ * first, the oldest before the others (`LinkImports.seed`).
  */
 export class ImportLedger {
   readonly #quotas: ImportQuotas;
@@ -37,7 +39,7 @@ export class ImportLedger {
     return { mirrors: this.#mirrors, egressPorts: this.#egressPorts, metadataBytes: this.#metadataBytes };
   }
 
-  /** Asks for room; what the key held before is given back first. */
+  /** Asks for room, and takes it where there is some; what the key held before is given back first. */
   admit(key: string, need: ImportNeed): ImportAdmission {
     this.release(key);
     const admission = this.#room(need);
@@ -67,8 +69,8 @@ export class ImportLedger {
   }
 
   /**
-   * Whether one more namespace may be made. One that was admitted stays so.
-   * @param made namespaces that exist and were made for this Link
+   * Whether one more namespace may be made. One that was admitted stays admitted.
+   * @param made gives the namespaces that exist and were made for this Link
    */
   admitNamespace(name: string, made: () => readonly string[]): boolean {
     if (this.#namespaces.has(name)) return true;

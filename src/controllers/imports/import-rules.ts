@@ -8,19 +8,19 @@ import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** A part of an export that the import policy of a Link refuses, and why. */
+/** Why the import policy of a Link refuses an export, or a part of it. */
 export interface Refusal {
   readonly reason: MirrorReason;
   readonly message: string;
 }
 
-/** A note on an existing mirror: what the policy left out of its export. */
+/** What the import policy has left out of an export that is mirrored otherwise. */
 export interface ImportNote {
   readonly reason: 'ImportMetadataLeftOut' | 'ImportAddressRefused' | 'ImportQuotaExceeded';
   readonly text: string;
 }
 
-/** Namespaces of meshes' control planes that nothing is mirrored into unless it is named. */
+/** Namespaces of Linkspan and Linkerd into which nothing is mirrored unless the policy names them. */
 const CONTROL_NAMESPACES = [
   DEFAULT_NAMESPACE,
   DEFAULT_LINKERD_NAMESPACE,
@@ -33,8 +33,8 @@ const CONTROL_NAMESPACES = [
 ];
 
 /**
- * The protected namespaces of a source cluster beside those that begin with `kube-`. `own`: where Linkspan
- * and Linkerd are installed here.
+ * The protected namespaces of a source cluster, beside those that begin with `kube-`.
+ * @param own where Linkspan and Linkerd are installed here
  */
 export function controlNamespaces(own: readonly string[]): ReadonlySet<string> {
   return new Set([...CONTROL_NAMESPACES, ...own]);
@@ -48,14 +48,14 @@ export function isProtected(namespace: string, control: ReadonlySet<string>): bo
   return namespace.startsWith('kube-') || control.has(namespace);
 }
 
-/** Why a Service is not taken at all; undefined: it is. Pure. */
+/** Why a Service is not mirrored at all; undefined: it may be. Pure. */
 export function importRefusal(
   { namespace, name }: RemoteKey,
   policy: Pick<ImportPolicy, 'namespaces' | 'names'>,
   control: ReadonlySet<string>,
 ): Refusal | undefined {
   const { namespaces, names } = policy;
-  // A text of another cluster, which may be longer than any name.
+  // The target's text, which may be longer than a name can be.
   const shown = namespace.slice(0, 63);
   if (isProtected(namespace, control) && namespaces?.names(namespace) !== true)
     return {
@@ -75,7 +75,9 @@ export function importRefusal(
   return undefined;
 }
 
-/** A list for people that another cluster cannot make endless: the first few, and how many more. */
+/**
+ * A list for people, bounded because another cluster gives its items: the first few, cut, and how many more.
+ */
 export function shortList(items: readonly string[], max = 8): string {
   const shown = items.slice(0, max).map((item) => (item.length > 120 ? `${item.slice(0, 120)}…` : item));
   const more = items.length - shown.length;

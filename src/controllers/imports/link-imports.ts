@@ -19,29 +19,29 @@ import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { podRefusal, type OwnRanges } from './remote-addresses.ts';
 
 /**
- * How long mirrors that exist are kept when the policy suddenly refuses many of them: time to undo a mistaken
+ * How long existing mirrors are kept when the policy suddenly refuses many of them: time to undo a mistaken
  * edit.
  */
 const HELD_MS = 30_000;
-/** When an import that found no room is tried again: room that others give back is no event. */
+/** When an import that found no room is tried again: there is no event when others give room back. */
 export const QUOTA_RECHECK_MS = 30_000;
 
-/** What the import policy of the Link says about one Service. */
+/** What the Link's import policy says about one exported Service. */
 export interface ImportFacts {
-  /** Why it is not taken at all. */
+  /** Why it is not mirrored at all. */
   readonly refusal: Refusal | undefined;
   /**
-   * For how long a mirror that exists still stays although the policy refuses it, because many would go at
-   * once; 0 when it goes now.
+   * For how many milliseconds an existing mirror still stays although the policy refuses it, because many
+   * would go at once; 0: it goes now.
    */
   readonly heldMs: number;
-  /** Whether its namespace may be made, where it would be. */
+  /** Whether the quota of namespaces has room, where its namespace would have to be made. */
   readonly namespaceAllowed: boolean;
-  /** Why it finds no room in the quotas of the Link. */
+  /** Why there is no room for it in the Link's quotas. */
   readonly overQuota: string | undefined;
-  /** Whether its labels and annotations find room; where they do not, the mirror is made without them. */
+  /** Whether there is room for its labels and annotations; where not, the mirror is made without them. */
   readonly metadataAllowed: boolean;
-  /** Why an address that the target names as a pod's cannot be used. */
+  /** Why an address that the target names as a pod's cannot be used; undefined: it can. */
   readonly podRefusal: (address: string) => string | undefined;
 }
 
@@ -55,12 +55,13 @@ export const TAKES_ALL: ImportFacts = {
   podRefusal: () => undefined,
 };
 
-/** Namespaces of the source cluster, our own writes included. */
+/** The source cluster's namespaces, our own writes included; a `LocalView`. */
 interface NamespaceView {
   namespace(name: string): 'present' | 'absent' | 'terminating';
   readonly stores: { readonly namespaces: { list(): readonly V1Namespace[] } };
 }
 
+/** One Link's import policy, and what it is applied with. */
 export interface LinkImportsOptions {
   readonly policy: ImportPolicy;
   readonly controlNamespaces: ReadonlySet<string>;
@@ -69,13 +70,14 @@ export interface LinkImportsOptions {
   readonly cluster: string;
   /** Whether namespaces that are missing are made. */
   readonly createNamespaces: boolean;
+  /** The source cluster's own address ranges. */
   readonly own: OwnRanges;
   readonly guard: DropGuard;
   readonly view: NamespaceView;
   readonly clock: Clock;
 }
 
-/** One Service that asks to be taken. */
+/** One Service that is to be imported. */
 export interface ImportRequest {
   /** `namespace/name`. */
   readonly key: string;
@@ -98,7 +100,7 @@ export interface ExistingImport {
   readonly relayed: boolean;
 }
 
-/** The copied part of a mirror's metadata. */
+/** A mirror with nothing but the labels and annotations that were copied onto it. */
 function recorded({ metadata }: V1Service): V1Service {
   const keys = recordedKeys(metadata?.annotations);
   const copied = (map: Readonly<Record<string, string>> | undefined) =>
@@ -106,14 +108,14 @@ function recorded({ metadata }: V1Service): V1Service {
   return { metadata: { labels: copied(metadata?.labels), annotations: copied(metadata?.annotations) } };
 }
 
-/** The import policy of one Link at work: what its mirrors and its memberships may be, together. */
+/** Applies the import policy of one Link to its mirrors and memberships, which share its quotas. */
 export class LinkImports {
   readonly ledger: ImportLedger;
   readonly #options: LinkImportsOptions;
   readonly #held: GracePeriods;
   /**
-   * Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than
-   * its Service changes.
+   * Bytes of metadata that are copied of a Service, by the object that the watch gave: a key is reconciled
+   * more often than its Service changes.
    */
   readonly #sizes = new WeakMap<V1Service, number>();
   /** Keys of mirrors that exist and that the policy refuses. */
@@ -125,14 +127,14 @@ export class LinkImports {
     this.#held = new GracePeriods(options.clock, HELD_MS);
   }
 
-  /** Why a Service is not taken at all. */
+  /** Why a Service is not mirrored at all; undefined: it may be. */
   refusal(key: string): Refusal | undefined {
     const { policy, controlNamespaces } = this.#options;
     return importRefusal(parseKey(key), policy, controlNamespaces);
   }
 
   /**
-   * Whether an endpoint mirror may have a host's own name: not where the policy lists names, and this is none
+   * Whether an endpoint mirror may be called like its host: not where the policy lists names and this is none
    * of them.
    */
   takesHost(namespace: string, host: string): boolean {
@@ -163,11 +165,12 @@ export class LinkImports {
     }
   }
 
-  /** Applies the policy to one Service, and takes room in the quotas for it. */
+  /** Applies the policy to one Service, and takes room in the quotas for it, or gives it back. */
   judge(request: ImportRequest): ImportFacts {
     const { policy, own } = this.#options;
     const { key, claim, remote, exists } = request;
-    // An existing mirror is judged without the target, which may not be reachable or may not answer.
+    // An existing mirror is judged although its Service is not known: the target may be unreachable, or
+    // silent on purpose.
     const refusal = remote !== undefined || exists ? this.refusal(key) : undefined;
     const takes = remote !== undefined && refusal === undefined;
     const common = {
@@ -176,7 +179,7 @@ export class LinkImports {
       podRefusal: (address: string) => podRefusal(address, policy, own),
     };
     if (!takes) {
-      // A mirror that is kept although it is no longer exported keeps its room.
+      // A mirror that still exists although its Service is not known keeps its room.
       if (refusal !== undefined || !exists) this.ledger.release(claim);
       return { ...common, namespaceAllowed: false, overQuota: undefined, metadataAllowed: true };
     }
@@ -205,7 +208,7 @@ export class LinkImports {
     return bytes;
   }
 
-  /** Namespaces count only where one would be made. */
+  /** Asks the quota of namespaces only where one would be made. */
   #namespaceAllowed(key: string): boolean {
     const { view, cluster, createNamespaces } = this.#options;
     const { namespace } = parseKey(key);

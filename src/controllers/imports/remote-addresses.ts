@@ -2,8 +2,9 @@ import { addressForms, neverRemote, type IpRanges } from '../../base/ip-ranges.t
 import { IMPORT_GATEWAY_CIDRS, IMPORT_POD_CIDRS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 
-/** Ranges of the source cluster itself. */
+/** Kinds of the source cluster's own address ranges. */
 export const OWN_RANGES = ['pod', 'service', 'node'] as const;
+/** One of `OWN_RANGES`. */
 export type OwnRange = (typeof OWN_RANGES)[number];
 
 /** The source cluster's own ranges, as far as they are known. */
@@ -11,7 +12,10 @@ export interface OwnRanges {
   readonly ranges: Readonly<Record<OwnRange, IpRanges>>;
 }
 
-/** Which range of the source's own an address lies in, in any of its forms; undefined: none that is known. */
+/**
+ * In which of the source cluster's own ranges an address lies, in any of its forms (an IPv4 address may be
+ * written as IPv6), as a phrase for people; undefined: in none that is known.
+ */
 export function ownRangeOf(address: string, { ranges }: OwnRanges): string | undefined {
   for (const form of addressForms(address))
     for (const kind of OWN_RANGES) {
@@ -38,9 +42,9 @@ export function podRefusal(
 }
 
 /**
- * Why an address of a gateway cannot be used; undefined: it can. Where a range of the source's own is meant
- * (a tunnel's Service), the policy says so: the addresses in a Link or its list came from the target too,
- * when the clusters were linked. Pure.
+ * Why an address of a gateway cannot be used; undefined: it can. An address in the source cluster's own
+ * ranges (a tunnel's Service) must be allowed by the policy, even if the Link itself names it: what stands in
+ * a Link came from the target, too, when the clusters were linked. Pure.
  */
 export function gatewayRefusal(
   address: string,

@@ -18,58 +18,63 @@ import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { OWN_RANGES, type OwnRange, type OwnRanges } from './remote-addresses.ts';
 
-/** The source's ranges as the controller's flags give them. */
+/** What the controller's flags say of the source cluster's own address ranges. */
 export interface RangeSettings {
+  /** Ranges (CIDR) of each kind. */
   readonly given: Readonly<Record<OwnRange, readonly string[]>>;
-  /** Whether Nodes and ServiceCIDRs are asked too. */
+  /** Whether ranges are also learned from Nodes, ServiceCIDRs and the API server's slice. */
   readonly learn: boolean;
 }
 
+/** The flags' ranges, and where others are learned. */
 export interface SourceRangesOptions extends RangeSettings {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** The ranges are other than before. */
+  /** The ranges have changed. */
   readonly onChange: () => void;
 }
 
 /**
- * Between tries to learn a kind of object; short at first, because the controller is not ready before each
- * kind has been read or refused.
+ * Waits between attempts to read a kind of object; short at first, because the controller is not ready before
+ * each kind has been read or refused.
  */
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
 /** How often a kind that may not be read, or does not exist, is asked for again. */
 const AGAIN_MS = 600_000;
+/** How long changes of objects are gathered before the ranges are worked out again. */
 const GATHER_MS = 500;
 
-/** One kind of object that says ranges. */
+/** One kind of object from which ranges are learned. */
 interface Source<T extends KubeObject> {
   readonly resource: Resource<T>;
-  /** Which of them. */
+  /** Which objects of the kind. */
   readonly which: { readonly namespace?: string; readonly fieldSelector?: string };
   readonly store: IndexedStore<T>;
   reflector: Reflector<T> | undefined;
   /** Why nothing is learned from it. */
   problem: string | undefined;
+  /** Whether it has been listed, or was refused. */
   settled: boolean;
 }
 
 /**
- * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`,
- * addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` say where they may be
- * read. No address that a target names may lie in them. Ranges that are not known are listed (`unknown`), for
- * `linkspan check`.
+ * The source cluster's own pod, Service and node ranges: those of the flags, and those that Nodes
+ * (`spec.podCIDRs`, addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` name,
+ * where these may be read. No address that a target names may lie in them. Kinds whose ranges are not known
+ * are in `unknown`, for `linkspan check`.
  */
 export class SourceRanges implements OwnRanges {
   readonly #options: SourceRangesOptions;
   readonly #nodes: Source<V1Node>;
   readonly #cidrs: Source<ServiceCidr>;
-  /** The API server's own addresses: in managed clusters no Node has them. */
+  /** The API server's own addresses, which no Node has in managed clusters. */
   readonly #apiServers: Source<V1EndpointSlice>;
   readonly #timers = new Set<Timer>();
   readonly #whenSettled = Promise.withResolvers<void>();
   #ranges: Readonly<Record<OwnRange, IpRanges>>;
+  /** The ranges as text, to see whether they have changed. */
   #text = '';
   #changing: Timer | undefined;
   #stopped = false;
@@ -86,21 +91,22 @@ export class SourceRanges implements OwnRanges {
     if (!options.learn) this.#whenSettled.resolve();
   }
 
+  /** The ranges that are known now; a new object after each change. */
   get ranges(): Readonly<Record<OwnRange, IpRanges>> {
     return this.#ranges;
   }
 
-  /** Kinds of ranges that are not known, and why. */
+  /** The kinds of ranges that are not known, each with the reason. */
   get unknown(): readonly string[] {
     return OWN_RANGES.filter((kind) => !this.#isKnown(kind)).map((kind) => `${kind}: ${this.#why(kind)}`);
   }
 
-  /** Resolves when all that can be learned is. */
+  /** Resolves when each kind of object has been read, or refused. */
   get settled(): Promise<void> {
     return this.#whenSettled.promise;
   }
 
-  /** Whether all that can be learned is. */
+  /** Whether each kind of object has been read, or refused. */
   get isSettled(): boolean {
     return !this.#options.learn || this.#sources.every(({ settled }) => settled);
   }
@@ -122,7 +128,7 @@ export class SourceRanges implements OwnRanges {
     await Promise.all(this.#sources.map(async ({ reflector }) => reflector?.stop()));
   }
 
-  /** Asks once whether the kind may be read, then watches it. */
+  /** Asks whether the kind may be read, again and again until it may, then watches it. */
   async #follow<T extends KubeObject>(
     source: Source<T>,
     transform: (object: T) => T,
@@ -162,7 +168,7 @@ export class SourceRanges implements OwnRanges {
     const reflector = new Reflector<T>({ client, resource, ...which, store, clock, random, log, transform });
     source.reflector = reflector;
     store.subscribe('controller: own address ranges', ({ object, previous }) => {
-      // A Node's status is written every few minutes; only changes of a range matter.
+      // A Node's status is written every few minutes: only changes of ranges matter.
       const same = previous !== undefined && isDeepStrictEqual(rangesIn(previous), rangesIn(object));
       if (source.settled && !same) this.#changeSoon();
     });
@@ -227,8 +233,8 @@ export class SourceRanges implements OwnRanges {
   #isKnown(kind: OwnRange): boolean {
     if (this.#options.given[kind].length > 0) return true;
     if (this.#ranges[kind].empty || (kind !== 'service' && this.#nodes.store.size === 0)) return false;
-    // A network that gives pods other addresses than the nodes' ranges leaves these empty, at least on some
-    // nodes.
+    // Networks that give pods other addresses than those of the Nodes' `podCIDRs` leave these empty, at least
+    // on some Nodes.
     return kind !== 'pod' || this.#nodes.store.list().every(({ spec }) => (spec?.podCIDRs ?? []).length > 0);
   }
 
@@ -252,7 +258,7 @@ function newSource<T extends KubeObject>(resource: Resource<T>, which: Source<T>
   };
 }
 
-/** The parts of an object that give a range. */
+/** The parts of an object from which ranges are learned. */
 function rangesIn(object: KubeObject): unknown {
   const { spec, status, endpoints } = object as ServiceCidr & V1Node & Partial<V1EndpointSlice>;
   return [spec, status?.addresses, endpoints?.map(({ addresses }) => addresses)];
@@ -262,7 +268,7 @@ function unique(texts: readonly string[]): string[] {
   return [...new Set(texts)];
 }
 
-/** All that is used of a Node. */
+/** A Node with nothing but what is used of it. */
 function keepNodeRanges({ metadata, spec, status }: V1Node): V1Node {
   const { name, uid, resourceVersion } = metadata ?? {};
   const addresses = (status?.addresses ?? []).filter(

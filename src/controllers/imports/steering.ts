@@ -2,11 +2,11 @@ import { MCS_GROUP } from '../../api/names.ts';
 import type { KeyTest } from '../../api/mirror/mirror-metadata.ts';
 
 /**
- * Domains of labels and annotations by which a Service steers machinery of the cluster that it is in: copied
- * onto a mirror, another cluster's words would make DNS records, certificates, load balancers and addresses
- * here, take the mirror from kube-proxy, or have a GitOps tool or a package manager take it for its own. A
- * domain stands for its subdomains too. By what they steer; docs/reference/mirrors.md has the list for
- * people, and a test compares.
+ * Domains of labels and annotations by which a Service gives orders to other software in its cluster. Copied
+ * onto a mirror, another cluster could by them make DNS records, certificates, load balancers and addresses
+ * here, take the mirror away from kube-proxy, or have a GitOps tool or a package manager take it for its own.
+ * A domain stands for its subdomains too. The groups say what is steered; docs/reference/mirrors.md has the
+ * same list, and a test compares them.
  */
 export const STEERING_DOMAINS: Readonly<Record<string, readonly string[]>> = {
   'DNS records': [
@@ -124,15 +124,18 @@ export const STEERING_DOMAINS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Keys of groups whose others are harmless: by the first Helm and Argo CD know what is theirs. */
+/**
+ * Single keys of domains that are harmless otherwise: by these Helm and Argo CD tell which objects are
+ * theirs.
+ */
 export const STEERING_KEYS: readonly string[] = [
   'app.kubernetes.io/managed-by',
   'app.kubernetes.io/instance',
 ];
 
 /**
- * Domains of which only the domain itself steers: under `kubernetes.io` are `app.kubernetes.io` and others
- * that describe.
+ * Domains that do not stand for their subdomains: below `kubernetes.io` are `app.kubernetes.io` and others
+ * that only describe.
  */
 const WITHOUT_SUBDOMAINS: ReadonlySet<string> = new Set(['kubernetes.io']);
 
@@ -140,8 +143,8 @@ const domains = new Set(Object.values(STEERING_DOMAINS).flat());
 const keys = new Set(STEERING_KEYS);
 
 /**
- * Whether a label or annotation steers the machinery of the cluster that it is in. Costs a step for each dot
- * of its group.
+ * Whether a label or annotation gives orders to other software in its cluster (`STEERING_DOMAINS`). Costs a
+ * step for each dot of the key's domain.
  */
 export const isSteering: KeyTest = (key) => {
   const slash = key.indexOf('/');

@@ -1,21 +1,22 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 
-/** What is worked off sooner than this is no news: milliseconds. */
+/** From so many milliseconds on, keys that wait are a backlog. */
 const LASTING_MS = 1000;
 
+/** The queues that are watched, and who hears of a backlog. */
 export interface BacklogOptions {
-  /** Keys that wait or are being worked on. */
+  /** How many keys wait or are being worked on. */
   readonly depth: () => number;
   readonly clock: Clock;
   /** `lasting` has changed. */
   readonly onLasting: () => void;
-  /** Nothing waits any more. */
+  /** No key waits any more. */
   readonly onIdle: () => void;
 }
 
 /**
- * Whether a Link has more to do than it does in passing: keys that are looked at and done within a second
- * would otherwise turn its status to and fro.
+ * Whether keys of a Link have been waiting for a second or more. Its status shows that, and must not change
+ * to and fro for keys that are reconciled within a moment.
  */
 export class Backlog {
   readonly #options: BacklogOptions;
@@ -32,7 +33,7 @@ export class Backlog {
     return this.#lasting;
   }
 
-  /** A queue has begun to have keys, or has none any more. */
+  /** A queue has got its first key, or has none any more. */
   changed(): void {
     const { depth, clock, onLasting, onIdle } = this.#options;
     if (this.#stopped) return;

@@ -19,16 +19,19 @@ import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 
-/** fieldManager of the rules: the chart owns the Role, and says nothing of them. */
+/**
+ * The fieldManager of the Role's rules. The chart makes the Role without rules, so that an upgrade leaves
+ * ours.
+ */
 const GRANTS_MANAGER = SIGNER_DEPLOYMENT;
 const BACKOFF = { minMs: 500, maxMs: 10_000 };
 
 /**
- * What the controller may do with Secrets: read those that a Link names, by name, and change those whose
- * token it is to renew. A Secret counts only if its type says that it is for this, so that no Link makes a
- * way to the issuer's key or to another token. Pure; sorted, so that the same facts are the same rules.
- * @param credentials Secrets of type `mirror.linkerd.io/remote-kubeconfig`, of which the data is not looked
- * at
+ * What the controller may do with Secrets: read those that a Link names, and change those whose token it is
+ * to renew, each by name. A Secret counts only if it is of the type for this, so that nobody can get at the
+ * issuer's key or another token by naming it in a Link. Pure; sorted, so that the same facts give the same
+ * rules.
+ * @param credentials Secrets of type `mirror.linkerd.io/remote-kubeconfig`; their data is not used
  */
 export function credentialsRules(
   linkObjects: readonly LinkObject[],
@@ -47,11 +50,12 @@ export function credentialsRules(
   return [...rule(used, ['get', 'list', 'watch']), ...rule(renewed, ['patch'])];
 }
 
+/** The Role, and what it is written with. */
 export interface CredentialsRoleOptions {
   readonly client: KubeClient;
   /** Of the Links, their Secrets and the Role. */
   readonly namespace: string;
-  /** Name of the Role; it has to be there. */
+  /** Name of the Role, which has to exist. */
   readonly role: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -59,9 +63,9 @@ export interface CredentialsRoleOptions {
 }
 
 /**
- * Keeps the controller's rights on Secrets at what the Links need, whoever made them: RBAC knows names, and
- * the chart cannot know those of Links that come later. Runs in the signer, which no other cluster talks to.
- * Any number of replicas may run: they write the same.
+ * Keeps the controller's rights on Secrets at what the Links need. RBAC grants rights by name, and the chart
+ * cannot know the names in Links that come later. It runs in the signer, which takes nothing from other
+ * clusters. Any number of replicas may run: they write the same.
  */
 export class CredentialsRole {
   readonly #options: CredentialsRoleOptions;
@@ -71,7 +75,7 @@ export class CredentialsRole {
   readonly #queue: WorkQueue;
   readonly #stop = new AbortController();
   readonly #key: string;
-  /** Undefined before the first look. */
+  /** The Role's rules as they are; undefined: they have not been read yet. */
   #seen: { readonly rules: readonly V1PolicyRule[] } | undefined;
   #error: Error | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -124,7 +128,7 @@ export class CredentialsRole {
   start(): void {
     for (const reflector of this.#reflectors) {
       reflector.start();
-      // Stopped before: nothing to write.
+      // A rejection means that it was stopped first: there is nothing to write.
       reflector.whenSynced(this.#stop.signal).then(
         () => this.#queue.add(this.#key),
         () => undefined,
@@ -162,7 +166,7 @@ export class CredentialsRole {
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    // Of Links that are not known yet nothing is taken away.
+    // Rights for Links that are not known yet must not be taken away.
     if (this.#seen === undefined || this.#reflectors.some(({ synced }) => !synced)) return;
     const rules = this.#wanted();
     if (isDeepStrictEqual(this.#seen.rules, rules)) return;

@@ -5,23 +5,24 @@ import type { LinkReason } from '../../api/link/link-status.ts';
 import { tokenFacts } from '../../linking/token.ts';
 
 /**
- * Credentials that nobody renews are warned of when a third of their life is left, and this long before their
- * end at the most: milliseconds.
+ * Before the end of credentials that nothing renews there is a warning: when a third of their life is left,
+ * but not earlier than this many milliseconds before the end.
  */
 const WARN_SHARE = 1 / 3;
 const WARN_AT_MOST_MS = 14 * 86_400_000;
 
-/** The end of what a kubeconfig proves itself with. */
+/** When the token or client certificate of a kubeconfig expires. */
 export interface Expiry {
   readonly what: 'token' | 'client certificate';
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch; undefined: the token does not say. */
   readonly issuedAt: number | undefined;
+  /** Milliseconds since the epoch. */
   readonly expiresAt: number;
 }
 
 /**
- * When the credentials of a kubeconfig end; undefined where nothing says so (a token Secret's token never
- * ends).
+ * When the credentials of a kubeconfig expire; undefined: they do not say (the token of a token Secret never
+ * does).
  */
 export function expiryOf(access: Pick<ClusterAccess, 'bearer' | 'cert'>): Expiry | undefined {
   if (access.bearer !== undefined) {
@@ -37,7 +38,7 @@ export function expiryOf(access: Pick<ClusterAccess, 'bearer' | 'cert'>): Expiry
       expiresAt: certificate.validToDate.getTime(),
     };
   } catch {
-    // What cannot be read here is for TLS to complain about.
+    // A certificate that cannot be read here makes TLS fail, which tells of it.
     return undefined;
   }
 }
@@ -47,17 +48,18 @@ export interface CredentialsFacts {
   readonly expiry: Expiry | undefined;
   /** Whether the controller renews the token. */
   readonly renewed: boolean;
-  /** Why the last try to renew it failed; undefined after one that worked. */
+  /** Why the last attempt to renew it failed; undefined: it did not. */
   readonly renewalError: Error | undefined;
 }
 
+/** Status, reason and message of the condition `CredentialsValid`. */
 export interface CredentialsVerdict {
   readonly status: 'True' | 'False';
   readonly reason: LinkReason;
   readonly message: string;
 }
 
-/** Whether the credentials hold, and until when. Pure. @param now milliseconds since the epoch */
+/** Whether the credentials are valid, and until when. Pure. @param now milliseconds since the epoch */
 export function credentialsVerdict(facts: CredentialsFacts, now: number): CredentialsVerdict {
   const { expiry, renewed, renewalError } = facts;
   const failure = renewalError === undefined ? '' : `; not renewed: ${describeError(renewalError)}`;
@@ -85,8 +87,8 @@ export function credentialsVerdict(facts: CredentialsFacts, now: number): Creden
 }
 
 /**
- * When the verdict will be another although nothing happens: milliseconds since the epoch; undefined: never.
- * Pure. @param now milliseconds since the epoch
+ * When time alone changes the verdict, milliseconds since the epoch; undefined: never. Pure.
+ * @param now milliseconds since the epoch
  */
 export function credentialsChangeAt({ expiry, renewed, renewalError }: CredentialsFacts, now: number) {
   if (expiry === undefined || now >= expiry.expiresAt) return undefined;

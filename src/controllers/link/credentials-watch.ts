@@ -4,13 +4,18 @@ import type { Clock } from '../../base/clock.ts';
 import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { keyOf, secrets } from '../../api/kubernetes/resource.ts';
+import type { LinkObject } from '../../api/link/link-schema.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 const BACKOFF = { minMs: 200, maxMs: 5000 };
-/** How long a refusal is no answer: the right to read a new Link's Secret comes a moment after the Link. */
+/**
+ * How long a 403 is not taken for an answer: the signer grants the right to read a new Link's Secret a moment
+ * later.
+ */
 const REFUSED_MS = 10_000;
 
+/** Where Secrets are watched, and where they are put. */
 export interface CredentialsWatchOptions {
   readonly client: KubeClient;
   readonly namespace: string;
@@ -20,8 +25,8 @@ export interface CredentialsWatchOptions {
   readonly random: Random;
   readonly log: Logger;
   /**
-   * Told when it is known for the first time whether there is a Secret of that name that may be read; changes
-   * after it are the store's.
+   * Called when it is known for the first time whether there is a Secret of that name that may be read; the
+   * store tells of later changes.
    */
   readonly onKnown: (name: string) => void;
 }
@@ -33,8 +38,9 @@ interface Watched {
 }
 
 /**
- * The Secrets that Links name, each watched by its name: so the account needs no right to any other Secret.
- * What was read stays until the API server says that it is gone; a right that is lost is no such word.
+ * The Secrets that Links name, each watched by its name, so that the account needs no right to any other
+ * Secret. What was read stays until the API server says that it is gone; that it may no longer be read does
+ * not mean that.
  */
 export class CredentialsWatch {
   readonly #options: CredentialsWatchOptions;
@@ -44,7 +50,7 @@ export class CredentialsWatch {
     this.#options = options;
   }
 
-  /** Watches these names and no others. */
+  /** Watches the Secrets of these names and no others. */
   want(names: ReadonlySet<string>): void {
     for (const [name, watched] of this.#watched) {
       if (names.has(name)) continue;
@@ -55,7 +61,7 @@ export class CredentialsWatch {
     for (const name of names) if (!this.#watched.has(name)) this.#add(name);
   }
 
-  /** Whether it is known if there is such a Secret. */
+  /** Whether it is known if there is a Secret of that name. */
   knows(name: string): boolean {
     return this.#watched.get(name)?.known ?? false;
   }
@@ -104,4 +110,10 @@ export class CredentialsWatch {
     watched.known = true;
     this.#options.onKnown(name);
   }
+}
+
+/** The name of the Secret that a Link names, if it names one. */
+export function credentialsOf({ spec }: LinkObject): string | undefined {
+  const name = spec?.clusterCredentialsSecret;
+  return typeof name === 'string' && name !== '' ? name : undefined;
 }

@@ -5,11 +5,11 @@ import { parseLink, type Link, type LinkObject } from '../../api/link/link-schem
 import { parseSelector } from '../../api/kubernetes/label-selector.ts';
 
 /**
- * As much of a Link as is needed to know whether its gateway is dead, where it cannot be used as it is: the
- * cluster, the gateway, how it is probed, the data path and the import policy must be right; nothing else of
- * it is read. Fit for following a gateway's life only, with `noAccess`: what is exported is not known, which
- * is another thing than that nothing is.
- * @returns undefined: it names no gateway, or nobody knows which
+ * The part of an unusable Link that is needed to follow its gateway, so that clients are not sent to a dead
+ * one: the cluster, the gateway, how it is probed, the data path and the import policy, which must be valid;
+ * nothing else of the Link is read. To be run with `noAccess`: its selectors stand for exports that are not
+ * known, not for none.
+ * @returns undefined: it names no gateway, or those parts are not valid
  */
 export function gatewayOfLink(object: LinkObject): Link | undefined {
   const link = readable(object);
@@ -18,8 +18,8 @@ export function gatewayOfLink(object: LinkObject): Link | undefined {
 }
 
 /**
- * A Link without selectors is synced at once, and its mirrors would go: this one waits for a list that never
- * comes.
+ * A selector whose list never arrives, because `noAccess` sends no request. Without selectors, a Link is
+ * synced at once, and its mirrors would be removed as not exported.
  */
 const UNKNOWN = parseSelector({ matchLabels: { [ON_NOTHING]: 'true' } });
 
@@ -27,7 +27,7 @@ function readable(object: LinkObject): Link | undefined {
   const whole = parseLink(object);
   if (whole.ok) return whole.link;
   const { path, port, ...timing } = object.spec?.probeSpec ?? {};
-  // What says how often is worth nothing against whether at all.
+  // Invalid timings of the probes do not matter: the second attempt leaves them to their defaults.
   for (const probeSpec of [
     { path, port, ...timing },
     { path, port },
@@ -49,7 +49,7 @@ function reduced({ metadata, spec, ...rest }: LinkObject, probeSpec: object): Li
   } as LinkObject;
 }
 
-/** The API server of a Link that cannot be used: each request fails with why, and none is sent. */
+/** Access for a Link that cannot be used: each request fails with the reason, and none is sent. */
 export function noAccess(problem: Error): ClusterAccess {
   return {
     server: 'https://none.invalid',

@@ -8,18 +8,20 @@ import { accessFromSecret } from '../../linking/credentials.ts';
 import { importAnnotations } from '../../api/link/import-policy.ts';
 import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 
-/** What a run was started from; as long as it is the same, nothing is restarted. */
+/** Everything on which a running Link depends; as long as it is the same, nothing is restarted. */
 export interface Basis {
   readonly spec: unknown;
+  /** The values of `LINK_ANNOTATIONS`. */
   readonly annotations: readonly (string | undefined)[];
-  /** The import policy as it is written. */
+  /** The annotations of the import policy, as they are written. */
   readonly imports: readonly (readonly [annotation: string, text: string])[];
   readonly kubeconfig: string | undefined;
   readonly tokenTtl: string | undefined;
+  /** Another Link that has the same target (`olderRival`). */
   readonly rival: string | undefined;
 }
 
-/** What a run of this Link would be started from. */
+/** The basis of a Link as it is now. */
 export function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
   const annotations = object.metadata?.annotations;
   return {
@@ -33,8 +35,9 @@ export function basisOf(object: LinkObject, secret: V1Secret | undefined, rival:
 }
 
 /**
- * Everything that must hold before a Link can run.
- * @throws LinkspanError with the first thing that does not
+ * Parses a Link and its credentials.
+ * @throws LinkspanError LINK_INVALID, LINK_DUPLICATE, CREDENTIALS_MISSING or CREDENTIALS_INVALID, the first
+ * that applies: the Link cannot run
  */
 export function usableLink(
   object: LinkObject,

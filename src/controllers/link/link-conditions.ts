@@ -9,16 +9,17 @@ import type { AddressReport } from '../../api/answers/admin-answers.ts';
 import { isRefused, isUnmirrored, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
-/** What the conditions of a Link are made from. */
+/** The facts from which the conditions of a Link are worked out. */
 export interface LinkSituation {
   /** Why the Link cannot be used, if so; a peer then follows its gateway only. */
   readonly problem: LinkspanError | undefined;
+  /** Undefined: none is running. */
   readonly peer: PeerFacts | undefined;
-  /** Whether the credentials hold by themselves; default: they do, without an end. */
+  /** Whether the credentials are valid by what they say themselves; default: they are, and never expire. */
   readonly credentials?: CredentialsVerdict | undefined;
 }
 
-/** What the conditions need to know of a running peer. */
+/** A running peer (`TargetCluster`), as far as the conditions depend on it. */
 export interface PeerFacts {
   readonly link: { readonly name: string; readonly namespace: string };
   readonly synced: boolean;
@@ -30,8 +31,9 @@ export interface PeerFacts {
     | undefined;
   readonly mirrors: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
   readonly federated: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
-  /** Whether keys have been waiting for longer than it takes in passing. */
+  /** As `Backlog.lasting`. */
   readonly busy: boolean;
+  /** As `DropConfirmation.replacedBy`. */
   readonly replacedBy: string | undefined;
 }
 
@@ -82,7 +84,7 @@ export function linkConditions(situation: LinkSituation, generation: number): Wa
   ];
 }
 
-/** What the target says of the credentials counts more than what they say of themselves. */
+/** That the target rejects the credentials counts more than what they say of themselves. */
 function credentialsCondition({ credentials, peer }: LinkSituation, condition: Make): WantedCondition {
   const { status, reason, message } = credentials ?? { status: 'True', reason: 'Accepted', message: '' };
   const error = peer?.apiError;
@@ -108,14 +110,26 @@ function gatewayCondition({ gateway }: PeerFacts, condition: Make): WantedCondit
   if (facts.path === 'unresolved') return condition('GatewayAlive', 'False', 'GatewayUnresolved');
   if (facts.path === 'refused')
     return condition('GatewayAlive', 'False', 'ImportAddressRefused', facts.refusal?.message);
-  if (facts.path === 'dead') return condition('GatewayAlive', 'False', 'ProbesFailed', troubleOf(reports));
+  const { unreached = [] } = facts;
+  const trouble = [troubleOf(reports), ...unreached.map(unreachedText)]
+    .filter((text) => text !== '')
+    .join('; ');
+  if (facts.path === 'dead') {
+    const probed = unreached.length > 0 ? 'EgressCannotReach' : 'ProbesFailed';
+    const reason = facts.doubted === true ? 'OwnNetworkSuspected' : probed;
+    return condition('GatewayAlive', 'False', reason, trouble);
+  }
   if (facts.path !== 'alive') return condition('GatewayAlive', 'Unknown', 'Waiting');
   return probed
-    ? condition('GatewayAlive', 'True', 'ProbesAnswered', troubleOf(reports))
+    ? condition('GatewayAlive', 'True', 'ProbesAnswered', trouble)
     : condition('GatewayAlive', 'Unknown', 'NotProbed');
 }
 
-/** The addresses that do not answer, and why; without numbers that differ each time. */
+function unreachedText(address: string): string {
+  return `${address}: probes are answered, the egress cannot reach it`;
+}
+
+/** The addresses that do not answer, and why; without latencies, which would change the message each time. */
 function troubleOf(reports: readonly AddressReport[]): string {
   return reports
     .filter(({ state }) => state === 'dead')
@@ -126,7 +140,7 @@ function troubleOf(reports: readonly AddressReport[]): string {
     .join('; ');
 }
 
-/** The reason for each budget that may be over. */
+/** The reason of the condition for each budget. */
 const BUDGET_REASONS: Readonly<Record<OverBudget['budget'], LinkReason>> = {
   bytes: 'OverBudgetMemory',
   objects: 'OverBudgetObjects',
@@ -178,7 +192,7 @@ function countsText(counts: readonly (readonly [MirrorReason, number])[]): strin
   return sorted.map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
-/** Of how many Services the import policy left something out, by reason. */
+/** For each reason of a note: of how many Services the import policy has left something out. */
 export function countNotes(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { outcomes } of [peer.mirrors.reconciler, peer.federated.reconciler])
@@ -187,7 +201,7 @@ export function countNotes(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<
   return counts;
 }
 
-/** How many Services, mirrors and memberships together, have each reason. */
+/** How many mirrors and memberships, counted together, have each reason. */
 export function countReasons(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<MirrorReason, number> {
   const counts = countOutcomes(peer.mirrors.reconciler.outcomes.values());
   for (const [reason, count] of countOutcomes(peer.federated.reconciler.outcomes.values()))

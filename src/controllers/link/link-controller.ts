@@ -1,6 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { untilAborted } from '../../base/clock.ts';
+import { readDrain } from '../../api/failover/failover-drain.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkLeaseName } from '../../api/lease-names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
@@ -23,15 +24,16 @@ import type { ServiceKey } from './service-statuses.ts';
 import { TargetCluster } from './target-cluster.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
 
+/** One Link, and what its controller shares with those of others. */
 export interface LinkControllerOptions extends TargetDependencies {
   /** `namespace/name` of the Link. */
   readonly key: string;
   readonly settings: TargetSettings;
   readonly replica: string;
   readonly lease: Pick<LeaderElectionOptions, 'store' | 'durationMs' | 'renewDeadlineMs' | 'claimDelayMs'>;
-  /** Whether some Link names a cluster, so that what was made for it is in use. */
+  /** Whether some Link names a cluster, so that what was made for it may stay. */
   readonly isLinked: (cluster: string) => boolean;
-  /** Everything that a deleted Link had made is gone. */
+  /** The Link was deleted, and everything that it had made is gone. */
   readonly onCollected: () => void;
   readonly log: Logger;
 }
@@ -53,9 +55,10 @@ export class LinkController {
   #bearer: BearerAuth | undefined;
   #renewal: TokenRenewal | undefined;
   #elector: LeaderElector | undefined;
+  /** The Link is deleted, and what it made is being removed. */
   #collecting = false;
   readonly #schedule: StatusSchedule;
-  /** Keys waited when the status was worked out last: when none does any more it will be another. */
+  /** Keys waited when the status was last worked out, so that it changes when none does any more. */
   #sawBacklog = false;
 
   constructor(options: LinkControllerOptions) {
@@ -80,7 +83,7 @@ export class LinkController {
     return this.#problem;
   }
 
-  /** When its credentials end, if they say so. */
+  /** When its credentials expire, if they say so. */
   get expiry(): Expiry | undefined {
     return this.#access && expiryOf(this.#access);
   }
@@ -92,19 +95,20 @@ export class LinkController {
     return this.#renewal?.active === true ? this.#renewal.counts : undefined;
   }
 
-  /** Writes of its status that failed, since this replica knows it. */
+  /** How many writes of its status have failed, since this replica knows it. */
   get statusFailures(): number {
     return this.#status.failures;
   }
 
-  /** Why its status is older than what is known here; undefined: it is not. */
+  /** Why its status in the cluster is out of date; undefined: it is not. */
   get statusFailure(): Error | undefined {
     return this.#object === undefined ? undefined : this.#status.failure;
   }
 
   /**
-   * Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything
-   * that it depends on has changed.
+   * Takes in the Link as it is now (undefined: it is deleted) and its Secret, and restarts the peer where
+   * anything on which it depends has changed.
+   * @param rival another Link that has the same target
    */
   async update(
     object: LinkObject | undefined,
@@ -134,14 +138,17 @@ export class LinkController {
     this.#start(object, secret, rival);
   }
 
-  /** What is written into the Secret is bound to its version, and any change makes another. */
+  /** Hands a new version of the Secret to the renewal, whose write is bound to the version that it knows. */
   #followVersion(secret: V1Secret | undefined): void {
     if (secret?.metadata?.resourceVersion === this.#secret?.metadata?.resourceVersion) return;
     this.#secret = secret;
     if (secret !== undefined) this.#renewal?.follow(secret);
   }
 
-  /** The status says which generation of the Link it is about, and heals where somebody else wrote it. */
+  /**
+   * Has the status written where somebody else has changed it, or where it is about an older generation of
+   * the Link.
+   */
   #markIfOther(object: LinkObject, before: LinkObject | undefined): void {
     const isOther = this.#status.seen(object);
     if (isOther || object.metadata?.generation !== before?.metadata?.generation) this.#schedule.mark();
@@ -154,8 +161,9 @@ export class LinkController {
   }
 
   /**
-   * Where nothing but the token has changed, the peer goes on with the new one: a renewal is no reason to
+   * Where nothing but the token has changed, the peer goes on with the new one: a renewal must not make it
    * list everything again.
+   * @returns whether that was so
    */
   #takeToken(basis: Basis, secret: V1Secret | undefined): boolean {
     const before = this.#basis;
@@ -204,8 +212,8 @@ export class LinkController {
   }
 
   /**
-   * A Link that cannot be used says all the same where its gateway is: nobody may be sent there when it is
-   * dead.
+   * A Link that cannot be used still says where its gateway is, and the mirrors that it has made stay:
+   * clients must not be sent there when it is dead.
    */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
     const link = rival === undefined ? gatewayOfLink(object) : undefined;
@@ -214,7 +222,9 @@ export class LinkController {
     );
   }
 
-  /** There is nothing to do for the Link but to say why: under its Lease, so that one replica does. */
+  /**
+   * Nothing can be done for the Link but to write its status, under its Lease, so that one replica does so.
+   */
   async #tellProblem(signal: AbortSignal): Promise<void> {
     this.#schedule.mark();
     await untilAborted(signal);
@@ -238,18 +248,19 @@ export class LinkController {
     return elector;
   }
 
-  /** One term of holding the Lease: runs the peer until the signal says that it is over. */
+  /** The work of one term of holding the Lease: runs the peer until the signal aborts. */
   async #term(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
     const renewing = this.#startRenewal(access);
-    // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
+    // A Link that was edited to name another cluster has left mirrors of the former one.
     void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
     await Promise.all([this.#lead(link, access, signal), untilAborted(signal).then(renewing)]);
   }
 
-  /** Runs the peer until the signal says that the term is over. */
+  /** Runs the peer until the signal aborts. */
   async #lead(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
-    const knownUid = this.#status.latest(this.#object)?.targetClusterUID;
+    const { targetClusterUID: knownUid, gatewayDrain } = this.#status.latest(this.#object) ?? {};
+    const askedDrain = readDrain(gatewayDrain);
     const onStatus = {
       service: (service: ServiceKey) => {
         this.#status.mark(service);
@@ -260,7 +271,7 @@ export class LinkController {
         if (this.#sawBacklog) this.#schedule.mark();
       },
     };
-    const peer = new TargetCluster({ ...this.#options, link, access, knownUid, onStatus });
+    const peer = new TargetCluster({ ...this.#options, link, access, knownUid, askedDrain, onStatus });
     this.#peer = peer;
     this.#schedule.mark();
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
@@ -272,7 +283,10 @@ export class LinkController {
     log.info({ cluster: link.targetClusterName }, 'link stopped');
   }
 
-  /** Renews the token for as long as a term lasts, so that one replica does; returns what ends it. */
+  /**
+   * Begins to renew the token, for as long as the term lasts, so that one replica does.
+   * @returns what ends that
+   */
   #startRenewal(access: ClusterAccess): () => Promise<void> {
     const { local, names, clock, random, log } = this.#options;
     const lookup = names.forSockets;
@@ -294,7 +308,7 @@ export class LinkController {
     };
   }
 
-  /** The Link is gone: everything that it made goes too, under its Lease, and then the Lease. */
+  /** The Link was deleted: removes everything that it has made, under its Lease, and then the Lease. */
   async #delete(): Promise<void> {
     if (this.#collecting) return;
     this.#schedule.stop();
@@ -327,8 +341,7 @@ export class LinkController {
     const made = makers(view).get(key) ?? new Set<string>();
     for (const cluster of new Set([...made, ...(egress.links().get(key) ?? [])])) {
       const owner = { link: key, cluster };
-      // Where another Link names the cluster, its peer takes the mirrors and their egress ports over as they
-      // are.
+      // Where another Link names the cluster, its peer takes over the mirrors and their egress ports.
       if (!wanted(cluster) || isLinked(cluster)) continue;
       const { concurrency } = settings;
       if (leftoversOf(view, owner).length > 0)

@@ -13,13 +13,13 @@ import {
 import type { Outcome } from '../reconcile/reconciler.ts';
 
 /**
- * What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once.
+ * Tells people of changes of a Link, by Events and the log lines that go with them; of each change once.
  */
 export class LinkEvents {
   readonly #link: Link;
   readonly #events: EventRecorder;
   readonly #log: Logger;
-  /** Events about single Services that were told already. */
+  /** Events about single Services that have been recorded, by reason and key. */
   readonly #told = new Set<string>();
 
   constructor(options: { readonly link: Link; readonly events: EventRecorder; readonly log: Logger }) {
@@ -28,7 +28,7 @@ export class LinkEvents {
     this.#log = options.log;
   }
 
-  /** A Service is exported, or is so in another way than before. */
+  /** A Service is exported, or its export has changed. @param annotated whether by an annotation */
   exported(key: string, service: V1Service, annotated: boolean): void {
     const where = `${key} of cluster ${this.#link.targetClusterName}`;
     if (annotated) {
@@ -40,15 +40,15 @@ export class LinkEvents {
       this.#once(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
   }
 
-  /** A Service is exported no more: what was said of it may be said again. */
+  /** A Service is no longer exported: if it is again, its Events are recorded again. */
   forget(key: string): void {
     this.#told.delete(`AnnotationExport ${key}`);
     this.#told.delete(`PortsLeftOut ${key}`);
   }
 
   /**
-   * What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for
-   * each reason.
+   * The outcome of a Service has changed. Records why it is not mirrored, or is of no use to some clients,
+   * once for each reason, and what was left out of it.
    */
   outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
     this.#notes(key, outcome, before);
@@ -61,14 +61,14 @@ export class LinkEvents {
     }
     if (!isUnmirrored(reason) && !isRefusedOrHeld(reason)) return;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
-    // A server that was away is the condition's to tell; what it refuses stays so until a person does
-    // something.
+    // Where the API server was not reached there is no Event: that passes by itself. What it refuses needs a
+    // person.
     if (reason === 'Error' && outcome.refused !== true) return;
     const why = message === '' ? reason : `${reason}: ${message}`;
     this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
   }
 
-  /** What the import policy left out of a mirror that is there. */
+  /** Records what the import policy has left out of a mirror, as far as it was not left out before. */
   #notes(key: string, { notes = [] }: Outcome, before: Outcome | undefined): void {
     const known = new Set((before?.notes ?? []).map(({ reason, text }) => `${reason} ${text}`));
     for (const { reason, text } of notes)
@@ -76,7 +76,7 @@ export class LinkEvents {
         this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${text}`);
   }
 
-  /** A Warning Event of the Link. */
+  /** Records a Warning Event about the Link. */
   warn(reason: EventReason | MirrorReason, message: string): void {
     this.#tell('Warning', reason, message);
   }

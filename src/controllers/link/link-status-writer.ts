@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
+import { writeDrain } from '../../api/failover/failover-drain.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -13,17 +14,17 @@ import { ServiceStatusList, type ServiceKey } from './service-statuses.ts';
 import type { StatusTurn } from './status-schedule.ts';
 
 /**
- * How long a peer that has just started may take to know where it stands before its status is written as it
- * is.
+ * How long a peer that has just started may take to be synced and to know its gateway, before its status is
+ * written all the same.
  */
 const SETTLE_MS = 5000;
 /**
- * While mirrors are being written the lists are told this often: many Links at once would otherwise spend the
- * API server on their status.
+ * While mirrors are being written, lists and counts in the status are written no more often than this: the
+ * status of many Links would otherwise keep the API server busy.
  */
 const BUSY_PERIOD_MS = 10_000;
 
-/** What the status is made from. */
+/** The facts from which the status is worked out. */
 interface Situation {
   readonly problem: LinkspanError | undefined;
   readonly peer: TargetCluster | undefined;
@@ -32,20 +33,21 @@ interface Situation {
 
 type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
 
-/** The status of the Link as it stands in the cluster. */
+/** The status of the Link in the cluster, as last written or seen. */
 interface Standing {
   readonly uid: string | undefined;
   /** resourceVersion of the Link. */
   readonly version: string;
+  /** As it was sent. */
   readonly status: LinkStatus | undefined;
-  /** The same as the API server keeps it: a CRD without our fields keeps less than is sent. */
+  /** As the API server has kept it: a CRD without our fields keeps less. */
   readonly kept: LinkStatus | undefined;
 }
 
 /**
- * Works the status of one Link out and writes it, everything that has changed since the last time in one
- * patch, and nothing when nothing has. A restart that finds all as it was writes nothing either: until it
- * knows where it stands, what an earlier process wrote is left alone. When to do so is `StatusSchedule`'s.
+ * Works out the status of one Link and writes it: all changes in one patch, and nothing where nothing has
+ * changed. A restart that finds everything as it was writes nothing either: until the peer knows how things
+ * are, the status of the earlier process is left alone. `StatusSchedule` says when.
  */
 export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
@@ -55,8 +57,11 @@ export class LinkStatusWriter {
   /** Why the last write failed; undefined: it did not. */
   #failure: Error | undefined;
   #failures = 0;
+  /** When a write was last begun (monotonic milliseconds). */
   #writtenAt = Number.NEGATIVE_INFINITY;
+  /** Until when the present peer may take to know how things are (monotonic milliseconds). */
   #settling: { readonly peer: TargetCluster; readonly until: number } | undefined;
+  /** The lists of the present peer. */
   #lists:
     | {
         readonly peer: TargetCluster;
@@ -69,13 +74,13 @@ export class LinkStatusWriter {
     this.#options = options;
   }
 
-  /** Writes that failed. */
+  /** How many writes have failed. */
   get failures(): number {
     return this.#failures;
   }
 
   /**
-   * Why the Link's status is older than what is known here: it could not be written. Undefined: it is not.
+   * Why the last status could not be written, so that the Link's status is out of date; undefined: it is not.
    */
   get failure(): Error | undefined {
     return this.#failure;
@@ -88,8 +93,8 @@ export class LinkStatusWriter {
 
   /**
    * Takes in the Link as it is now.
-   * @returns whether its status is other than what was last written or seen here: another replica wrote it,
-   *   or a person, or the Link is another one of the same name
+   * @returns whether its status is not the one that was last written or seen here: another replica or a
+   * person has written it, or the Link is another one of the same name
    */
   seen({ metadata, status }: LinkObject): boolean {
     const before = this.#standing;
@@ -98,7 +103,7 @@ export class LinkStatusWriter {
       if (compareVersions(version, before.version) <= 0) return false;
       if (this.#sending !== undefined && isDeepStrictEqual(status, this.#sending)) return false;
       if (isDeepStrictEqual(status, before.kept)) {
-        // One copy in memory: the store's.
+        // Keeps the store's copy, so that there is one in memory.
         this.#standing = { ...before, version, kept: status };
         return false;
       }
@@ -107,7 +112,7 @@ export class LinkStatusWriter {
     return true;
   }
 
-  /** What became of a Service has changed: its entry is worked out again. */
+  /** The outcome of a Service has changed: its entry is worked out again. */
   mark({ key, federated }: ServiceKey): void {
     this.#lists?.[federated ? 'federated' : 'mirrors'].mark(key);
   }
@@ -118,12 +123,15 @@ export class LinkStatusWriter {
     if (this.#settling?.peer === peer) this.#settling = undefined;
   }
 
-  /** The status is another replica's to write: what could not be written here is not missing any more. */
+  /** The status is now another replica's to write, so that a failure here no longer matters. */
   giveUp(): void {
     this.#failure = undefined;
   }
 
-  /** Never throws: a failure, also one to find out what to write, is seen and tried again the next time. */
+  /**
+   * Writes the status where it has changed. Never throws: a failure is logged and counted, and `failed` in
+   * the result.
+   */
   async write(object: LinkObject, situation: Situation): Promise<StatusTurn> {
     try {
       return await this.#write(object, situation);
@@ -164,12 +172,12 @@ export class LinkStatusWriter {
     const options = { type: 'merge', subresource: 'status' } as const;
     const answer: LinkObject | undefined = await local.patch(links, { namespace, name }, { status }, options);
     const version = answer?.metadata?.resourceVersion ?? resourceVersion;
-    // Somebody has written after us, and the watch was faster than the answer.
+    // The watch was faster than the answer, and has brought a later write of somebody else.
     if (this.#standing !== undefined && compareVersions(version, this.#standing.version) < 0) return;
     this.#standing = { uid, version, status: whole, kept: answer?.status ?? whole };
   }
 
-  /** The first failure in a row is news; those that follow are counted. */
+  /** The first failure in a row is a warning in the log; those that follow are only counted. */
   #notWritten({ metadata }: LinkObject, err: Error): void {
     const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
     this.#options.log[this.#failure !== undefined ? 'debug' : 'warn'](
@@ -181,17 +189,23 @@ export class LinkStatusWriter {
   }
 
   /**
-   * While keys are being worked on, lists and counts are written only now and then; a condition that becomes
-   * true or false is written at once.
-   * @returns how long this one waits, milliseconds
+   * For how many milliseconds a status is not written yet: while keys are being reconciled, lists and counts
+   * are written only every `BUSY_PERIOD_MS`; a condition that changes is written at once.
    */
   #busyMs(peer: TargetCluster | undefined, status: LinkStatus, previous: LinkStatus | undefined): number {
     if (peer === undefined || peer.depth === 0) return 0;
     const since = this.#options.clock.monotonic() - this.#writtenAt;
-    return sameVerdicts(status.conditions, previous?.conditions) ? Math.max(0, BUSY_PERIOD_MS - since) : 0;
+    // Traffic follows what the gateway asks for.
+    const isUrgent = (status.gatewayDrain ?? '') !== (previous?.gatewayDrain ?? '');
+    return !isUrgent && sameVerdicts(status.conditions, previous?.conditions)
+      ? Math.max(0, BUSY_PERIOD_MS - since)
+      : 0;
   }
 
-  /** For how long the peer may still take to know where it stands, milliseconds; 0: it knows. */
+  /**
+   * For how many milliseconds the peer may still take to know how things are; 0: it knows, or its time is
+   * over.
+   */
   #unsettledMs(peer: TargetCluster, problem: LinkspanError | undefined): number {
     const now = this.#options.clock.monotonic();
     if (this.#settling?.peer !== peer) this.#settling = { peer, until: now + SETTLE_MS };
@@ -206,19 +220,20 @@ export class LinkStatusWriter {
     const { peer } = situation;
     const wanted = linkConditions(situation, object.metadata?.generation ?? 0);
     const conditions = nextConditions(previous?.conditions, wanted, this.#options.clock.now());
-    // A Link that cannot run keeps the mirrors that it has, and what is said of them.
+    // A Link that cannot run keeps its mirrors, and what its status says of them.
     if (peer === undefined) return { conditions };
     return {
       conditions,
       mirrorCount: peer.mirrorCount,
       ...(peer.clusterUid === undefined ? {} : { targetClusterUID: peer.clusterUid }),
+      ...drainOf(peer, previous),
       ...this.#listsOf(peer, previous),
     };
   }
 
   #listsOf(peer: TargetCluster, previous: LinkStatus | undefined): Lists {
     const { mirrorServices = [], federatedServices = [] } = previous ?? {};
-    // Before the first complete list the old entries stay: half of the new ones would be written twice.
+    // Before the first complete list the old entries stay: many of the new ones would change again at once.
     if (!peer.synced) return { mirrorServices, federatedServices };
     const mirrors = peer.mirrors.reconciler.outcomes;
     const federated = peer.federated.reconciler.outcomes;
@@ -235,7 +250,17 @@ export class LinkStatusWriter {
   }
 }
 
-/** Whether the conditions say the same, apart from their messages. */
+/** What the gateway asks for. Nothing is written of it before it has asked for anything. */
+function drainOf(
+  { gateway }: TargetCluster,
+  previous: LinkStatus | undefined,
+): Pick<LinkStatus, 'gatewayDrain'> {
+  const drain = gateway?.drain;
+  if (drain === undefined) return previous?.gatewayDrain === undefined ? {} : { gatewayDrain: '' };
+  return { gatewayDrain: writeDrain(drain) };
+}
+
+/** Whether conditions are the same but for their messages. */
 function sameVerdicts(a: LinkStatus['conditions'], b: LinkStatus['conditions']): boolean {
   const verdicts = (conditions: LinkStatus['conditions']) =>
     (conditions ?? []).map(({ type, status, reason }) => [type, status, reason]);

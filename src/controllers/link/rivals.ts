@@ -3,13 +3,16 @@ import type { IndexedStore, StoreChange } from '../../kube/informer/store.ts';
 import { gatewayOfLink } from './gateway-of-link.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 
-/** Sorts clusters by the age of the oldest Link that names each; undefined where none does. */
+/**
+ * A text by which clusters sort by the age of the oldest Link that names each, the oldest first, and Links of
+ * one age by name; undefined: no Link names the cluster.
+ */
 export function ageOf(links: IndexedStore<LinkObject>, cluster: string): string | undefined {
   let oldest: string | undefined;
   for (const object of links.list()) {
     if (clusterOf(object) !== cluster) continue;
     const at = createdAt(object);
-    // What does not say its age comes after all that do, as wherever Links are compared.
+    // A Link without a creation time comes after all others, as everywhere.
     const age = `${Number.isFinite(at) ? new Date(at).toISOString() : '~'} ${object.metadata?.name ?? ''}`;
     if (oldest === undefined || age < oldest) oldest = age;
   }
@@ -17,8 +20,8 @@ export function ageOf(links: IndexedStore<LinkObject>, cluster: string): string 
 }
 
 /**
- * Another Link that names the same target cluster and comes first: two must not write the same mirrors. The
- * older one does; one that is not right itself comes after all that are.
+ * The name of another Link for the same target cluster that comes before this one, because two must not write
+ * the same mirrors. The older one comes first, but valid Links before invalid ones.
  */
 export function olderRival(links: IndexedStore<LinkObject>, object: LinkObject): string | undefined {
   const own = candidate(object);
@@ -34,24 +37,24 @@ export function olderRival(links: IndexedStore<LinkObject>, object: LinkObject):
 
 interface Candidate {
   readonly link: Link;
-  /** Whether the Link is right, or only what it says of its gateway. */
-  readonly right: boolean;
+  /** Whether the whole Link is valid; otherwise `link` is `gatewayOfLink`. */
+  readonly valid: boolean;
 }
 
 function candidate(object: LinkObject): Candidate | undefined {
   const whole = parseLink(object);
-  if (whole.ok) return { link: whole.link, right: true };
+  if (whole.ok) return { link: whole.link, valid: true };
   const link = gatewayOfLink(object);
-  return link === undefined ? undefined : { link, right: false };
+  return link === undefined ? undefined : { link, valid: false };
 }
 
 function comesFirst(a: Candidate, b: Candidate): boolean {
-  return a.right === b.right ? isOlder(a.link, b.link) : a.right;
+  return a.valid === b.valid ? isOlder(a.link, b.link) : a.valid;
 }
 
 /**
- * Keys of the Links for which a change of one of them may decide who comes first: itself, and all that name
- * its cluster, or the one that it named.
+ * The keys of the Links whose rivals may be others after a change of one Link: that Link, and all that name
+ * its cluster, or the one that it named before.
  */
 export function sharingCluster(
   links: IndexedStore<LinkObject>,
@@ -63,7 +66,7 @@ export function sharingCluster(
   return [...new Set([key, ...sharing])];
 }
 
-/** Links that an older CRD let through may hold anything. */
+/** The cluster that a Link names; a Link from under an older CRD may hold anything there. */
 function clusterOf(link: LinkObject | undefined): string {
   const name: unknown = link?.spec?.targetClusterName;
   return typeof name === 'string' ? name.trim() : '';

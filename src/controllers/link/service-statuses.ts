@@ -6,18 +6,18 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
 /**
- * Entries of one list of a Link's status. An entry takes about 350 bytes and etcd refuses objects over 1.5
- * MiB, so the lists of thousands of Services are cut: those in trouble come first, and `mirrorCount` and the
- * conditions count them all.
+ * Most entries of one list in a Link's status. An entry takes about 350 bytes and etcd refuses objects over
+ * 1.5 MiB, so that the lists of thousands of Services are cut: Services that are not mirrored come first, and
+ * `mirrorCount` and the conditions count all.
  */
 export const MAX_LISTED = 500;
 
-/** Linkerd's own words for reasons that it has too. */
+/** Linkerd's messages for reasons that Linkerd has too. */
 const LINKERD_MESSAGES: Partial<Record<MirrorReason, string>> = {
   MissingNamespace: 'Namespace does not exist',
 };
 
-/** A Service of the target, as one of the lists has it. */
+/** A Service of the target, and in which of the two lists it is. */
 export interface ServiceKey {
   /** `namespace/name`. */
   readonly key: string;
@@ -27,17 +27,19 @@ export interface ServiceKey {
 
 /**
  * `status.mirrorServices` or `status.federatedServices` in Linkerd's shape: one condition `Mirrored` for each
- * Service, those in trouble first. Works out the entries of those alone that something has changed about;
- * one that says what it said before keeps the time at which it began to say it.
+ * Service, those that are not mirrored first. Only entries of marked keys are worked out again; an entry
+ * whose reason is the same keeps its `lastTransitionTime`.
  */
 export class ServiceStatusList {
-  /** Keys of those that have an entry or would have one, were there room: in trouble, and mirrored. */
+  /**
+   * The keys of all Services that may have an entry, sorted: those that are not mirrored, and those that are.
+   */
   readonly #ranked: readonly [trouble: string[], mirrored: string[]] = [[], []];
-  /** Entries of the list as it was worked out last. */
+  /** The entries of the last list. */
   #entries = new Map<string, ServiceStatus>();
   #list: readonly ServiceStatus[] = [];
   readonly #changed: Set<string>;
-  /** What the status said before the first list was worked out: an earlier process' words. */
+  /** The entries that an earlier process has written; undefined once the first list has been worked out. */
   #before: ReadonlyMap<string, ServiceStatus> | undefined;
 
   /** @param before the list as the status has it now */
@@ -75,7 +77,7 @@ export class ServiceStatusList {
     return this.#list;
   }
 
-  /** Puts the keys that have changed where they belong. @returns them */
+  /** Puts the marked keys where they belong in `#ranked`. @returns the marked keys */
   #rank(outcomes: ReadonlyMap<string, Outcome>): ReadonlySet<string> {
     const changed = new Set(this.#changed);
     this.#changed.clear();
@@ -95,10 +97,10 @@ export class ServiceStatusList {
   }
 }
 
-/** With more changes than this at once, sorting anew is less work than inserting. */
+/** With more changes than this at once, sorting is less work than inserting. */
 const MAX_INSERTED = 100;
 
-/** Has a sorted list hold a key, or not. */
+/** Adds a key to a sorted list, or removes it. */
 function place(sorted: string[], key: string, wanted: boolean): void {
   let [low, high] = [0, sorted.length];
   while (low < high) {
@@ -111,7 +113,7 @@ function place(sorted: string[], key: string, wanted: boolean): void {
   if (!wanted && isThere) sorted.splice(low, 1);
 }
 
-/** An entry that says what another one said keeps its time. */
+/** The entry, with the `lastTransitionTime` of an earlier one that has the same status and reason. */
 function sinceBefore(entry: ServiceStatus, before: ServiceStatus | undefined): ServiceStatus {
   const [condition] = entry.conditions ?? [];
   const old = before?.conditions?.[0];

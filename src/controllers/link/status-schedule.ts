@@ -2,36 +2,40 @@ import { backoffDelay, type Random } from '../../base/backoff.ts';
 import { reportContained } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 
-/** Changes that come within so long after the first one are worked out with it: milliseconds. */
+/** Time from the first change until the status is worked out, so that others are gathered: milliseconds. */
 const BATCH_MS = 100;
-/** At least so long after a status was worked out, it is not again: milliseconds. */
+/** Least time between two times that it is worked out: milliseconds. */
 const PERIOD_MS = 1000;
-/** Between tries to write what could not be written. */
+/** Waits between attempts to write a status. */
 const BACKOFF = { minMs: PERIOD_MS, maxMs: 30_000 };
-/** Wall clocks are set: a moment that is further away is looked for again this often. */
+/** Longest timer for `changesAt`: the wall clock may be set meanwhile. */
 const LONGEST_WAIT_MS = 3_600_000;
 
-/** What came of working a status out. */
+/** What came of working out a status. */
 export interface StatusTurn {
-  /** It could not be written, or not even worked out. */
+  /** Whether it could not be worked out or written. */
   readonly failed: boolean;
-  /** It may be written, or will be another, after so many milliseconds although nothing happens. */
+  /** Milliseconds after which it is to be worked out again although nothing happens. */
   readonly againMs?: number | undefined;
-  /** It will be another at this moment although nothing happens: milliseconds since the epoch. */
+  /** When time alone changes it, milliseconds since the epoch. */
   readonly changesAt?: number | undefined;
 }
 
+/** What is done when a status is due. */
 export interface StatusScheduleOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** Works the status out and writes it where it is new. One that throws counts as failed. */
+  /**
+   * Works out the status and writes it where it has changed. Where it throws, that is reported and counts as
+   * failed.
+   */
   readonly work: () => Promise<StatusTurn>;
 }
 
 /**
- * When the status of one Link is worked out: soon after something that it shows has changed, what changes
- * within a second of the last time together; at the moment at which time alone changes it; again with
- * back-off while it cannot be written; and never without a reason.
+ * When the status of one Link is worked out: soon after something that it shows has changed, but at most once
+ * a second; at the moment at which time alone changes it; again with back-off while it cannot be written; and
+ * never without a reason.
  */
 export class StatusSchedule {
   readonly #options: StatusScheduleOptions;
@@ -40,9 +44,11 @@ export class StatusSchedule {
   #working = false;
   #stopped = false;
   #failures = 0;
-  /** By the monotonic clock: not before this, and at this in any case. */
+  /** Not before this (monotonic milliseconds). */
   #earliest = Number.NEGATIVE_INFINITY;
+  /** When it is due because of a change or a failure (monotonic milliseconds). */
   #due = Number.POSITIVE_INFINITY;
+  /** When it is due because time alone changes it (milliseconds since the epoch). */
   #changesAt = Number.POSITIVE_INFINITY;
 
   constructor(options: StatusScheduleOptions) {
@@ -57,14 +63,14 @@ export class StatusSchedule {
     this.#arm();
   }
 
-  /** Nothing is worked out any more, unless `resume` is called; what is under way ends by itself. */
+  /** Nothing is worked out until `resume`; what is under way ends by itself. */
   stop(): void {
     this.#stopped = true;
     this.#due = Number.POSITIVE_INFINITY;
     this.#timer?.cancel();
   }
 
-  /** Goes on after `stop`; everything may have changed. */
+  /** Goes on after `stop`, and works the status out, since everything may have changed. */
   resume(): void {
     this.#stopped = false;
     this.#marked = false;

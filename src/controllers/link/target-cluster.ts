@@ -1,60 +1,39 @@
-import { keyOf } from '../../api/kubernetes/resource.ts';
-import type { V1Service } from '@kubernetes/client-node';
 import type { Timer } from '../../base/clock.ts';
 import type { ExportView } from '../../exports/export-view.ts';
-import type { ClusterAccess } from '../../kube/client/access.ts';
 import { Pace } from '../../kube/budget/pace.ts';
 import type { OverBudget, PeerBudget } from '../../kube/budget/peer-budget.ts';
 import { unionFor } from '../federated/member-facts.ts';
 import { writeRate } from '../settings/target-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
-import type { Logger } from '../../telemetry/log.ts';
 import { DropConfirmation } from '../removals/drop-confirmation.ts';
-import { DropGuard, memberClaim, parseClaim } from '../removals/drop-guard.ts';
+import { DropGuard, parseClaim } from '../removals/drop-guard.ts';
+import { claimsOf } from './service-claims.ts';
 import type { ClaimScope } from '../egress-ports/egress-table.ts';
 import type { LinkFacts } from '../reconcile/mirror-facts.ts';
 import { federatedMembers, type FederatedReconciler } from '../federated/federated-reconciler.ts';
+import { believed, pathStateOf } from '../gateway-health/own-network.ts';
+import { Witnesses } from '../gateway-health/witnesses.ts';
 import type { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
 import { LinkImports } from '../imports/link-imports.ts';
-import type { TargetDependencies } from '../settings/target-dependencies.ts';
+import type { TargetClusterOptions } from './target-cluster-options.ts';
 import { Backlog } from './backlog.ts';
 import { LinkEvents } from './link-events.ts';
 import type { ServiceKey } from './service-statuses.ts';
 import { TargetGateways } from './target-gateways.ts';
-import { isAnnotated, isExported } from '../mirror/selected-exports.ts';
+import { isAnnotated } from '../mirror/selected-exports.ts';
 import { serviceMirrors } from '../mirror/service-mirrors.ts';
-import { linkFacts, type TargetSettings } from '../settings/target-settings.ts';
+import { linkFacts } from '../settings/target-settings.ts';
 import { TargetViews } from './target-views.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 
-/** How often everything is looked at again without a reason. */
+/** How often everything is reconciled again without an event. */
 const RESYNC_MS = 600_000;
 
-export interface TargetClusterOptions extends TargetDependencies {
-  readonly link: Link;
-  readonly access: ClusterAccess;
-  readonly settings: TargetSettings;
-  /** UID of the target's `default/kubernetes` Service when it was last seen. */
-  readonly knownUid: string | undefined;
-  readonly onStatus: StatusListener;
-  readonly log: Logger;
-}
-
-/** Told of what the status of a Link shows. */
-export interface StatusListener {
-  /** What became of a Service has changed. */
-  service(key: ServiceKey): void;
-  /** Something else that the status shows has changed. */
-  changed(): void;
-  /** No key waits any more. */
-  idle(): void;
-}
-
 /**
- * One Link at work: watches one target cluster and keeps its mirrors and its memberships in federated
- * Services. Each peer has its own queues and its own connections to the target, so that a cluster that hangs,
- * floods or lies slows down nobody else.
+ * A peer: the work of one Link. It watches one target cluster and keeps the mirrors of its exports and its
+ * memberships in federated Services. Each peer has its own queues and its own connections to the target, so
+ * that a cluster that hangs, floods or lies slows down nobody else.
  */
 export class TargetCluster {
   readonly #options: TargetClusterOptions;
@@ -68,6 +47,7 @@ export class TargetCluster {
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
   readonly #views: TargetViews;
+  readonly #witnesses: Witnesses;
   readonly mirrors: ReturnType<typeof serviceMirrors>;
   readonly federated: FederatedReconciler;
 
@@ -75,10 +55,18 @@ export class TargetCluster {
     this.#options = options;
     const { link, settings, clock, log, onStatus } = options;
     this.#linkEvents = new LinkEvents({ link, log, events: options.events });
+    this.#witnesses = new Witnesses({
+      clock,
+      path: () => (this.gateway?.probed === true ? this.gateway.facts.path : undefined),
+      apiLost: () => this.#views.apiLost,
+    });
     const changed = () => onStatus.changed();
     this.#views = new TargetViews({
       ...options,
-      onState: changed,
+      onState: () => {
+        changed();
+        this.#heard();
+      },
       onOver: ({ budget, message }) => this.#linkEvents.warn('OverBudget', `${budget}: ${message}`),
     });
     this.#backlog = new Backlog({
@@ -113,7 +101,13 @@ export class TargetCluster {
       link,
       facts,
       exports: this.exports,
-      gatewayOf: (remote) => this.#gateways.of(remote),
+      gatewayOf: (remote) => {
+        const found = this.#gateways.of(remote);
+        // Linkerd's clients may have somebody else, by a split that nobody here knows.
+        return facts.dataPath === 'relay' ? believed(found) : found;
+      },
+      inFailover: () => options.failover?.links.has(link.targetClusterName) === true,
+      weighed: options.weighed,
       hostGraceMs: settings.hostGraceMs,
       onKeys: changed,
       onOutcome: (key, outcome, before) => this.#report({ key, federated: false }, outcome, before),
@@ -124,7 +118,11 @@ export class TargetCluster {
       member: link.targetClusterName,
       members: this.members,
       union: unionFor(settings, facts.dataPath),
+      failover: options.failover,
+      events: options.events,
+      publishesFacts: unionFor(settings, facts.dataPath) === 'relay',
       gatewayOf: () => this.gateway?.facts,
+      witnesses: this.#witnesses,
       ageOf: options.ageOf,
       onOutcome: (key, outcome, before) => this.#report({ key, federated: true }, outcome, before),
     });
@@ -134,10 +132,12 @@ export class TargetCluster {
     return this.#options.link;
   }
 
+  /** The target's Services that the Link mirrors. */
   get exports(): ExportView {
     return this.#views.exports;
   }
 
+  /** The target's members of federated Services. */
   get members(): ExportView {
     return this.#views.members;
   }
@@ -147,36 +147,37 @@ export class TargetCluster {
     return this.#gateways.own;
   }
 
-  /** Mirrors that exist. */
+  /** How many mirrors exist. */
   get mirrorCount(): number {
     return this.mirrors.keys().length;
   }
 
-  /** What its mirrors and memberships take of the Link's quotas. */
+  /** How much of the Link's quotas its mirrors and memberships take. */
   get taken(): ImportNeed {
     return this.#imports.ledger.taken;
   }
 
-  /** Ranges of the source cluster that are not known. */
+  /** As `SourceRanges.unknown`. */
   get unknownRanges(): readonly string[] {
     return this.#options.ranges.unknown;
   }
 
-  /** Keys that wait to be worked on. */
+  /** How many keys wait or are being reconciled. */
   get depth(): number {
     return this.mirrors.reconciler.depth + this.federated.reconciler.depth;
   }
 
-  /** Whether keys wait for longer than it takes in passing. */
+  /** As `Backlog.lasting`. */
   get busy(): boolean {
     return this.#backlog.lasting;
   }
 
-  /** How long the longest write has been under way. */
+  /** As `WorkQueue.oldestRunningMs`, over both queues. */
   get oldestRunningMs(): number {
     return Math.max(this.mirrors.reconciler.oldestRunningMs, this.federated.reconciler.oldestRunningMs);
   }
 
+  /** Whether everything of the target has been listed completely. */
   get synced(): boolean {
     return this.#views.synced;
   }
@@ -186,7 +187,7 @@ export class TargetCluster {
     return this.#views.overBudget;
   }
 
-  /** What the target makes this process hold. */
+  /** How much the target makes this process hold. */
   get budget(): PeerBudget {
     return this.#views.reading.budget;
   }
@@ -211,11 +212,17 @@ export class TargetCluster {
     return this.#drop.replacedBy;
   }
 
-  /** Starts watching and mirroring. Returns at once; the first complete list releases removals. */
+  /** Starts watching and mirroring. Returns at once; nothing is removed before the first complete list. */
   start(): void {
     const { log } = this.#options;
-    // Gateways of annotation exports are followed before the mirror is decided.
+    // Subscribed before the reconciler, so that the gateway of an annotation export is followed when the
+    // mirror is decided about.
     this.#unsubscribe.push(this.exports.subscribe((key) => this.#exportChanged(key)));
+    const suspected = () => {
+      this.#options.onStatus.changed();
+      this.resync(PRIORITY.withdrawal);
+    };
+    this.#unsubscribe.push(this.#options.ownNetwork?.follow(suspected) ?? (() => undefined));
     this.#unsubscribe.push(this.#options.egress.follow(this.#key, (scope) => this.#claimChanged(scope)));
     this.mirrors.start();
     this.federated.start();
@@ -241,8 +248,7 @@ export class TargetCluster {
   }
 
   /**
-   * Everything that happens is an event here; this is for the case that we are wrong about that. It writes
-   * nothing where nothing differs.
+   * Every change should be an event; this is for those that are not. It writes nothing where nothing differs.
    */
   #resyncLater(): void {
     this.#resyncTimer = this.#options.clock.after(
@@ -255,25 +261,27 @@ export class TargetCluster {
     );
   }
 
-  /** Looks at everything again. */
+  /** Reconciles everything again. */
   resync(priority: number = PRIORITY.bulk): void {
     this.mirrors.resync(priority);
     this.federated.resync(priority);
-    // Also exports without Service and mirror that still hold an egress port, so that it is given back.
+    // Also exports that have neither Service nor mirror any more and still hold an egress port: it is given
+    // back.
     for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 
-  /** The source cluster's own ranges have changed: every address is judged anew. */
+  /** The source cluster's own ranges have changed: all addresses are checked again. */
   rangesChanged(): void {
     this.#gateways.recheck();
     this.resync();
   }
 
-  /** Stops; when it resolves no write of this peer is under way or will follow. */
+  /** Stops. When it resolves, no write of this peer is under way or will follow. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('peer stopped'));
     this.#resyncTimer?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#options.ownNetwork?.forget(this.#key);
     this.#backlog.stop();
     this.#drop.stop();
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
@@ -284,7 +292,8 @@ export class TargetCluster {
 
   /** What writers of mirrors and of memberships have in common. */
   #writing() {
-    const { settings, view, pool, egress, egressAddresses, clock, random, log, local } = this.#options;
+    const { settings, view, pool, egress, egressAddresses, egressServesGroups } = this.#options;
+    const { clock, random, log, local } = this.#options;
     return {
       clock,
       random,
@@ -299,6 +308,7 @@ export class TargetCluster {
       linkImports: this.#imports,
       egress,
       egressAddresses,
+      ...(egressServesGroups === undefined ? {} : { egressServesGroups }),
       onBacklog: () => this.#backlog.changed(),
     };
   }
@@ -311,8 +321,11 @@ export class TargetCluster {
   }
 
   #targetGateways(): TargetGateways {
-    const { onStatus, clock, random, log, link, health, names, ranges } = this.#options;
+    const { onStatus, clock, random, log, link, health, names, ranges, settings } = this.#options;
+    const isRelayed = (link.dataPath ?? settings.dataPath) === 'relay';
     return new TargetGateways({
+      ...(isRelayed ? { trunks: this.#options.trunks } : {}),
+      doubts: () => this.#options.ownNetwork?.suspected === true,
       clock,
       random,
       log,
@@ -320,11 +333,17 @@ export class TargetCluster {
       health,
       names,
       ranges,
+      askedDrain: this.#options.askedDrain,
       remote: this.#views.remote,
       limits: this.#views.reading,
       onReason: () => onStatus.changed(),
       onLinkGateway: (worse) => {
         onStatus.changed();
+        this.#witnesses.look();
+        this.#options.ownNetwork?.see(this.#key, {
+          cluster: link.targetClusterName,
+          state: pathStateOf(this.gateway?.probed === true ? this.gateway.facts.path : undefined),
+        });
         this.resync(worse ? PRIORITY.withdrawal : PRIORITY.change);
       },
       onExports: (keys, worse) => {
@@ -332,6 +351,11 @@ export class TargetCluster {
           this.mirrors.reconciler.add(key, worse ? PRIORITY.withdrawal : PRIORITY.change);
       },
     });
+  }
+
+  /** What is known of its API server has changed. */
+  #heard(): void {
+    if (this.#witnesses.look()) this.federated.resync(PRIORITY.change);
   }
 
   #exportChanged(key: string): void {
@@ -365,12 +389,4 @@ export class TargetCluster {
     if (outcome.reason === 'DropHeld') this.#drop.request();
     this.#linkEvents.outcome(service.key, outcome, before);
   }
-}
-
-function claimsOf(service: V1Service, link: Link): string[] {
-  const key = keyOf(service);
-  const mirror = isExported(service, link) ? [key] : [];
-  return link.federatedServiceSelector.matches(service.metadata?.labels)
-    ? [...mirror, memberClaim(key)]
-    : mirror;
 }

@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { annotatedGateway } from '../../api/exports/export-marks.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { AnnotatedGateways, type AnnotatedGatewaysOptions } from '../gateway-health/annotated-gateways.ts';
 import { GatewayPath } from '../gateway-health/gateway-path.ts';
 import { gatewayRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
@@ -7,6 +8,7 @@ import { isAnnotated } from '../mirror/selected-exports.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 
+/** The target's Link, and who hears of its gateways. */
 export interface TargetGatewaysOptions
   extends Omit<AnnotatedGatewaysOptions, 'link' | 'cluster' | 'refusal' | 'onChange' | 'onReason'> {
   readonly link: Link;
@@ -14,9 +16,11 @@ export interface TargetGatewaysOptions
   readonly ranges: OwnRanges;
   /** The Link's own gateway has changed. `worse`: some address is gone or dead. */
   readonly onLinkGateway: (worse: boolean) => void;
-  /** What is said of an address of the Link's own gateway has changed, and nothing else. */
+  /** As `GatewayPathOptions.onReason`, of the Link's own gateway. */
   readonly onReason: () => void;
-  /** The gateway that some exports name has changed. @param keys those exports */
+  /** What the Link's own gateway asked for when it was last heard. */
+  readonly askedDrain: FailoverDrain | undefined;
+  /** The gateway that exports name has changed. @param keys of those exports */
   readonly onExports: (keys: readonly string[], worse: boolean) => void;
 }
 
@@ -24,7 +28,7 @@ export interface TargetGatewaysOptions
 export class TargetGateways {
   readonly #options: TargetGatewaysOptions;
   readonly #annotated: AnnotatedGateways;
-  /** The Link's own; undefined: it names none. */
+  /** The Link's own gateway; undefined: it names none. */
   readonly own: GatewayPath | undefined;
 
   constructor(options: TargetGatewaysOptions) {
@@ -44,19 +48,19 @@ export class TargetGateways {
     this.own?.start();
   }
 
-  /** When it resolves nothing is watched or probed any more. */
+  /** When it resolves, nothing is watched or probed any more. */
   async stop(): Promise<void> {
     this.own?.stop();
     await this.#annotated.stop();
   }
 
-  /** An export is there, has changed or is gone: which gateway it names is followed. */
+  /** An export has come, changed or gone: the gateway that it names is followed. */
   exportChanged(key: string, service: V1Service | undefined): void {
     const annotated = service !== undefined && isAnnotated(service, this.#options.link);
     this.#annotated.use(key, annotated ? annotatedGateway(service) : undefined);
   }
 
-  /** The way to an export's Service; undefined: there is none. */
+  /** The gateway that an export goes through; undefined: there is none. */
   of(remote: V1Service | undefined): GatewayFacts | undefined {
     const { link } = this.#options;
     const named = remote === undefined || !isAnnotated(remote, link) ? undefined : annotatedGateway(remote);
@@ -65,7 +69,7 @@ export class TargetGateways {
     return facts === 'link' ? this.own?.facts : facts;
   }
 
-  /** The source cluster's own ranges have changed: every address is judged anew. */
+  /** The source cluster's own ranges have changed: all addresses are checked again. */
   recheck(): void {
     this.own?.recheck();
     this.#annotated.recheck();
@@ -73,13 +77,14 @@ export class TargetGateways {
 }
 
 function ownGateway(
-  { link, health, names, onLinkGateway, onReason }: TargetGatewaysOptions,
+  { link, health, names, clock, trunks, doubts, askedDrain, onLinkGateway, onReason }: TargetGatewaysOptions,
   refusal: (address: string) => string | undefined,
 ): GatewayPath | undefined {
   const { gateway, targetClusterName: cluster, probe } = link;
   if (gateway === undefined) return undefined;
   const { addresses: hosts, port, identity } = gateway;
   const onChange = onLinkGateway;
-  const way = { cluster, hosts, port, identity, probe, own: false };
-  return new GatewayPath({ ...way, health, names, refusal, onChange, onReason });
+  const path = { cluster, hosts, port, identity, probe, own: false };
+  const asking = { clock, before: askedDrain, onDrain: onReason };
+  return new GatewayPath({ ...path, health, names, trunks, doubts, refusal, onChange, onReason, asking });
 }

@@ -7,7 +7,7 @@ import { Pace } from '../../kube/budget/pace.ts';
 import { PeerBudget, type OverBudget } from '../../kube/budget/peer-budget.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { KubeApiError, type KubeClient } from '../../kube/client/kube-client.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { ApiReachability } from '../gateway-health/api-reachability.ts';
@@ -16,6 +16,7 @@ import { READ_RATE } from '../settings/target-budgets.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
 
+/** One Link, and what its target is watched with. */
 export interface TargetViewsOptions
   extends Pick<TargetDependencies, 'names' | 'total' | 'clientFor' | 'clock' | 'random'> {
   readonly link: Link;
@@ -29,25 +30,25 @@ export interface TargetViewsOptions
 }
 
 /**
- * `/version` is a few hundred bytes, and asked for by itself: whether the API answers is told apart from
- * whether its answers fit.
+ * Limits of answers to `/version`, which are a few hundred bytes. They are not the Link's budgets, so that
+ * whether the API server answers does not depend on whether its other answers fit.
  */
 const REACHABILITY_LIMITS = { bytes: 64 * 1024, ms: 10_000 };
 
 /**
- * A target cluster as it is seen from here: its exports and its members of federated Services as a Link
- * selects them, and whether its API server answers and what it says fits.
+ * A target cluster as it is seen from here: its exports and its members of federated Services, as a Link
+ * selects them; whether its API server answers; and whether it is within its budgets.
  */
 export class TargetViews {
   readonly remote: KubeClient;
   readonly reading: PeerReading;
   readonly exports: ExportView;
   readonly members: ExportView;
-  /** Selectors of one list each that find everything again. */
+  /** Label selectors whose lists together have everything; the empty one selects all. */
   readonly selectors: readonly string[];
   readonly #api: ApiReachability;
   readonly #onState: () => void;
-  /** What was told last, as text. */
+  /** The state of which `onState` told last, as text. */
   #told = '';
 
   constructor(options: TargetViewsOptions) {
@@ -60,10 +61,10 @@ export class TargetViews {
       maxPages: budgets.pages,
     };
     const open = options.clientFor ?? clientFor;
-    // One Link's silent name server must not keep the others from their API servers.
+    // With our own resolver: a silent name server of one Link must not keep others from their API servers.
     const common = { clock, random, log, lookup: names.forSockets };
     this.remote = open(access, { ...common, limits: budgets.answer }, link.readableNamespaces);
-    // Its own connection, a short time-out, one try.
+    // A connection of its own, with a short time-out and a single attempt.
     const asking = {
       ...common,
       timeoutMs: 5000,
@@ -105,7 +106,7 @@ export class TargetViews {
     this.reading.budget.whenOverChanges(() => this.#look());
   }
 
-  /** Everything was listed completely once. */
+  /** Whether everything has been listed completely. */
   get synced(): boolean {
     return this.exports.synced && this.members.synced;
   }
@@ -120,13 +121,22 @@ export class TargetViews {
     return this.exports.error ?? this.members.error ?? this.#api.error;
   }
 
-  /** When everything that is known was last confirmed, milliseconds since the epoch. */
-  get lastHeard(): number | undefined {
-    const words = [this.exports.lastHeard, this.members.lastHeard].filter((word) => word !== undefined);
-    return words.length === 0 ? undefined : Math.min(...words);
+  /** Whether its API server has given no answer of any kind, twice in a row: a refusal is one. */
+  get apiLost(): boolean {
+    const { error } = this.#api;
+    return error !== undefined && !(error instanceof KubeApiError);
   }
 
-  /** Some Service of the target as it is known here; undefined: none is. */
+  /**
+   * When the target last sent anything, of the view that has been silent longest; milliseconds since the
+   * epoch.
+   */
+  get lastHeard(): number | undefined {
+    const times = [this.exports.lastHeard, this.members.lastHeard].filter((time) => time !== undefined);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Some Service of the target as it is known here; undefined: none is known. */
   get witness(): V1Service | undefined {
     return this.exports.services.first ?? this.members.services.first;
   }
@@ -137,31 +147,33 @@ export class TargetViews {
     this.members.start();
   }
 
-  /** Rejects when the signal is aborted first. */
+  /** Resolves when everything has been listed completely; rejects when the signal aborts first. */
   async whenSynced(signal: AbortSignal): Promise<void> {
     await Promise.all([this.exports.whenSynced(signal), this.members.whenSynced(signal)]);
   }
 
-  /** Ends every watch. `close` follows when nobody uses `remote` any more. */
+  /** Ends every watch. `close` is to follow when nobody uses `remote` any more. */
   async stop(): Promise<void> {
     await Promise.all([this.exports.stop(), this.members.stop(), this.#api.stop()]);
   }
 
+  /** Closes the connections to the target, which no longer counts in the memory of all. */
   async close(): Promise<void> {
     this.reading.budget.close();
     await this.remote.close();
   }
 
   /**
-   * Some watch, the question whether the API server is there, or the budget has something to say. Most of
-   * that was known before: a watch that fails says so each time.
+   * A watch, the reachability or the budget may have changed. `onState` is called only where that is so: a
+   * watch that fails tells so each time.
    */
   #look(): void {
     const { apiError, overBudget, synced } = this;
     const status = apiError !== undefined && 'status' in apiError ? apiError.status : undefined;
-    const said = JSON.stringify([synced, apiError && messageOf(apiError), status, overBudget]);
-    if (said === this.#told) return;
-    this.#told = said;
+    const said = apiError && messageOf(apiError);
+    const text = JSON.stringify([synced, said, status, overBudget, this.apiLost]);
+    if (text === this.#told) return;
+    this.#told = text;
     this.#onState();
   }
 }

@@ -17,25 +17,35 @@ import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../
 
 /** Share of a token's life after which it is renewed. */
 const RENEW_SHARE = 2 / 3;
-/** Part of that share by which renewals of many Links are spread. */
+/**
+ * Renewals are brought forward by up to this share of the wait, so that those of many Links do not coincide.
+ */
 const SPREAD = 0.05;
-/** Least time between two renewals: API servers grant ten minutes at least, others may grant nothing. */
+/**
+ * Least time between two renewals: API servers grant at least ten minutes, but what is no API server may
+ * grant none.
+ */
 const MIN_PAUSE_MS = 60_000;
+/** Waits before a failed renewal is tried again. */
 const BACKOFF = { minMs: 5000, maxMs: 300_000 };
-/** The longest time that one timer is set for: Node's ends at 2^31 ms. */
+/** Longest timer: Node's are limited to 2^31 ms. */
 const LONGEST_TIMER_MS = 86_400_000;
 
-/** What a Secret says about the renewal of its token. */
+/** The renewal that a Secret asks for. */
 export interface RenewalWish {
+  /** The service account in the target. */
   readonly account: AccountRef;
+  /** Life of the new token. */
   readonly ttlMs: number;
+  /** Of the present token, milliseconds since the epoch. */
   readonly issuedAt: number;
+  /** Of the present token, milliseconds since the epoch. */
   readonly expiresAt: number;
 }
 
 /**
- * Whether the token of a Secret is to be renewed; undefined: no.
- * @throws LinkspanError CREDENTIALS_INVALID when it should be and cannot
+ * The renewal that a Secret asks for; undefined: none.
+ * @throws LinkspanError CREDENTIALS_INVALID where it asks for one that is not possible
  */
 export function renewalWish(secret: V1Secret): RenewalWish | undefined {
   const text = tokenTtlText(secret);
@@ -48,19 +58,21 @@ export function renewalWish(secret: V1Secret): RenewalWish | undefined {
   if (bearer === undefined) throw wrong(`has ${TOKEN_TTL}, but its kubeconfig holds no token`);
   const { account, issuedAt, expiresAt } = tokenFacts(bearer);
   if (account === undefined) throw wrong(`has ${TOKEN_TTL}, but its token is not a service account's`);
-  // A token that never ends is replaced by one that does.
+  // A token that never expires counts as expired, so that one with an end takes its place.
   return { account, ttlMs, issuedAt: issuedAt ?? 0, expiresAt: expiresAt ?? 0 };
 }
 
 /**
- * Milliseconds until a token is renewed: at two thirds of its life by the target's clock, and never later
- * than two thirds of its life from now, whatever the clocks say.
+ * Milliseconds until a token is renewed: at two thirds of its life, which begins by the target's clock, but
+ * not later than two thirds of its life from now, if the clocks differ.
+ * @param now milliseconds since the epoch, by our clock
  */
 export function tokenRenewalDelayMs(wish: Pick<RenewalWish, 'issuedAt' | 'expiresAt'>, now: number): number {
   const life = Math.max(0, wish.expiresAt - wish.issuedAt);
   return Math.min(life * RENEW_SHARE, Math.max(0, wish.issuedAt + life * RENEW_SHARE - now));
 }
 
+/** The two clusters, and who hears of the renewal. */
 export interface TokenRenewalOptions {
   /** Client of the target cluster, with the very token that is renewed. */
   readonly remote: KubeClient;
@@ -73,9 +85,9 @@ export interface TokenRenewalOptions {
 }
 
 /**
- * Keeps the token of one Link's Secret alive: asks the target for a new one with the one that is there, and
- * writes it into the Secret, from where it is taken up like any other change. Tried again with back-off for
- * ever: clocks may differ about when the old one has expired.
+ * Renews the token in one Link's Secret before it expires: requests a new one from the target by means of the
+ * present one, and writes it into the Secret, whose change is then taken up like any other. It tries for
+ * ever, with back-off, also when the token should have expired, because clocks may differ.
  */
 export class TokenRenewal {
   readonly #options: TokenRenewalOptions;
@@ -86,10 +98,12 @@ export class TokenRenewal {
   #attempt = 0;
   #error: Error | undefined;
   #wish: RenewalWish | undefined;
-  /** The last token that was got here, and when: its life is counted by our own clock. */
+  /**
+   * The last token that was requested here, and when (monotonic milliseconds): its life is counted from then.
+   */
   #own: { readonly token: string; readonly at: number } | undefined;
   #renewed = 0;
-  /** What was told last of `active` and `error`, as text. */
+  /** The `active` and `error` of which `onState` told last, as text. */
   #told = '';
   #failed = 0;
 
@@ -97,7 +111,7 @@ export class TokenRenewal {
     this.#options = options;
   }
 
-  /** Why the last try failed. */
+  /** Why the last attempt failed, or the Secret's wish cannot be met; undefined: neither. */
   get error(): Error | undefined {
     return this.#error;
   }
@@ -107,7 +121,7 @@ export class TokenRenewal {
     return this.#wish !== undefined || this.#error !== undefined;
   }
 
-  /** Renewals that worked, and tries that failed, since this replica took the Link. */
+  /** How many renewals worked, and how many attempts failed, since this replica took the Link. */
   get counts(): { readonly renewed: number; readonly failed: number } {
     return { renewed: this.#renewed, failed: this.#failed };
   }
@@ -134,12 +148,12 @@ export class TokenRenewal {
     const own = this.#own;
     if (own === undefined || accessFromSecret(secret).bearer !== own.token)
       return tokenRenewalDelayMs(wish, clock.now());
-    // Where our clock is ahead by most of a life, every new token would look as if it were due.
+    // By the wall clock every new token would look due, where our clock is ahead by most of a token's life.
     const life = Math.max(MIN_PAUSE_MS, tokenRenewalDelayMs(wish, wish.issuedAt));
     return Math.max(0, life - (clock.monotonic() - own.at));
   }
 
-  /** When it resolves no write is under way. */
+  /** When it resolves, no write is under way. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('renewal stopped'));
     this.#timer?.cancel();
@@ -180,11 +194,11 @@ export class TokenRenewal {
       this.#renewed++;
       const until = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
       log.info({ until }, "token of the target's account renewed");
-      // The watch may have brought the Secret that was just written, or a newer one, already.
+      // Unless the watch has already brought the Secret as it was written, or a newer one.
       if (this.#secret === secret) this.follow(written);
     } catch (error) {
-      // The Secret has been replaced meanwhile: that its old token could not be renewed does not matter any
-      // more.
+      // Where the Secret has been replaced meanwhile, it no longer matters that its old token could not be
+      // renewed.
       if (signal.aborted || this.#secret !== secret) return;
       this.#failed++;
       this.#error = error as Error;
@@ -195,8 +209,8 @@ export class TokenRenewal {
   }
 
   /**
-   * Writes it, only over what was seen; undefined when somebody else was faster: the change that they made is
-   * on its way here.
+   * Writes the token into the Secret, bound to the version that was seen.
+   * @returns undefined: somebody else has changed the Secret, and the watch brings that change
    */
   async #write(secret: V1Secret, token: string): Promise<V1Secret | undefined> {
     const { namespace = '', name = '', resourceVersion } = secret.metadata ?? {};

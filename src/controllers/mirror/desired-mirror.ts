@@ -2,6 +2,7 @@ import type { V1Endpoints, V1EndpointSlice, V1Service, V1ServiceSpec } from '@ku
 import { originAnnotations, pathAnnotations } from '../../api/mirror/mirror-annotations.ts';
 import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
+import { withFacts } from '../../api/mirror/slice-facts.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import {
   desiredEndpoints,
@@ -26,12 +27,12 @@ export interface DesiredPart {
   readonly endpoints: V1Endpoints | undefined;
 }
 
-/** What is decided about one mirror before its objects are made. */
+/** What the objects of one mirror are made from. */
 interface Draft {
   readonly facts: MirrorFacts;
   readonly remote: V1Service;
   readonly ports: readonly MirroredPort[];
-  /** Why its endpoints get no usable addresses; `Mirrored` where they do. */
+  /** As `endpointsReason`. */
   readonly path: MirrorReason;
 }
 
@@ -42,15 +43,16 @@ export function desiredParts(facts: MirrorFacts, remote: V1Service, path: Mirror
   if (formOf(facts) === 'headless') {
     return [headlessPart(draft), ...facts.hosts.map((host) => hostPart(draft, host))];
   }
-  return [gatewayPart(draft)];
+  const part = gatewayPart(draft);
+  return [{ ...part, slices: withFacts(part.slices, facts.factsText) }];
 }
 
-/** Names of the Services whose traffic passes through the egress, so that each needs egress ports. */
+/** Names of the Services here whose traffic passes through the egress, so that each needs egress ports. */
 export function relayedNames(facts: Omit<MirrorFacts, 'imports'>): string[] {
   return [...relayedTargets(facts).keys()];
 }
 
-/** The same with what each is called in the target cluster. */
+/** The same, each with its DNS name in the target cluster. */
 export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string, string> {
   const { remote, link, flat, key } = facts;
   if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
@@ -75,9 +77,9 @@ function gatewayPart(draft: Draft): DesiredPart {
 }
 
 /**
- * A flat mirror. Linkerd's destination controller finds the pods by the two labels; slices are for clusters
- * without it. Session affinity and traffic distribution are copied, because kube-proxy or the client's proxy
- * sees the pods themselves.
+ * A flat mirror. Linkerd's destination controller finds the remote pods by two labels; slices are for
+ * clusters without it. Session affinity and traffic distribution are copied, because kube-proxy or the
+ * client's proxy chooses among the pods themselves.
  */
 function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const { link, key } = facts;
@@ -115,9 +117,9 @@ function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
 }
 
 /**
- * The `trafficDistribution` of a flat mirror: `PreferClose` for every value that means nearness, because
- * newer targets have names for it that older sources refuse (KEP-3015: `PreferSameZone` is another name for
- * it; the node of a client is never the pod's). Unknown values are left out.
+ * The `trafficDistribution` of a flat mirror: `PreferClose` for every value that asks for near pods, because
+ * newer targets have values that older source clusters refuse (KEP-3015: `PreferSameZone` means the same; a
+ * remote pod is never on its client's node). Unknown values are left out.
  */
 function distributionOf({ spec }: V1Service): string | undefined {
   const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
@@ -136,7 +138,7 @@ function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
     prefix: name,
     cluster: facts.link.cluster,
     fqName: fullyQualifiedName(facts.key, facts.link.clusterDomain),
-    // The addresses are Services of this cluster, which prove nothing themselves.
+    // The addresses are Services of this cluster, which have no identity of their own.
     gatewayIdentity: undefined,
     ...shownAddresses(path, hostAddresses(facts.hosts)),
     ports,
@@ -190,7 +192,7 @@ interface PartDraft {
   readonly local: LocalPart;
 }
 
-/** Endpoints that lead to the gateway: its own addresses, or the egress pods that go there. */
+/** Endpoints that lead to the gateway: its addresses, or the egress pods, which relay to it. */
 function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
   const { link, gateway, egress } = facts;
   const relay = link.dataPath === 'relay';
@@ -215,8 +217,8 @@ function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
 const toAddress = (ip: string): MirrorAddress => ({ ip });
 
 /**
- * The addresses that are alive, and those in use that have not answered a probe yet: a restart of the
- * controller removes no address.
+ * The gateway's addresses that are alive, and those of unknown state that the mirror uses already, so that a
+ * restart of the controller removes none.
  */
 export function gatewayAddresses(gateway: GatewayFacts | undefined, local: LocalPart): string[] {
   if (gateway === undefined) return [];
@@ -237,10 +239,11 @@ function annotationsOfPath(
   });
 }
 
-/** The gateway that the egress should use instead of the Link's. */
+/**
+ * The gateway that the egress should use instead of the Link's. Dead addresses are included: the egress finds
+ * that out by itself, and the mirror need not be written each time.
+ */
 function gatewayInstead({ known, port, identity }: GatewayFacts): RecordedGateway {
-  // Dead addresses are included: the egress finds out for itself, and the mirror need not be written each
-  // time.
   return { addresses: [...known].sort(), port, identity };
 }
 

@@ -7,12 +7,12 @@ import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
 import { unmirrorable } from '../policies/checks.ts';
 
-/** Room that a name should leave for `-<cluster>`: shorter cluster names than this are rare. */
+/** Characters that a name should leave for `-<cluster>`: cluster names are rarely shorter than eight. */
 const SUFFIX_ROOM = 9;
 
 /**
- * The outcome that an export would have. `refusal`: why it would never be mirrored; `warnings`: what a person
- * should know.
+ * What would become of an export. `refusal`: why it would never be mirrored; `warnings`: what people should
+ * know.
  */
 export interface ExportVerdict {
   readonly refusal: string | undefined;
@@ -20,8 +20,8 @@ export interface ExportVerdict {
 }
 
 /**
- * Looks at a Service as the controllers of source clusters will, so that what they refuse is known before.
- * Pure.
+ * Checks a Service that is to be exported as the controllers of source clusters will, so that people learn
+ * beforehand what those refuse. Pure.
  */
 export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdict {
   const refusal = isMirrored(service)
@@ -32,7 +32,7 @@ export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdi
 
 function federatedRefusal(service: V1Service, mode: ExportMode): string | undefined {
   if (mode !== 'federated') return undefined;
-  // Linkerd's words.
+  // Linkerd's words, which people search for.
   if (isHeadless(service)) return 'Headless service cannot join federated service';
   const name = federatedName(service.metadata?.name ?? '');
   return name.length > MAX_SERVICE_NAME

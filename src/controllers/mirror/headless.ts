@@ -6,8 +6,9 @@ import type { MirrorFacts } from '../reconcile/mirror-facts.ts';
 import type { MirroredPort } from '../objects/mirrored-ports.ts';
 
 /**
- * Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. A name that is
- * no DNS label (no API server of today gives one) would be refused here, so it counts as absent.
+ * The host names in a headless Service's slices, sorted, and whether a pod of each is ready. Names that are
+ * no DNS labels, which today's API servers do not have, are left out, because our API server would refuse
+ * them.
  */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {
   const found = new Map<string, boolean>();
@@ -19,14 +20,14 @@ export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean
 }
 
 /**
- * The form of a mirror that does not lead to pods: `headless` with an endpoint mirror for each host, or
- * `ordinary` with a ClusterIP of its own. It cannot be changed in place, and clients keep the ClusterIP, so
- * it changes only where the endpoints demand it.
- * - Pods with host names (a StatefulSet's): headless. A host that is only missed for a moment counts.
- * - Endpoints without host names: ordinary, as with Linkerd. DNS could name none of them.
+ * The form of a mirror that goes through the gateway: `headless` with an endpoint mirror for each host, or
+ * `ordinary` with a ClusterIP of its own. A Service cannot be changed from one to the other, only made again,
+ * and clients keep the ClusterIP, so that the form changes only where the endpoints require it.
+ * - Pods with host names (a StatefulSet's): headless. A host counts until its grace period is over.
+ * - Endpoints without host names: ordinary, as with Linkerd, because DNS has no names for them.
  * - No endpoints at all: the mirror keeps its form; a new one becomes headless, which is the likelier form.
- * - Slices not listed yet: an ordinary mirror stays as it is; anything else is `unknown`, and nothing is
- *   decided.
+ * - Slices that have not been listed yet: an ordinary mirror stays ordinary; otherwise the form is `unknown`,
+ *   and nothing is decided.
  */
 export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }: FormFacts): Form {
   if (!link.headless || !isHeadless(remote)) return 'ordinary';
@@ -35,10 +36,11 @@ export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }
   if (hosts.length > 0) return 'headless';
   return remoteSlices.some(({ endpoints }) => (endpoints ?? []).length > 0) ? 'ordinary' : (is ?? 'headless');
 }
+/** See `formOf`. */
 export type Form = 'headless' | 'ordinary' | 'unknown';
 type FormFacts = Pick<MirrorFacts, 'remote' | 'remoteReady' | 'remoteSlices' | 'link' | 'hosts' | 'local'>;
 
-/** The ClusterIPs of the endpoint mirrors of hosts that are ready, under their names. */
+/** The ClusterIPs of the endpoint mirrors of ready hosts, with the hosts' names. */
 export function hostAddresses(hosts: MirrorFacts['hosts']): MirrorAddress[] {
   return hosts.flatMap(({ host, ready, local }) => {
     const ip = local.service?.spec?.clusterIP;
@@ -47,8 +49,8 @@ export function hostAddresses(hosts: MirrorFacts['hosts']): MirrorAddress[] {
 }
 
 /**
- * The port on which the pods answer a service port: what the slices say, else the target port. Clients of a
- * headless Service dial pods.
+ * The port on which the pods serve a service port, because clients of a headless Service connect to pods: the
+ * one in the slices, else the target port.
  */
 export function podPort(slices: readonly V1EndpointSlice[], port: MirroredPort): number {
   for (const slice of slices) {

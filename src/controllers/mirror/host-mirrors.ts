@@ -8,14 +8,15 @@ import type { LocalView } from '../reconcile/local-view.ts';
 import { endpointMirrorName, mirrorName, type RemoteKey } from '../../api/mirror/mirror-names.ts';
 import { hostOriginOf } from '../../api/mirror/ownership.ts';
 
+/** One Link's facts, and where its endpoint mirrors are found. */
 export interface HostMirrorsOptions {
   readonly facts: LinkFacts;
   readonly view: LocalView;
   readonly linkImports: LinkImports;
   readonly clock: Clock;
   /**
-   * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
-   * ClusterIP. Milliseconds.
+   * How long the endpoint mirror of a host that is gone stays, milliseconds, so that a pod of a StatefulSet
+   * that restarts keeps its ClusterIP.
    */
   readonly hostGraceMs: number;
 }
@@ -25,7 +26,7 @@ const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefine
 /** The hosts of one Link's headless Services and their endpoint mirrors. */
 export class HostMirrors {
   readonly #options: HostMirrorsOptions;
-  /** Hosts that have gone, within their grace period. */
+  /** Hosts that are gone, within their grace periods. */
   readonly #missed: GracePeriods;
 
   constructor(options: HostMirrorsOptions) {
@@ -34,10 +35,12 @@ export class HostMirrors {
   }
 
   /**
-   * Hosts of a headless Service: those in the target, those that have only just gone, and hosts that still
-   * have endpoint mirrors. While its slices are not known, the hosts that have endpoint mirrors: none counts
-   * as gone yet.
-   * @param there `slices`: undefined for what is not mirrored host by host
+   * The hosts of a headless Service, and the endpoint mirrors that are no longer wanted.
+   * @param there `known`: whether the target's slices are known; where not, the hosts are those that have
+   * endpoint mirrors, and none counts as gone. `slices`: the target's; undefined: the Service is not mirrored
+   * host by host
+   * @returns `hosts`: those in the target, and those that are gone within their grace periods; `formerHosts`:
+   * endpoint mirrors of others
    */
   of(
     key: RemoteKey,
@@ -97,7 +100,7 @@ export class HostMirrors {
     return { ...host, name: own, local };
   }
 
-  /** An endpoint mirror of ours that has lost the label by which it is found. */
+  /** An endpoint mirror of ours from which somebody has removed the label by which it is found. */
   #unlabelled(host: string, { namespace, name }: RemoteKey): LocalPart | undefined {
     const { view, facts } = this.#options;
     for (const isFree of [true, false]) {

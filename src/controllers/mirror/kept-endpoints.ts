@@ -9,6 +9,7 @@ import {
   followHosts,
   followPods,
   isPopulated,
+  sayingFacts,
 } from '../reconcile/followed-endpoints.ts';
 import type { LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { isOurs, ownSlices, type Step } from '../reconcile/steps.ts';
@@ -16,9 +17,9 @@ import { hostAddresses } from './headless.ts';
 
 /**
  * The writes of a mirror that is otherwise left as it is (not synced, over a budget, held back, without
- * egress ports, …): whatever keeps its Service from being written, no client may be sent to pods, gateways or
- * egress pods that are dead, and those that come back are used again. Only readiness and addresses of
- * existing slices are changed, on the ports that they have. Unknown facts neither remove nor add an address.
+ * egress ports, …). Whatever keeps its Service from being written, clients must not be sent to pods, gateways
+ * or egress pods that are dead, and must be sent to those that are back. Only readiness and addresses in
+ * existing slices change, on the ports that they have; what is not known neither adds nor removes an address.
  */
 export function planKept(facts: MirrorFacts): Step[] {
   const { local, link, key, hosts, formerHosts } = facts;
@@ -42,16 +43,17 @@ export function planKept(facts: MirrorFacts): Step[] {
     populated: populated === false || ready === false ? false : populated,
     gateway: ownGateway(one.service, facts.remote) ? undefined : facts.gateway,
   });
-  return [
+  const steps = [
     ...hosts.flatMap((host) => followEndpoints(part(host.local, known ? host.ready : undefined))),
     ...formerHosts.flatMap((former) => followEndpoints(part(former, known ? false : undefined))),
     ...(isHeadless(local.service)
       ? followHosts(part(local, undefined), hosts.length > 0 ? hostAddresses(hosts) : undefined)
       : followEndpoints(part(local, undefined))),
   ];
+  return sayingFacts(steps, ownSlices(local), facts.factsText);
 }
 
-/** Whether the mirror's export named a gateway of its own and is not known now. */
+/** Whether the export is not known now and named a gateway of its own when it was. */
 function ownGateway(service: V1Service | undefined, remote: V1Service | undefined): boolean {
   return remote === undefined && ownGatewayOf(service) !== undefined;
 }

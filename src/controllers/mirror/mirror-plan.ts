@@ -26,9 +26,9 @@ import { planKept } from './kept-endpoints.ts';
 import type { Verdict } from './mirror-verdict.ts';
 
 /**
- * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs.
- * Fields and metadata that are not ours (added by other controllers or by people) are left alone, and so are
- * objects without our labels.
+ * The writes, in order, that turn what is there into what the verdict wants; none where nothing differs.
+ * Fields and metadata that are not ours (other controllers' or people's) are left alone, and so are objects
+ * that are not ours.
  */
 export function plan(facts: MirrorFacts, verdict: Verdict): Step[] {
   const { link, key, local, hosts, formerHosts } = facts;
@@ -68,7 +68,7 @@ function writePart(
   desired: DesiredPart,
   { cluster, remote }: { readonly cluster: string; readonly remote: V1Service | undefined },
 ): Step[] {
-  // Whether a Service has an address of its own cannot be changed: it is made anew, in the next round.
+  // Whether a Service has a ClusterIP cannot be changed: it is deleted now and made again in the next round.
   if (actual?.service !== undefined && headlessDiffers(actual.service, desired.service))
     return removePart(actual, cluster);
   const steps = [writeService(actual?.service, desired.service, remote)];
@@ -95,7 +95,7 @@ function writeService(
   const isRemovable: RemovableKey = (key, where) => isMirrorKey(key, where) || inherited.has(key);
   const metadata = metadataPatch(actual.metadata, desired.metadata, isRemovable);
   const spec = specPatch(actual.spec, desired.spec);
-  // The remote resourceVersion changes with every status write over there; alone it is no reason to write.
+  // The remote resourceVersion changes with every write of the status there; alone it is no reason to write.
   if (metadata === undefined && spec === undefined) return undefined;
   const version = remoteVersionOf(desired.metadata?.annotations);
   const annotations = {

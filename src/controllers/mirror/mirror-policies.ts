@@ -9,9 +9,9 @@ import { formOf } from './headless.ts';
 /** What keeps a mirror from being what its export asks for. */
 export function mirrorChain(): Chain<MirrorFacts> {
   return importChain({
-    // Make sure that a slip of the pen can be taken back before many mirrors go.
+    // Make sure that a mistaken edit of the policy can be undone before many mirrors go.
     beforeRefusal: [importHeld],
-    // Make sure that it is known whether it is mirrored host by host.
+    // Make sure that it is known whether a headless Service is mirrored host by host.
     beforeName: [formUnknown],
   });
 }
@@ -30,13 +30,13 @@ export function mirrorSubject(facts: MirrorFacts): Subject {
   };
 }
 
-/** Keeps a mirror for a while that the import policy refuses together with many others. */
+/** Keeps an existing mirror for a while that the import policy refuses together with many others. */
 export function importHeld({ imports }: MirrorFacts, { exists }: Subject): Finding | undefined {
   const { refusal, heldMs } = imports;
   return refusal !== undefined && heldMs > 0 && exists ? keep('ImportHeld', refusal.message) : undefined;
 }
 
-/** Waits for the endpoints of a headless Service: neither its form nor its hosts are known without. */
+/** Waits for the endpoints of a headless Service, without which neither its form nor its hosts are known. */
 export function formUnknown(facts: MirrorFacts): Finding | undefined {
   return !facts.flat && formOf(facts) === 'unknown'
     ? keep('NotSynced', 'its endpoints have not been listed yet')

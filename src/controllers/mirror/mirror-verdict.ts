@@ -9,7 +9,7 @@ import { mirrorChain, mirrorSubject } from './mirror-policies.ts';
 import type { ServiceWithSlices } from '../objects/address-families.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
 
-/** What should be done about one mirror, and why; `mirror`: it should be exactly `parts`. */
+/** What should be done about one mirror, and why. `mirror`: it should be exactly `parts`. */
 export type Verdict = Decided<{ readonly action: 'mirror'; readonly parts: readonly DesiredPart[] }>;
 
 const chain = mirrorChain();
@@ -41,7 +41,7 @@ function endpointsFrom({ flat, link }: MirrorFacts): EndpointsFrom {
   return link.dataPath === 'relay' ? 'egress' : 'gateway';
 }
 
-/** The existing objects under the name of each part, with the slices that the part should have. */
+/** For each part the existing Service of its name, with the slices that it should have. */
 function withLocal(
   here: readonly (V1Service | undefined)[],
   parts: readonly DesiredPart[],

@@ -6,15 +6,21 @@ import { mirrorName, parseKey, type RemoteKey } from '../../api/mirror/mirror-na
 import { hostOriginOf, originOf } from '../../api/mirror/ownership.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import type { ExportView } from '../../exports/export-view.ts';
+import { hasPolicy, rulesFor } from '../failover/facts-rules.ts';
+import { pathSeen, type Watched } from '../failover/published-facts.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { ImportFacts, LinkImports } from '../imports/link-imports.ts';
-import { OWNER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
+import { OWNER_INDEX } from '../reconcile/local-indexes.ts';
+import { servicesOfChange } from '../../exports/slices-by-service.ts';
 import type { GatewayFacts, LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
-import type { Step } from '../reconcile/steps.ts';
+import { ownSlices, type Step } from '../reconcile/steps.ts';
 import { relayedTargets } from './desired-mirror.ts';
+import { formOf } from './headless.ts';
 import { HostMirrors } from './host-mirrors.ts';
-import type { ImportStrategy, Noticing, SeenFacts } from '../import-reconciler/import-strategy.ts';
+import type { ImportStrategy, KeyListener, SeenFacts } from '../import-reconciler/import-strategy.ts';
 import { plan } from './mirror-plan.ts';
+import type { WeighedServices } from '../failover/weighed-services.ts';
+import { WeightsFirst } from '../failover/weights-first.ts';
 import { ImportReconciler, type WritingOptions } from '../import-reconciler/import-reconciler.ts';
 import { decide, modeOf, type Verdict } from './mirror-verdict.ts';
 import { isExported } from './selected-exports.ts';
@@ -27,10 +33,11 @@ export interface ServiceMirrorsOptions extends WritingOptions {
   readonly linkImports: LinkImports;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
-  /**
-   * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
-   * ClusterIP. Milliseconds.
-   */
+  /** Whether the Link has a place in failover for all Services of its cluster; default no. */
+  readonly inFailover?: () => boolean;
+  /** As `TargetDependencies.weighed`. */
+  readonly weighed?: WeighedServices | undefined;
+  /** As `HostMirrorsOptions.hostGraceMs`. */
   readonly hostGraceMs: number;
 }
 
@@ -52,9 +59,12 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   readonly relayed = relayedTargets;
   readonly #options: ServiceMirrorsOptions;
   readonly #hosts: HostMirrors;
+  readonly #weightsFirst: WeightsFirst<Pick<MirrorFacts, 'gateway' | 'remoteReady'>> | undefined;
 
   constructor(options: ServiceMirrorsOptions) {
     this.#options = options;
+    const { weighed, clock } = options;
+    this.#weightsFirst = weighed === undefined ? undefined : new WeightsFirst(weighed, clock);
     this.#hosts = new HostMirrors(options);
   }
 
@@ -78,7 +88,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return mirrorName(name, this.#options.facts.cluster);
   }
 
-  /** The view may hold federated members, and Services whose label has just changed. */
+  /**
+   * The exported Service. The view may also hold federated members, and Services whose label has just
+   * changed.
+   */
   exported(key: string): V1Service | undefined {
     const { exports, link } = this.#options;
     const service = exports.services.get(key);
@@ -110,7 +123,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return this.#options.view.slices(namespace, this.localName(name));
   }
 
-  follow({ note, touched, add }: Noticing): (() => void)[] {
+  follow({ note, touched, add }: KeyListener): (() => void)[] {
     const { view } = this.#options;
     const partChanged = (service: string) => this.#partChanged(service, { touched, add });
     return [
@@ -119,7 +132,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
         const key = this.#keyOf(object);
         if (before !== undefined && before !== key) touched(before);
         if (key === undefined) return;
-        // Nobody else writes these Services, so the echo of our own write is no reason to reconcile again.
+        // Our own write, which the watch brings back, is no reason to reconcile again.
         if (view.isEcho('services', object)) note(key);
         else touched(key);
       }),
@@ -130,6 +143,8 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
         if (view.isEcho('endpointSlices', change.object)) return;
         for (const service of servicesOfChange(change)) partChanged(service);
       }),
+      // Its facts are asked for, or not any more.
+      this.#options.weighed?.follow(partChanged) ?? (() => undefined),
     ];
   }
 
@@ -151,6 +166,28 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return { ...facts, imports: this.#imports(facts) };
   }
 
+  /**
+   * Only where somebody divides requests among such mirrors: their Link has a place in failover, the mirror
+   * has a policy, or it is a backend whose weight is managed. A mirror by itself is two writes, and stays so.
+   */
+  watched(facts: MirrorFacts): Watched | undefined {
+    const { flat, local, gateway, link } = facts;
+    const { inFailover, weighed } = this.#options;
+    const isWeighed = local.service !== undefined && weighed?.has(keyOf(local.service)) === true;
+    const asked = isWeighed || inFailover?.() === true || hasPolicy(local.service);
+    if (!asked || flat || formOf(facts) === 'headless') return undefined;
+    const rules = rulesFor(local.service, link.cluster);
+    return { path: pathSeen(gateway), rules, slices: ownSlices(local) };
+  }
+
+  hold(facts: MirrorFacts): { readonly facts: MirrorFacts; readonly ms: number } | undefined {
+    const { key, gateway, remoteReady } = facts;
+    const lost = pathSeen(gateway) === 'dead' || remoteReady === 0;
+    const service = `${key.namespace}/${this.localName(key.name)}`;
+    const held = this.#weightsFirst?.hold(service, { gateway, remoteReady }, lost);
+    return held === undefined ? undefined : { facts: { ...facts, ...held.facts }, ms: held.ms };
+  }
+
   wish({ link, gateway }: MirrorFacts) {
     return {
       link: link.link,
@@ -167,8 +204,8 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   }
 
   /**
-   * Only now do endpoint mirrors have their address; a Service that is to be made anew has only been deleted
-   * so far.
+   * After these writes endpoint mirrors have their ClusterIPs, which the headless mirror needs; and a Service
+   * that is made again has only been deleted.
    */
   isHalfway({ hosts }: MirrorFacts, { action }: Verdict, [first]: readonly Step[]): boolean {
     return action === 'mirror' && (hosts.length > 0 || first?.verb === 'delete');
@@ -178,7 +215,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     return [...hosts.map(({ graceMs }) => graceMs), imports.heldMs];
   }
 
-  /** What the import policy says, with the room that the mirror takes as it would be. */
+  /** What the import policy says, with the room that the mirror would take. */
   #imports(facts: Omit<MirrorFacts, 'imports'>): ImportFacts {
     const { key, remote, local, hosts } = facts;
     const text = `${key.namespace}/${key.name}`;
@@ -200,14 +237,16 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     );
   }
 
-  /** Which export a Service here is for, if it is one of this Link's. */
+  /**
+   * The key of the export that a Service here is the mirror or an endpoint mirror of, if it is this Link's.
+   */
   #keyOf(service: V1Service): string | undefined {
     const { facts } = this.#options;
     return originOf(service, facts) ?? hostOriginOf(service, facts)?.key;
   }
 
-  /** Endpoints and slices lead to the Service that they belong to. */
-  #partChanged(service: string, { touched, add }: Pick<Noticing, 'touched' | 'add'>): void {
+  /** Endpoints or a slice of a Service (`namespace/name`) have changed. */
+  #partChanged(service: string, { touched, add }: Pick<KeyListener, 'touched' | 'add'>): void {
     const { view, facts, exports } = this.#options;
     const local = view.stores.services.get(service);
     if (local !== undefined) {
@@ -225,7 +264,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
 
 /**
  * The gateway that the egress should use instead of the Link's, its dead addresses included: the egress finds
- * out for itself.
+ * that out by itself. Null: it has no known address.
  */
 function recordedGateway({ known, port, identity }: GatewayFacts): RecordedGateway | null {
   return known.length === 0 ? null : { addresses: [...known].sort(), port, identity };

@@ -1,19 +1,19 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 
-/** A Service as it is here, and the slices that it has or shall have. */
+/** A Service as it is here, and the slices that it has or should have. */
 export interface ServiceWithSlices {
   readonly service: V1Service | undefined;
   readonly slices: readonly V1EndpointSlice[];
 }
 
 /**
- * What keeps kube-proxy from sending anything to a Service that has endpoints: it has a ClusterIP of one
- * address family, and no ready endpoint of that one (an IPv6-only source and a gateway with an IPv4 address,
- * or the other way round). Clients with a Linkerd proxy dial the endpoints themselves; whether these can be
- * reached, the probes of the gateway say.
- * @returns a sentence; undefined where there is nothing to say: the API server has not chosen a family yet,
- * the Service has no ClusterIP, no endpoint is ready, or one is of its family
+ * Why kube-proxy sends nothing to a Service that has endpoints: its ClusterIP is of one address family, and
+ * no ready endpoint is (an IPv6-only source and a gateway with an IPv4 address, or the other way round).
+ * Clients with a Linkerd proxy dial the endpoints themselves, and whether these can be reached is found out
+ * by the gateway's probes.
+ * @returns a sentence for people; undefined: there is no such gap, or the API server has not chosen a family
+ * yet, the Service has no ClusterIP, or no endpoint is ready
  */
 export function familyGap(parts: readonly ServiceWithSlices[]): string | undefined {
   for (const { service, slices } of parts) {

@@ -16,7 +16,7 @@ export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 const MAX_SLICE_NAME = 253;
 
 /**
- * One address that a mirror's traffic is sent to: a gateway address, an egress pod, or the ClusterIP of an
+ * One address to which a mirror's traffic is sent: the gateway's, an egress pod's, or the ClusterIP of an
  * endpoint mirror.
  */
 export interface MirrorAddress {
@@ -27,17 +27,18 @@ export interface MirrorAddress {
 }
 
 /**
- * Whose endpoints they are; no name for slices that Linkerd does not resolve, no identity where they are no
- * gateway's.
+ * Whose endpoints they are. `fqName` is undefined for slices that Linkerd does not resolve, `gatewayIdentity`
+ * where they are not a gateway's addresses.
  */
 export interface EndpointsOwner extends EndpointsSaid {
   readonly namespace: string;
   /** The Service in the source cluster. */
   readonly service: string;
   /**
-   * What the names of the slices begin with; the Service's name where only one cluster writes slices for it.
+   * What the names of the slices begin with: the Service's name, unless several clusters write slices for it.
    */
   readonly prefix: string;
+  /** The cluster in their labels: the target, or a federated member's. */
   readonly cluster: string;
   /** Further labels. */
   readonly labels?: Readonly<Record<string, string>>;
@@ -47,8 +48,8 @@ export interface EndpointsOwner extends EndpointsSaid {
 export interface EndpointsWanted extends EndpointsOwner {
   readonly addresses: readonly MirrorAddress[];
   /**
-   * Addresses that would be used and must not be now: they are shown, as not ready, for people and as Linkerd
-   * does.
+   * Addresses that must not be used now: they are shown as not ready, for people, and because Linkerd does
+   * so.
    */
   readonly withdrawn: readonly MirrorAddress[];
   readonly ports: readonly MirroredPort[];
@@ -58,14 +59,14 @@ export interface EndpointsWanted extends EndpointsOwner {
 
 type Family = 'IPv4' | 'IPv6';
 
-/** Name of our slice for an address family. */
+/** The name of our slice of an address family. */
 export function sliceName(prefix: string, family: Family): string {
   return `${prefix}-linkspan-${family.toLowerCase()}`;
 }
 
 /**
- * The EndpointSlices of a mirror: one for IPv4 always (empty when there is no address, which says "known to
- * have none"), one for IPv6 when there are such addresses. The owner reference is set when the slice is
+ * The EndpointSlices of a mirror: one for each address family of which there are addresses; without any, an
+ * empty one for IPv4, which says that there are known to be none. The owner reference is set when they are
  * written, because it needs the mirror's UID.
  */
 export function desiredSlices(wanted: EndpointsWanted): V1EndpointSlice[] {
@@ -119,18 +120,19 @@ function endpoint(address: MirrorAddress): V1Endpoint {
 }
 
 /**
- * Not ready, nor one that still serves while it ends: kube-proxy falls back to those when none is ready, and
- * what says nothing of `serving` counts as ready (KEP-1672).
+ * An endpoint that is not used: not ready, and neither serving nor terminating. kube-proxy falls back to
+ * endpoints that serve while they terminate when none is ready, and an absent `serving` counts as `ready`
+ * does (KEP-1672).
  */
 function withdrawnEndpoint(address: MirrorAddress): V1Endpoint {
   return { ...endpoint(address), conditions: { ready: false, serving: false, terminating: false } };
 }
 
 /**
- * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each
- * slice of the remote Service, so that a change over there is one write here. TCP ports only; slices of other
- * types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
- * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with
+ * Slices with the addresses of the pods themselves, for networks in which pods reach each other directly: one
+ * for each slice of the remote Service, so that a change of one is one write here. Only TCP ports; slices of
+ * other types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
+ * @param options `zoneHints`: sets the hint that keeps traffic in the endpoint's zone, for a Service with
  * `trafficDistribution`
  */
 export function podSlices(
@@ -162,7 +164,9 @@ export function podSlices(
     }));
 }
 
-/** The remote slice's name keeps copies apart; it is hashed where both together are too long. */
+/**
+ * The name of a copied slice: prefix and the remote slice's name, which is hashed where both are too long.
+ */
 function podSliceName(prefix: string, source: string): string {
   const name = `${prefix}-linkspan-${source}`;
   if (name.length <= MAX_SLICE_NAME) return name;
@@ -182,8 +186,7 @@ function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
 
 /**
  * The Endpoints object of a mirror, for Linkerd control planes that still read Endpoints and for
- * `linkerd multicluster check`. It is labelled so that kube does not mirror it into a second slice (docs/adr:
- * EndpointSlices first).
+ * `linkerd multicluster check`. Its label keeps kube from making a second slice of it (ADR 0006).
  */
 export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
   const ports = wanted.ports.map((port) => ({ name: port.name, port: wanted.portOf(port) }));
@@ -201,7 +204,7 @@ export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
   };
 }
 
-/** The subsets of Endpoints: one, or undefined where there is no address. */
+/** The subsets of Endpoints: a single one; undefined: there is no address. */
 export function endpointSubsets(
   { addresses, withdrawn }: Pick<EndpointsWanted, 'addresses' | 'withdrawn'>,
   ports: readonly { readonly name?: string | undefined; readonly port?: number | undefined }[],
@@ -224,7 +227,7 @@ function endpointAddress({ ip, hostname }: MirrorAddress) {
   return hostname === undefined ? { ip } : { ip, hostname };
 }
 
-/** Addresses of endpoints that may be used: not those that are shown as not ready. */
+/** The addresses of ready endpoints. */
 export function readyAddresses(slices: readonly V1EndpointSlice[]): string[] {
   return slices
     .flatMap((slice) => slice.endpoints ?? [])

@@ -9,20 +9,20 @@ import type { NamespaceState, PathFacts, RemoteFacts } from '../reconcile/mirror
  * `mirror/mirror-policies.ts`, `federated/federated-policies.ts`. All of it is pure: no I/O, no clock.
  */
 
-/** The facts that every kind of import has. */
+/** The facts of an export that every kind of import has. */
 export interface ImportedFacts extends RemoteFacts, PathFacts {
   readonly namespace: NamespaceState;
 }
 
-/** What a kind of import makes of its facts, as far as the shared checks ask for it. */
+/** What the shared checks need to know that each kind of import works out from its own facts. */
 export interface Subject {
   /** Name of the Service here that stands for the export. */
   readonly name: string;
-  /** Whether a Service of that name is here that is not ours. */
+  /** Whether there is a Service of that name here that is not ours. */
   readonly isForeign: boolean;
-  /** Whether something is here that a removal would take. */
+  /** Whether there is something here that would be removed. */
   readonly exists: boolean;
-  /** Whether its namespace is made where it is missing. */
+  /** Whether a missing namespace is made. */
   readonly createNamespaces: boolean;
   /** Whether its traffic goes through the target's gateway. */
   readonly throughGateway: boolean;
@@ -67,12 +67,14 @@ export function firstFinding<F>(chain: Chain<F>, facts: F, subject: Subject): Fi
   return undefined;
 }
 
-/** The finding to touch nothing of it. */
+/** The finding that nothing is to be changed. */
 export function keep(reason: MirrorReason, message = ''): Finding {
   return { action: 'keep', reason, message };
 }
 
-/** The finding to remove it, unless the drop guard holds removals and there is something to lose. */
+/**
+ * The finding that it is to be removed, or `DropHeld` where the drop guard holds that and something exists.
+ */
 export function removal(
   { removalsHeld }: Pick<ImportedFacts, 'removalsHeld'>,
   { exists }: Subject,

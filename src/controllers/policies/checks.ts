@@ -5,7 +5,7 @@ import { overBudgetOf } from '../../api/exports/export-marks.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { keep, removal, type Finding, type ImportedFacts, type Subject } from './check-chain.ts';
 
-/** Leaves alone a Service of somebody else that has the name, whatever is exported. */
+/** Leaves a Service of somebody else alone that has the name, whatever is exported. */
 export function nameTaken({ remote, key }: ImportedFacts, subject: Subject): Finding | undefined {
   if (!subject.isForeign) return undefined;
   return remote === undefined
@@ -14,36 +14,36 @@ export function nameTaken({ remote, key }: ImportedFacts, subject: Subject): Fin
 }
 
 /**
- * Removes what the source's admin does not take, without a word from the target: one that means harm could
- * else keep its mirrors.
+ * Removes what the import policy refuses, whether the target is heard or not: a hostile one could otherwise
+ * keep its mirrors by being silent.
  */
 export function importRefused({ imports: { refusal } }: ImportedFacts): Finding | undefined {
   return refusal === undefined ? undefined : { action: 'remove', ...refusal };
 }
 
-/** Never acts on ignorance: absence means nothing before the first complete list. */
+/** Waits for the first complete list: before it, that a Service is absent means nothing. */
 export function notSynced({ remote, synced }: ImportedFacts): Finding | undefined {
   return remote === undefined && !synced ? keep('NotSynced') : undefined;
 }
 
-/** Removes what the target does not export, or no longer. */
+/** Removes what the target does not export. */
 export function notExported(facts: ImportedFacts, subject: Subject): Finding | undefined {
   return facts.remote === undefined ? removal(facts, subject, { reason: 'NotExported' }) : undefined;
 }
 
-/** Leaves things as they are for a Service of which only a part is held: the rest is not known. */
+/** Leaves everything as it is for a Service that is over a budget, so that only a part of it is known. */
 export function overBudget({ remote }: ImportedFacts): Finding | undefined {
   const why = overBudgetOf(remote);
   return why === undefined ? undefined : keep('OverBudgetService', why);
 }
 
-/** Waits for the namespace, or has it made where that is allowed and there is room. */
+/** Waits for a missing namespace, or has it made where that is allowed and there is room. */
 export function namespaceMissing(
   { namespace, key, imports }: ImportedFacts,
   { createNamespaces }: Subject,
 ): Finding | undefined {
   if (namespace === 'present') return undefined;
-  // Linkerd's words, which people search for.
+  // Linkerd's message, which people search for.
   const message =
     namespace === 'absent' ? 'Namespace does not exist' : `Namespace ${key.namespace} is being deleted`;
   if (namespace === 'terminating' || !createNamespaces) return keep('MissingNamespace', message);
@@ -58,7 +58,10 @@ export function notMirrorable(facts: ImportedFacts, subject: Subject): Finding |
   return message === undefined ? undefined : removal(facts, subject, { reason: 'InvalidService', message });
 }
 
-/** Removes what has no room in the Link's quotas. Before every check that leaves things as they are. */
+/**
+ * Removes what has no room in the Link's quotas. It comes before all checks that leave existing mirrors as
+ * they are.
+ */
 export function quotaExceeded(facts: ImportedFacts, subject: Subject): Finding | undefined {
   const { overQuota: message } = facts.imports;
   return message === undefined
@@ -67,19 +70,19 @@ export function quotaExceeded(facts: ImportedFacts, subject: Subject): Finding |
 }
 
 /**
- * Gives slices that are all gone a moment to come back: if many Services lose theirs at once, data was lost
- * rather than pods.
+ * Waits a moment where a Service has lost all its slices: where many do at once, the target has lost data
+ * rather than pods, and the drop guard holds them.
  */
 export function slicesLost({ emptiedGraceMs }: ImportedFacts): Finding | undefined {
   return emptiedGraceMs > 0 ? keep('Mirrored') : undefined;
 }
 
-/** Keeps the endpoints of what the drop guard holds. */
+/** Keeps the endpoints of a mirror that would be emptied while the drop guard holds removals. */
 export function emptyingHeld({ removalsHeld, remoteReady }: ImportedFacts): Finding | undefined {
   return removalsHeld && remoteReady === 0 ? keep('DropHeld') : undefined;
 }
 
-/** Refuses a name here that no Service can have. */
+/** Refuses a name that is too long for a Service. */
 export function nameTooLong(_: ImportedFacts, { name }: Subject): Finding | undefined {
   if (name.length <= MAX_SERVICE_NAME) return undefined;
   return keep('NameTooLong', `${name} has ${name.length} characters, ${MAX_SERVICE_NAME} are allowed`);
@@ -93,9 +96,9 @@ export function noGateway(facts: ImportedFacts, subject: Subject): Finding | und
 }
 
 /**
- * Leaves things as they are until the gateway's path is known: a gateway that was dead when we started must
- * not look alive, and a restart must not take one away that is alive. A mirror without ready endpoints is
- * emptied in any case.
+ * Leaves everything as it is until probes have said whether the gateway is alive: after a restart of the
+ * controller, a dead gateway must not look alive, and a live one must not be taken away. A mirror whose
+ * export has no ready endpoints is emptied in any case.
  */
 export function gatewayUnknown(
   { remoteReady, gateway }: ImportedFacts,
@@ -106,8 +109,8 @@ export function gatewayUnknown(
 }
 
 /**
- * Keeps what stands where the gateway's name cannot be looked up: trouble of the name service is no reason to
- * take away what works.
+ * Keeps an existing mirror where the gateway's name cannot be resolved: trouble of the name service is no
+ * reason to take away what works.
  */
 export function gatewayUnresolved(
   { remoteReady, gateway }: ImportedFacts,
@@ -118,7 +121,7 @@ export function gatewayUnresolved(
     : undefined;
 }
 
-/** Waits for egress ports: the range is full, or they do not stand in the record yet. */
+/** Waits for egress ports: they are not recorded yet, or the range is full. */
 export function egressPortsMissing(
   { egressPorts, egressUnrecorded }: ImportedFacts,
   { relayed }: Subject,

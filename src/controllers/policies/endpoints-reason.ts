@@ -7,12 +7,12 @@ import { isLeaving } from '../reconcile/steps.ts';
 import { allRefused } from './kept-out.ts';
 
 /**
- * Where the endpoints of a Service here come from: the target's pods, its gateway, the egress pods, or nobody
- * writes any.
+ * What the endpoints of a Service here are: the target's pods, the addresses of its gateway, the egress pods,
+ * or none, because Linkerd resolves the Service (`nobody` writes them).
  */
 export type EndpointsFrom = 'pods' | 'gateway' | 'egress' | 'nobody';
 
-/** Why endpoints get no address that may be used; `Mirrored` where they do. */
+/** Why the endpoints get no address that may be used; `Mirrored`: they get some. */
 export function endpointsReason(facts: RemoteFacts & PathFacts, from: EndpointsFrom): MirrorReason {
   if (from === 'nobody') return 'Mirrored';
   if (facts.remoteReady === 0) return 'NoReadyEndpoints';
@@ -20,7 +20,7 @@ export function endpointsReason(facts: RemoteFacts & PathFacts, from: EndpointsF
   return pathReason(facts, from) ?? 'Mirrored';
 }
 
-/** Why nothing can be sent towards the gateway; undefined when it can. */
+/** Why nothing can be sent to the gateway; undefined: it can. */
 function pathReason({ gateway, egress }: PathFacts, from: 'gateway' | 'egress'): MirrorReason | undefined {
   if (gateway === undefined) return 'NoGateway';
   if (gateway.path === 'refused') return gateway.refusal?.reason ?? 'ImportAddressRefused';
@@ -29,23 +29,24 @@ function pathReason({ gateway, egress }: PathFacts, from: 'gateway' | 'egress'):
   return from === 'egress' && egress.length === 0 ? 'NoEgress' : undefined;
 }
 
-/** What is written for an export, as far as it says how things stand. */
+/** What is written for an export, as far as its reason and message depend on it. */
 export interface Written {
-  /** Why its endpoints get no address that may be used; `Mirrored` where they do. */
+  /** As `endpointsReason`. */
   readonly path: MirrorReason;
   readonly gateway: PathFacts['gateway'];
   /**
-   * Every Service that stands for it, with the slices that it shall have; asked for only where it matters.
+   * Every Service here that stands for the export, with the slices that it should have; called only where
+   * needed.
    */
   readonly parts: () => readonly ServiceWithSlices[];
-  /** What stands here under the names, whether it is written or not. */
+  /** The Services that are here under those names now. */
   readonly here: readonly (V1Service | undefined)[];
-  /** Ports that are left out. */
+  /** Ports that are left out, as people write them. */
   readonly portsLeftOut: readonly string[];
   readonly notes: readonly ImportNote[];
 }
 
-/** What is said of an export that is here as it should be, or as nearly so as can be. */
+/** Reason and message of an export whose Service is here, or is being written, as far as that is possible. */
 export function standing({ path, gateway, parts, here, portsLeftOut, notes }: Written): {
   readonly reason: MirrorReason;
   readonly message: string;
@@ -67,7 +68,7 @@ export function standing({ path, gateway, parts, here, portsLeftOut, notes }: Wr
   return { reason, message: message.join('; '), ...(notes.length === 0 ? {} : { notes }) };
 }
 
-/** What holds a Service that is being deleted. */
+/** A sentence about a Service that is being deleted, with the finalizers that hold it. */
 function heldBy({ metadata }: V1Service): string {
   const { namespace, name, finalizers = [] } = metadata ?? {};
   const held = finalizers.length === 0 ? '' : `, held by ${shortList(finalizers)}`;

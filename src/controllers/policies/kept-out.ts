@@ -6,8 +6,9 @@ import type { RemoteFacts } from '../reconcile/mirror-facts.ts';
 type PodFacts = Pick<RemoteFacts, 'imports' | 'remoteSlices'>;
 
 /**
- * What of an export the import policy left out of what is here.
- * @param wanted `rules`: what is copied; `pods`: whether the pods' own addresses are used
+ * What the import policy has left out of an export that is mirrored: labels and annotations, and addresses.
+ * @param wanted `rules`: which labels and annotations are copied; `pods`: whether the pods' own addresses are
+ * used
  */
 export function importNotes(
   facts: PodFacts,
@@ -32,7 +33,7 @@ export function importNotes(
   return notes;
 }
 
-/** Addresses of pods that are not used, each with why. */
+/** The pods' addresses that are not used, each with the reason. */
 function refusedAddresses({ imports, remoteSlices }: PodFacts): string[] {
   const found = new Set<string>();
   for (const address of podAddresses(remoteSlices)) {
@@ -49,7 +50,7 @@ function podAddresses(slices: RemoteFacts['remoteSlices']): string[] {
     .flatMap(({ endpoints = [] }) => endpoints.flatMap(({ addresses }) => addresses ?? []));
 }
 
-/** Whether the target names addresses of pods, and none of them can be used. */
+/** Whether the target names addresses of pods and none of them can be used. */
 export function allRefused(facts: PodFacts): boolean {
   const named = podAddresses(facts.remoteSlices);
   return named.length > 0 && named.every((address) => facts.imports.podRefusal(address) !== undefined);

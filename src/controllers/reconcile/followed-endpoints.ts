@@ -1,4 +1,5 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
+import { carrierOf, factsAnnotation, factsTextOf } from '../../api/mirror/slice-facts.ts';
 import { notReadyOf, notReadyPatch } from '../../api/mirror/mirror-annotations.ts';
 import {
   desiredSlices,
@@ -7,31 +8,37 @@ import {
   type EndpointsWanted,
   type MirrorAddress,
 } from '../objects/mirrored-endpoints.ts';
-import { shownAddresses } from '../objects/shown-addresses.ts';
+import { sharedAddresses, shownAddresses } from '../objects/shown-addresses.ts';
 import type { GatewayFacts, RemoteFacts } from './mirror-facts.ts';
 import { contentPatch, patchStep, type Step } from './steps.ts';
 
 type Shown = Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'>;
 
-/** What the endpoints of one Service follow while nothing else of it is written. */
+/**
+ * The endpoints of one Service, and what they have to follow while nothing else of the Service is written.
+ */
 export interface FollowedPart {
-  /** Ours, as they are. */
+  /** Our slices, as they are. */
   readonly slices: readonly V1EndpointSlice[];
-  /** Ours, where there are some. */
+  /** Our Endpoints, where there are some. */
   readonly endpoints?: V1Endpoints | undefined;
+  /** Whether they lead to egress pods rather than to the gateway. */
   readonly relay: boolean;
-  /** Whether the pods behind it are known to be gone, or some known to be there; undefined: neither. */
+  /** Whether slices of others have the same endpoints (`sharedAddresses`); default: they have not. */
+  readonly shared?: boolean;
+  /** Whether ready pods are known to be behind it; undefined: it is not known. */
   readonly populated: boolean | undefined;
-  /** The gateway that it leads through; undefined where that is not known. */
+  /** The gateway that traffic goes through; undefined: it is not known. */
   readonly gateway: GatewayFacts | undefined;
+  /** Ready egress pods. */
   readonly egress: readonly MirrorAddress[];
-  /** Whether the export is known, so that the gateway's addresses as they are now are its own. */
+  /** Whether the export is known, so that `gateway` is surely the one that it goes through. */
   readonly exported: boolean;
 }
 
 /**
- * Whether pods are there: known not to be, some known to be, or neither (while a loss of all of them is not
- * believed yet).
+ * Whether the export is known to have ready pods; undefined: it is not known, also while the loss of all of
+ * them is not believed yet.
  */
 export function isPopulated({ remoteReady, removalsHeld, emptiedGraceMs }: RemoteFacts): boolean | undefined {
   if (remoteReady === undefined || emptiedGraceMs > 0) return undefined;
@@ -39,16 +46,18 @@ export function isPopulated({ remoteReady, removalsHeld, emptiedGraceMs }: Remot
   return removalsHeld ? undefined : false;
 }
 
-/** Endpoints that lead to the gateway or to egress pods. */
+/** The writes for endpoints that lead to the gateway or to egress pods. */
 export function followEndpoints(part: FollowedPart): Step[] {
   const shown = part.populated === false ? shownAddresses('NoReadyEndpoints', []) : whatIsShown(part);
-  return shown === undefined ? [] : write(part, shown);
+  if (shown === undefined) return [];
+  return write(part, part.shared === true ? sharedAddresses(shown) : shown);
 }
 
+/** What the endpoints should show; undefined: they stay as they are. */
 function whatIsShown(part: FollowedPart): Shown | undefined {
   const { slices, gateway, relay, exported, populated } = part;
   const current = slices.flatMap(({ endpoints = [] }) => endpoints);
-  // The slices were emptied because no pod was ready, and whether some are now is not known: they stay empty.
+  // The slices were emptied because no pod was ready. Whether one is ready now is not known: they stay empty.
   const emptied = (reasonOf(slices) ?? 'NoReadyEndpoints') === 'NoReadyEndpoints';
   if (current.length === 0 && populated !== true && emptied) return undefined;
   if (gateway?.path === 'refused')
@@ -63,14 +72,14 @@ function throughEgress({ egress, ...part }: FollowedPart): Shown {
   return shownAddresses(egress.length === 0 ? 'NoEgress' : 'Mirrored', egress);
 }
 
-/** Whether its gateway is dead, or was when it was last heard of. */
+/** Whether the gateway is dead, or was when it was last known. */
 function isBehindDead({ gateway, slices }: Pick<FollowedPart, 'gateway' | 'slices'>): boolean {
   return gateway?.path === 'dead' || (isUnsure(gateway) && reasonOf(slices) === 'GatewayDead');
 }
 
 /**
- * An address that has not been heard of stays as it is. While the export is not known, so does one that may
- * be another gateway's.
+ * Addresses of the gateway, ready where they are alive. One that has not been probed yet stays as it is.
+ * While the export is not known, so does one that the gateway does not have: it may be another gateway's.
  */
 function throughGateway(
   current: readonly V1Endpoint[],
@@ -91,8 +100,8 @@ function throughGateway(
 }
 
 /**
- * Endpoints that are other Services of ours: a headless mirror's are the ClusterIPs of its endpoint mirrors.
- * @param known undefined: nothing is known of them, those that are there stay
+ * The writes for the endpoints of a headless mirror, which are the ClusterIPs of its endpoint mirrors.
+ * @param known those ClusterIPs; undefined: they are not known, and the present endpoints stay
  */
 export function followHosts(part: FollowedPart, known: readonly MirrorAddress[] | undefined): Step[] {
   if (part.populated === false) return write(part, shownAddresses('NoReadyEndpoints', []));
@@ -112,7 +121,8 @@ function isUnsure(gateway: GatewayFacts | undefined): boolean {
 }
 
 /**
- * Slices with the pods themselves: those that are there follow, pod by pod.
+ * The writes for slices that hold the addresses of the pods themselves: existing ones follow the target's,
+ * none is made.
  * @param prefix what the names of the slices begin with
  */
 export function followPods(
@@ -130,8 +140,8 @@ export function followPods(
 }
 
 /**
- * `desiredSlices` and `podSlices` are used here for the endpoints that they give: names and labels are those
- * of the slices that are there, so whose they are stays empty.
+ * An owner for `desiredSlices` and `podSlices`, of whose results only the endpoints are used here: names and
+ * labels of the existing slices stay.
  */
 const NOBODY = {
   namespace: '',
@@ -165,6 +175,27 @@ function write({ slices, endpoints }: FollowedPart, shown: Shown): Step[] {
     ...annotated(endpoints, shown.notReady),
   };
   return [...steps, ...patchStep('endpoints', endpoints, patch)];
+}
+
+/**
+ * Steps of what is kept as it is, with the facts that its slices are to say: one write for each slice at
+ * most.
+ * @param facts undefined: what stands there stays
+ */
+export function sayingFacts(
+  steps: readonly Step[],
+  slices: readonly V1EndpointSlice[],
+  facts: string | undefined,
+): Step[] {
+  const carrier = carrierOf(slices);
+  if (facts === undefined || carrier === undefined || facts === factsTextOf(slices)) return [...steps];
+  const said = { annotations: factsAnnotation(facts) };
+  const at = steps.findIndex((step) => step.verb === 'patch' && step.target === carrier);
+  const step = steps[at];
+  if (step?.verb !== 'patch') return [...steps, ...patchStep('endpointSlices', carrier, { metadata: said })];
+  const { metadata } = step.patch as { metadata?: { annotations?: object } };
+  const annotations = { ...metadata?.annotations, ...said.annotations };
+  return steps.with(at, { ...step, patch: { ...step.patch, metadata: { ...metadata, annotations } } });
 }
 
 function annotated(object: V1EndpointSlice | V1Endpoints, notReady: string | undefined): object {

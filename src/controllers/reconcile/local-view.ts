@@ -6,16 +6,18 @@ import { compareVersions } from '../../kube/objects/resource-version.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LocalPart, NamespaceState } from './mirror-facts.ts';
-import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
+import { HEADLESS_INDEX, headlessMirrorOf } from './local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../../exports/slices-by-service.ts';
 import { keepMaker } from '../../api/mirror/ownership.ts';
 import type { Kind, MirrorObject } from './steps.ts';
 
 /**
- * How long what a write answered is trusted over the watch, which should have told us the same long before.
+ * How long the answer to a write is believed over the store, milliseconds; the watch should have brought it
+ * long before.
  */
 const OVERLAY_TTL_MS = 30_000;
 
-/** What the source cluster holds, as far as mirrors are concerned. Stores are filled by reflectors. */
+/** The source cluster's objects that mirroring made, and all Namespaces. Reflectors fill the stores. */
 export interface LocalStores {
   /** With `serviceIndexes`. */
   readonly services: IndexedStore<V1Service>;
@@ -25,19 +27,21 @@ export interface LocalStores {
   readonly namespaces: IndexedStore<V1Namespace>;
 }
 
+/** A write of ours that the watch has not brought yet. */
 interface Written {
-  /** The object as the API server answered it; undefined = deleted. */
+  /** The object as the API server answered it; undefined: it was deleted. */
   readonly object: MirrorObject | undefined;
   readonly uid: string;
   readonly resourceVersion: string;
+  /** When it is no longer believed (monotonic milliseconds). */
   readonly until: number;
-  /** What it is found by beside its key. */
+  /** Under which value of the store's index it is found. */
   readonly group: string | undefined;
 }
 
 /**
- * The local stores with our own writes laid over them until the watch has caught up, so that a key that is
- * handled again at once does not repeat its writes.
+ * The local stores with our own writes laid over them until the watch has brought them, so that a key that is
+ * reconciled again at once does not repeat its writes.
  */
 export class LocalView {
   readonly stores: LocalStores;
@@ -77,7 +81,7 @@ export class LocalView {
     return this.#services.group(`${namespace}/${headlessMirror}`);
   }
 
-  /** A Service by name with what belongs to it. */
+  /** A Service by name, with its slices and Endpoints. */
   part(namespace: string, name: string): LocalPart {
     return {
       service: this.service(namespace, name),
@@ -86,6 +90,7 @@ export class LocalView {
     };
   }
 
+  /** Whether there is a namespace, and whether it is being deleted. */
   namespace(name: string): NamespaceState {
     const namespace = this.#namespaces.get(name);
     if (namespace === undefined) return 'absent';
@@ -93,20 +98,20 @@ export class LocalView {
   }
 
   /**
-   * Whether a change that a store is telling of at this moment is only the echo of a write that we know of:
-   * no news.
+   * Whether the change of which a store is just telling its subscribers is a write of ours that the watch has
+   * brought back, so that there is nothing to do.
    */
   isEcho(kind: Kind, object: KubeObject): boolean {
     return this.#overlay(kind).echo === object;
   }
 
-  /** Takes note of an object that the API server has just answered. */
+  /** The API server has just answered with this object. */
   observe(kind: Kind, object: MirrorObject): void {
     keepMaker(object);
     this.#overlay(kind).note(object, object, this.#clock.monotonic() + OVERLAY_TTL_MS);
   }
 
-  /** Takes note that an object is gone. */
+  /** The API server has just answered that this object is deleted, or not there. */
   observeDeleted(kind: Kind, object: MirrorObject): void {
     this.#overlay(kind).note(object, undefined, this.#clock.monotonic() + OVERLAY_TTL_MS);
   }
@@ -122,15 +127,17 @@ export class LocalView {
   }
 }
 
-/** One kind's store with the latest writes over it. */
+/** The store of one kind with our latest writes over it. */
 class Overlay<T extends KubeObject> {
   readonly #store: IndexedStore<T>;
   readonly #clock: Clock;
   readonly #grouping: { index: string; groupsOf: (object: T) => string[] } | undefined;
   readonly #written = new Map<string, Written>();
-  /** Keys in `#written` by the group that they belong to. */
+  /** Keys in `#written` by `Written.group`. */
   readonly #groups = new Map<string, Set<string>>();
-  /** What the store told of last, if it was the very version that a write of ours had been answered with. */
+  /**
+   * The object of the store's last change, if that was the version that a write of ours was answered with.
+   */
   echo: KubeObject | undefined;
 
   constructor(
@@ -165,7 +172,7 @@ class Overlay<T extends KubeObject> {
       const key = keyOf(object);
       found.set(key, this.#overlaid(key, object));
     }
-    // `get` forgets entries that have served their time, also while we walk.
+    // `get` may delete from the set that we iterate over, which a Set allows.
     for (const key of this.#groups.get(value) ?? []) {
       if (!found.has(key)) found.set(key, this.get(key));
     }
@@ -179,8 +186,8 @@ class Overlay<T extends KubeObject> {
     this.#forget(key);
     const group = this.#grouping?.groupsOf(object)[0];
     const { uid = '', resourceVersion = '' } = object.metadata ?? {};
-    // The watch was faster than the answer: it has shown this write, and maybe the deletion that followed it.
-    // Of others' objects it shows nothing.
+    // The watch was faster than the answer: it has brought this write already, and maybe a deletion after it.
+    // It brings only objects that it selects.
     const shown = now !== undefined && isWatched(now);
     if (shown && compareVersions(this.#store.version, resourceVersion) >= 0) return;
     this.#written.set(key, { object: now as MirrorObject | undefined, uid, resourceVersion, until, group });
@@ -209,7 +216,7 @@ class Overlay<T extends KubeObject> {
 }
 
 /**
- * Whether the store's watch selects the object: namespaces all, of the other kinds what is marked as
+ * Whether the store's watch selects the object: all Namespaces, and of the other kinds what is labelled as
  * mirrored.
  */
 function isWatched(object: KubeObject): boolean {
@@ -220,7 +227,7 @@ function isVersion(object: KubeObject, { resourceVersion }: Written): boolean {
   return object.metadata?.resourceVersion === resourceVersion;
 }
 
-/** Whether the watch has shown something at least as new as what was written. */
+/** Whether the store has something at least as new as what was written. */
 function isNewer(stored: KubeObject | undefined, written: Written): boolean {
   if (stored?.metadata === undefined) return false;
   if (written.object === undefined) return stored.metadata.uid !== written.uid;

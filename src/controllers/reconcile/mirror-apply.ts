@@ -29,28 +29,31 @@ const resources: Record<Kind, Resource<MirrorObject>> = {
 };
 
 /**
- * `stale`: what is there is not what was planned for; it has been looked at again and the key should be
- * decided anew.
+ * `stale`: an object was not as the plan expected. It has been read again, and the key has to be decided
+ * again.
  */
 export type ApplyResult = 'done' | 'stale';
 
+/** With what a plan is carried out. */
 export interface Applier {
   readonly client: KubeClient;
   readonly view: LocalView;
-  /** Aborted when the peer may no longer write (Lease lost, Link gone). */
+  /** Aborted when nothing may be written any more (Lease lost, Link gone). */
   readonly signal: AbortSignal;
+  /** The API server has refused a status. Nothing depends on it: the plan is carried out without. */
+  readonly onUntold?: (step: Step, error: KubeApiError) => void;
 }
 
 /**
- * Carries out a plan, one step after the other. Every patch and deletion is bound to the object that the plan
- * was made for (resourceVersion, UID), so a change by anybody else in between is noticed and never
- * overwritten.
+ * Carries out a plan, one step after the other. Every patch is bound to the resourceVersion, and every
+ * deletion to the UID, of the object that the plan was made for, so that a change by anybody else in between
+ * is noticed and never overwritten.
  *
- * A step that the API server refuses (a policy, a webhook, a limit) keeps nothing else from being written:
- * endpoints follow the pods whatever becomes of their Service, and one host's mirror does not wait for
- * another's. Only what needs the refused one is left out.
- * @throws KubeApiError the first refusal, after the rest was carried out; or at once when the API server
- * cannot be reached or takes nothing now. The caller tries again
+ * A step that the API server refuses (a policy, a webhook, a limit) does not keep other steps from being
+ * carried out: endpoints follow the pods whatever becomes of their Service, and one host's mirror does not
+ * wait for another's. Only steps that need the refused one are left out.
+ * @throws KubeApiError the first refusal, after the other steps; or at once when the API server cannot be
+ * reached or takes no writes now. The caller tries again
  */
 export async function apply(applier: Applier, steps: readonly Step[]): Promise<ApplyResult> {
   const done = new Progress();
@@ -62,7 +65,8 @@ export async function apply(applier: Applier, steps: readonly Step[]): Promise<A
       done.note(step, await carryOut(applier, ready));
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      done.refused(step, error, await isSpecTaken(applier, step));
+      if (isStatus(step)) applier.onUntold?.(step, error);
+      else done.refused(step, error, await isSpecTaken(applier, step));
     }
   }
   if (done.refusal !== undefined) throw done.refusal;
@@ -70,8 +74,9 @@ export async function apply(applier: Applier, steps: readonly Step[]): Promise<A
 }
 
 /**
- * Ports follow although the Service's labels or annotations are refused: writes the spec alone, where the
- * refused patch has both.
+ * After a refused patch of a Service: whether its spec has been written all the same, or needs not be. Where
+ * the patch has metadata too, the spec is written alone, so that ports follow although labels or annotations
+ * are refused.
  */
 async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
   if (step.verb !== 'patch' || step.kind !== 'services') return false;
@@ -86,14 +91,19 @@ async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
 }
 
 /**
- * Whether the server has answered about this very write, and may answer otherwise about another: not that it
- * is overloaded or knows us no more.
+ * Whether the server has refused this very write, and may take another: not because it is overloaded, or does
+ * not accept our credentials.
  */
 export function isRefusal(error: unknown): error is KubeApiError {
   return error instanceof KubeApiError && ![401, 429, 503, 504].includes(error.status);
 }
 
-/** Whether the server refuses an object for its name, which it always will. */
+/** Whether a step writes a status: what is known of an object, not the object. */
+export function isStatus(step: Step): boolean {
+  return step.verb === 'patch' && step.subresource === 'status';
+}
+
+/** Whether the server refuses an object because of its name, so that it always will. */
 export function isInvalidName(error: unknown): error is KubeApiError {
   return (
     error instanceof KubeApiError &&
@@ -102,19 +112,20 @@ export function isInvalidName(error: unknown): error is KubeApiError {
   );
 }
 
-/** What became of a plan's steps so far, as far as later ones depend on it. */
+/** What became of a plan's steps so far, as far as later steps depend on that. */
 class Progress {
-  /** Services that were made, by name: their slices get the UID, which the plan did not know. */
+  /** Services that were made, by name: their slices need the UID, which the plan could not know. */
   readonly #made = new Map<string, V1Service>();
   /** Services that could not be made. */
   readonly #unmade = new Set<string>();
-  /** Services whose ports stay as they are. */
+  /** Services whose new ports could not be written. */
   readonly #oldPorts = new Set<string>();
   /** The first refusal. */
   refusal: KubeApiError | undefined;
-  /** Whether something was not as it was planned for. */
+  /** Whether some object was not as the plan expected. */
   stale = false;
 
+  /** A step has been carried out, or was `stale`. */
   note(step: Step, written: MirrorObject | 'stale' | undefined): void {
     if (written === 'stale') {
       this.stale = true;
@@ -124,6 +135,7 @@ class Progress {
     }
   }
 
+  /** A step was refused. @param isSpecTaken of a patch: whether its spec has been written all the same */
   refused(step: Step, error: KubeApiError, isSpecTaken: boolean): void {
     this.refusal ??= error;
     this.#unwritten(step, isSpecTaken);
@@ -135,13 +147,13 @@ class Progress {
     else if (!isSpecTaken && 'spec' in step.patch) this.#oldPorts.add(step.target.metadata?.name ?? '');
   }
 
-  /** The step as it can be carried out now; undefined: not at all. */
+  /** The step as it can be carried out after the others; undefined: not at all. */
   prepare(step: Step): Step | undefined {
     if (step.kind !== 'endpointSlices' && step.kind !== 'endpoints') return step;
     const object = step.verb === 'create' ? step.object : step.target;
     const service = serviceOf(step.kind, object);
     if (step.verb === 'create') return this.#unmade.has(service) ? undefined : this.#owned(step, service);
-    // Ports that the Service does not have would lead nowhere: its addresses follow, its ports wait.
+    // Endpoints must not have ports that the Service does not have: addresses are written, ports wait.
     return step.verb === 'patch' && this.#oldPorts.has(service) ? withoutPorts(step) : step;
   }
 
@@ -162,8 +174,8 @@ function serviceOf(kind: Kind, { metadata }: MirrorObject): string {
 function withoutPorts(step: Step & { verb: 'patch' }): Step | undefined {
   const { ports: _, subsets, ...rest } = step.patch as { ports?: unknown; subsets?: Subsets | null };
   const old = (step.target as V1Endpoints).subsets?.[0]?.ports;
-  // The subsets of Endpoints are addresses and ports in one. Where there were none, there is nothing to
-  // withdraw.
+  // Subsets of Endpoints hold addresses and ports together: they get the old ports. Where there were no
+  // subsets, there are no old ports, and nothing is written.
   const kept = subsets?.map((subset) => ({ ...subset, ports: old }));
   const patch =
     subsets === undefined || (subsets !== null && old === undefined)
@@ -180,10 +192,10 @@ async function carryOut(applier: Applier, step: Step): Promise<MirrorObject | 's
     return object;
   } catch (error) {
     if (!isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error;
-    // The namespace itself may be what was not found.
+    // A create that gets 404 has not found the namespace.
     if (step.verb === 'create' && !isAlreadyExists(error)) throw error;
     const found = await lookAgain(applier, step);
-    // Somebody else has a slice of that name: trying again at once would go on for ever.
+    // Where somebody else has a slice of that name, trying again at once would never end.
     if (step.verb === 'create' && step.kind === 'endpointSlices' && !(await makeRoom(applier, step, found)))
       throw error;
     return 'stale';
@@ -199,10 +211,12 @@ async function write({ client, signal }: Applier, step: Step): Promise<MirrorObj
     return client.delete(resource, ref, { ...(uid === undefined ? {} : { uid }), signal });
   const metadata = (step.patch as { metadata?: object }).metadata;
   const body = { ...step.patch, metadata: { ...metadata, uid, resourceVersion } };
-  return client.patch(resource, ref, body, { type: 'merge', signal });
+  const { subresource } = step;
+  const options = subresource === undefined ? {} : { subresource };
+  return client.patch(resource, ref, body, { type: 'merge', signal, ...options });
 }
 
-/** Reads the object that a write met instead of the expected one, so that the next verdict knows it. */
+/** Reads the object that a write has met instead of the expected one, so that the next verdict knows it. */
 async function lookAgain({ client, view, signal }: Applier, step: Step): Promise<MirrorObject | undefined> {
   const expected = step.verb === 'create' ? step.object : step.target;
   try {
@@ -217,9 +231,11 @@ async function lookAgain({ client, view, signal }: Applier, step: Step): Promise
 }
 
 /**
- * A slice that is in the way of a new one: one of ours whose label somebody has edited, by which it is found
- * as its Service's, is deleted; one that is found the next time may stay.
- * @returns false where it is not ours
+ * A slice of ours could not be created because there is one of its name. One that we made and whose label
+ * somebody has edited, so that it is not found as the Service's, is deleted. One that is found by its label
+ * stays: the next plan patches it.
+ * @param found the slice that is there
+ * @returns false: it is not ours, and stays in the way
  */
 async function makeRoom(
   applier: Applier,

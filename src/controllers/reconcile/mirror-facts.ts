@@ -8,8 +8,9 @@ import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorOwner } from '../../api/mirror/ownership.ts';
 
-/** What a Link and the controller's settings say, as far as a mirror depends on it. */
+/** What a Link and the controller's settings say, as far as mirrors depend on it. */
 export interface LinkFacts extends MirrorOwner {
+  /** DNS domain of the target cluster. */
   readonly clusterDomain: string;
   readonly dataPath: DataPath;
   readonly rules: CopyRules;
@@ -22,7 +23,7 @@ export interface LinkFacts extends MirrorOwner {
   readonly createNamespaces: boolean;
 }
 
-/** The gateway that a mirror goes through, and what is known of its path. */
+/** The gateway that an export's traffic goes through, and what is known of its addresses. */
 export interface GatewayFacts {
   readonly identity: string;
   readonly port: number;
@@ -37,9 +38,22 @@ export interface GatewayFacts {
   /** Every address that is known now. */
   readonly known: readonly string[];
   readonly alive: readonly string[];
-  /** Addresses that have not answered their first probe; kept where they are, not added anew. */
+  /**
+   * Addresses of which probes have not shown yet whether they answer: they stay where they are, and are not
+   * added.
+   */
   readonly unknown: readonly string[];
-  /** Set when this is not the Link's own gateway (annotation exports). */
+  /**
+   * Addresses that answer their probes and that at least half of the egress pods cannot reach: not alive.
+   * Default: none.
+   */
+  readonly unreached?: readonly string[];
+  /**
+   * Whether it is dead together with all others, so that this cluster's own network is suspected: what nobody
+   * else could serve is not withdrawn because of it. Default: no.
+   */
+  readonly doubted?: boolean;
+  /** Whether the export names it by annotation; otherwise it is the Link's gateway. */
   readonly own: boolean;
 }
 
@@ -60,47 +74,60 @@ export interface HostFacts {
    * without endpoints.
    */
   readonly ready: boolean;
-  /** For how long its mirror still stays although it is gone; 0 while it is there. */
+  /** For how many milliseconds its mirror still stays although the host is gone; 0 while it is there. */
   readonly graceMs: number;
   readonly local: LocalPart;
 }
 
+/** `terminating`: it is being deleted, so that nothing can be made in it. */
 export type NamespaceState = 'present' | 'absent' | 'terminating';
 
-/** The exported Service as the target cluster says it is. */
+/** The exported Service as the target cluster says it is, and how far that is believed. */
 export interface RemoteFacts {
   readonly key: RemoteKey;
   /** Whether the target cluster has given a complete list; before that nothing is removed. */
   readonly synced: boolean;
-  /** Whether removals are held back by the drop guard. */
+  /** Whether the drop guard holds back the removal of what stands here for it. */
   readonly removalsHeld: boolean;
   /** The exported Service, if the target exports it. */
   readonly remote: V1Service | undefined;
-  /** Ready endpoints in the target; undefined while that is not known. */
+  /** How many endpoints are ready in the target; undefined: it is not known. */
   readonly remoteReady: number | undefined;
-  /** For how long it still counts as unknown that no slice is left; 0 when that is certain or some are. */
+  /**
+   * For how many milliseconds the loss of all its slices is not believed yet; 0: it is, or there are slices.
+   */
   readonly emptiedGraceMs: number;
   /** Its EndpointSlices, where their addresses or host names matter. */
   readonly remoteSlices: readonly V1EndpointSlice[];
   readonly imports: ImportFacts;
+  /** The facts of failover that its slices are to carry; undefined: none. */
+  readonly factsText?: string | undefined;
 }
 
-/** Where traffic goes. */
+/** The path of an export's traffic. */
 export interface PathFacts {
   /** Undefined where the Link names no gateway. */
   readonly gateway: GatewayFacts | undefined;
   /** Ready egress pods (relay). */
   readonly egress: readonly MirrorAddress[];
   /**
-   * Egress port of each service port, by name of the mirror (relay); a mirror that is not in it has none: the
-   * range is full, or they are not recorded yet.
+   * The egress port of each service port, by name of the Service here (relay). One that is not in it has
+   * none: the range is full, or its ports are not recorded yet.
    */
   readonly egressPorts: ReadonlyMap<string, EgressPorts>;
-  /** Whether ports are still to stand in the record: until then nothing may lead to them. */
+  /**
+   * The egress ports that lead to all members of a federated Service, by service port, by name of the Service
+   * here. One that is not in it has none, or not all egress pods serve such ports.
+   */
+  readonly egressGroups: ReadonlyMap<string, EgressPorts>;
+  /** Whether ports have been chosen and are not in the record yet: until then nothing may lead to them. */
   readonly egressUnrecorded: boolean;
 }
 
-/** Everything that decides about one mirror; gathered before, so that the verdict is a pure function. */
+/**
+ * Everything on which the verdict about one mirror depends: gathered before, so that it is a pure function of
+ * this.
+ */
 export interface MirrorFacts extends RemoteFacts, PathFacts {
   readonly link: LinkFacts;
   /**
@@ -109,7 +136,7 @@ export interface MirrorFacts extends RemoteFacts, PathFacts {
    */
   readonly flat: boolean;
   readonly namespace: NamespaceState;
-  /** The local object that has the mirror's name, if one is known, and its endpoints. */
+  /** The Service here that has the mirror's name, if there is one, with its endpoints. */
   readonly local: LocalPart;
   /** Hosts of a headless Service, with the endpoint mirrors that exist. */
   readonly hosts: readonly HostFacts[];

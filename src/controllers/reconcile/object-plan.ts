@@ -1,5 +1,4 @@
 import type { V1EndpointSlice, V1ObjectMeta, V1Service, V1ServiceSpec } from '@kubernetes/client-node';
-import { isDeepStrictEqual } from 'node:util';
 import { isVersionKey, remoteVersionOf } from '../../api/mirror/mirror-annotations.ts';
 import { isMirrorKey, type KeyPlace } from '../../api/mirror/mirror-keys.ts';
 import { ownershipLabels, recordedKeys } from '../../api/mirror/mirror-metadata.ts';
@@ -12,14 +11,14 @@ import {
   ownerReference,
   ownSlices,
   patchStep,
-  plain,
+  saysTheSame,
   type Step,
 } from './steps.ts';
 
-/** A key that is taken away when it is no longer wanted, whoever put it there. */
+/** Whether a label or annotation is removed where it is not wanted, whoever has set it. */
 export type RemovableKey = (key: string, where: KeyPlace) => boolean;
 
-/** Makes a namespace that mirrors are wanted in. */
+/** Makes a namespace for mirrors of a cluster. */
 export function createNamespace(name: string, cluster: string): Step {
   const object = {
     apiVersion: 'v1',
@@ -29,7 +28,10 @@ export function createNamespace(name: string, cluster: string): Step {
   return { verb: 'create', kind: 'namespaces', object };
 }
 
-/** The Service goes first, so that a client's name stops resolving before its connections are refused. */
+/**
+ * Deletes a Service with its slices and Endpoints, as far as they are ours. The Service first, so that its
+ * name stops resolving before connections are refused.
+ */
 export function removePart(part: LocalPart, cluster: string): Step[] {
   const { service, endpoints } = part;
   return [
@@ -40,9 +42,9 @@ export function removePart(part: LocalPart, cluster: string): Step[] {
 }
 
 /**
- * What the API server fills in for the fields of a mirror's spec that are ours: all that say where its
- * traffic goes or who may send to it. How many address families it has (`ipFamilyPolicy`, `ipFamilies`) is
- * the cluster's or a person's to say.
+ * The fields of a mirror's spec that are ours, with the API server's defaults: all that say where its traffic
+ * goes or who may send to it. Not the address families (`ipFamilyPolicy`, `ipFamilies`), which are up to the
+ * cluster or a person.
  */
 const SPEC_DEFAULTS = {
   type: 'ClusterIP',
@@ -58,7 +60,7 @@ const SPEC_DEFAULTS = {
   publishNotReadyAddresses: false,
 };
 
-/** Fields of a mirror's spec that are ours, as they are compared. */
+/** The fields of a mirror's spec that are ours, in the form in which they are compared. */
 function ownedSpec(spec: V1ServiceSpec | undefined) {
   const given = Object.entries(spec ?? {}).filter(
     ([field, value]) => field in SPEC_DEFAULTS && value !== undefined && value !== null,
@@ -71,6 +73,7 @@ function ownedSpec(spec: V1ServiceSpec | undefined) {
     sessionAffinityConfig: fields.sessionAffinity === 'None' ? undefined : timeout,
   };
 }
+/** The API server's default of `sessionAffinityConfig.clientIP.timeoutSeconds`. */
 const AFFINITY_SECONDS = 10_800;
 
 function ownedPorts(spec: V1ServiceSpec | undefined) {
@@ -83,7 +86,7 @@ function ownedPorts(spec: V1ServiceSpec | undefined) {
   }));
 }
 
-/** The part of a merge patch that puts a mirror's spec right; undefined when nothing differs. */
+/** The spec of a merge patch that corrects a mirror's fields that are ours; undefined: none differs. */
 export function specPatch(
   actual: V1ServiceSpec | undefined,
   desired: V1ServiceSpec | undefined,
@@ -91,17 +94,21 @@ export function specPatch(
   const is = ownedSpec(actual);
   const wanted = ownedSpec(desired);
   const fields = (Object.keys(wanted) as (keyof typeof wanted)[]).filter(
-    (field) => !isDeepStrictEqual(plain(is[field]), plain(wanted[field])),
+    (field) => !saysTheSame(is[field], wanted[field]),
   );
   if (fields.length === 0) return undefined;
   const patch: Record<string, unknown> = {};
   for (const field of fields) patch[field] = desired?.[field] ?? null;
-  // Node ports go with the type, and stand in the ports.
+  // With a type that somebody has set, the ports have node ports, which are to go too.
   if (fields.includes('type')) patch['ports'] = desired?.ports;
   return patch;
 }
 
-/** Writes the slices that differ and deletes those of ours that are not wanted. */
+/**
+ * Writes the slices that differ and deletes those that are not wanted.
+ * @param actual our slices that are there
+ * @param owner their Service; undefined: it is being made
+ */
 export function writeSlices(
   actual: readonly V1EndpointSlice[],
   desired: readonly V1EndpointSlice[],
@@ -128,7 +135,7 @@ function writeSlice(
     object: { ...desired, metadata: { ...desired.metadata, ...ownership } },
   };
   if (actual === undefined) return [create];
-  // The address family cannot be changed.
+  // The address family of a slice cannot be changed.
   if (actual.addressType !== desired.addressType)
     return [{ verb: 'delete', kind: 'endpointSlices', target: actual }, create];
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['endpoints', 'ports']) };
@@ -138,14 +145,15 @@ function writeSlice(
   return patchStep('endpointSlices', actual, patch);
 }
 
+/** The metadata of a merge patch; null removes a key. */
 export interface MetadataPatch {
   labels?: Record<string, string | null>;
   annotations?: Record<string, string | null>;
 }
 
 /**
- * The part of a merge patch that sets what is wanted and takes back what was once copied; undefined when
- * nothing differs but the recorded resourceVersion. Keys that others added stay.
+ * The metadata of a merge patch that sets what is wanted and removes what was once copied and is not wanted
+ * any more; undefined: nothing differs but the recorded resourceVersion. Keys that others added stay.
  */
 export function metadataPatch(
   actual: V1ObjectMeta | undefined,
@@ -168,8 +176,8 @@ export function metadataPatch(
 }
 
 /**
- * Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and
- * not what a hand wrote.
+ * Whether the recorded resourceVersion may be one that the remote Service had before; otherwise somebody has
+ * edited it.
  */
 function isFormerVersion(actual: StringMap, desired: StringMap): boolean {
   const [is, wanted] = [remoteVersionOf(actual) ?? '', remoteVersionOf(desired)];

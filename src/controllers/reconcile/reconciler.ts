@@ -5,22 +5,24 @@ import type { Pace } from '../../kube/budget/pace.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { apply, isInvalidName, isRefusal, type ApplyResult } from './mirror-apply.ts';
+import { apply, isInvalidName, isRefusal, isStatus, type Applier, type ApplyResult } from './mirror-apply.ts';
 import type { ImportNote } from '../imports/import-rules.ts';
 import type { LocalView } from './local-view.ts';
 import type { Step } from './steps.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /**
- * Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes
- * bulk mirroring.
+ * Priorities of the queue: withdrawing endpoints that are dead comes before other changes, and these before
+ * bulk work (a first list, a resync).
  */
 export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;
 
-/** How long a name conflict waits before it is looked at again; the other object is not ours to watch. */
+/**
+ * When a name conflict is looked at again: the other object is not watched, so that its deletion is no event.
+ */
 const CONFLICT_RECHECK_MS = 10_000;
 
-/** Milliseconds before a key that could not be written is tried again. */
+/** Waits before a key that could not be written is tried again. */
 const BACKOFF = { minMs: 100, maxMs: 30_000 };
 
 /** What was decided about a key, and what is to be written for it. */
@@ -29,53 +31,62 @@ export interface Decision {
   readonly message: string;
   /** What of the export the import policy left out. */
   readonly notes?: readonly ImportNote[] | undefined;
-  /** Name of the Service in the source cluster. */
+  /** Name of the Service in the source cluster, whether it is there or not. */
   readonly local: string;
-  /** In which of its ways it is imported; for people. */
+  /** How the export is imported, for people: `gateway`, `flat-endpoints`, `federated, relay` and the like. */
   readonly mode: string;
   readonly steps: readonly Step[];
   /** Nothing is exported and nothing is here: the key can be forgotten. */
   readonly gone: boolean;
-  /** Look again at once when the writes are done: they were only the first half. */
+  /** Whether the key is to be reconciled again at once after the writes, which are only the first half. */
   readonly again: boolean;
-  /** Look again after so many milliseconds. */
+  /** Milliseconds after which the key is to be reconciled again. */
   readonly recheckMs: number | undefined;
   /** Runs when the writes are done, or at once where there are none: what may only follow them. */
-  readonly after?: () => void;
+  readonly after?: (outcome: Carried) => void;
 }
 
-/** What was decided about a key last; it holds until the next decision. */
+/** How a plan was carried out. */
+export interface Carried {
+  /** Whether the API server has refused a status; all the rest is written. */
+  readonly untold: boolean;
+}
+
+/** What was decided about a key last. */
 export interface Outcome {
   readonly reason: MirrorReason;
   readonly message: string;
   readonly notes?: readonly ImportNote[];
   readonly local: string;
   /**
-   * Of an `Error`: whether the API server has refused the write (a quota, a policy, a right), rather than not
-   * been there.
+   * With the reason `Error`: whether the API server has refused the write (a quota, a policy, a right);
+   * otherwise it could not be reached, or something else went wrong.
    */
   readonly refused?: boolean;
-  /** Milliseconds since the epoch: since when this is the reason. */
+  /** Since when this is the reason, milliseconds since the epoch. */
   readonly since: number;
 }
 
+/** What is decided, and how it is written. */
 export interface ReconcilerOptions {
   /** `mirror` or `federated service`, for the log. */
   readonly what: string;
   /**
-   * Gathers the facts of a key and decides. What is to be acted on may be claimed with it: egress ports, room
-   * in quotas, the beginning of a grace.
+   * Gathers the facts of a key and decides. It may claim what the decision needs: egress ports, room in
+   * quotas, the beginning of a grace period.
    */
   readonly decide: (key: string) => Decision;
-  /** Told when the outcome of a key has changed; undefined: the key is gone. */
+  /** Called when the outcome of a key has changed; undefined: the key is gone. */
   readonly onOutcome: (key: string, outcome: Outcome | undefined, before: Outcome | undefined) => void;
-  /** Told when keys begin to wait, and when none does any more; see `depth`. */
+  /** A status was refused, or, without an error, written. */
+  readonly onTold?: (key: string, error: Error | undefined) => void;
+  /** As `WorkQueueOptions.onBacklog`; see `depth`. */
   readonly onBacklog?: () => void;
   readonly client: KubeClient;
   readonly view: LocalView;
   readonly pool: WorkerPool;
   readonly concurrency: number;
-  /** How fast it may write; default: as fast as it can. */
+  /** How fast it may write; default: without a limit. */
   readonly pace?: Pace;
   /** Aborted when nothing may be written any more (Lease lost, Link gone). */
   readonly signal: AbortSignal;
@@ -85,16 +96,16 @@ export interface ReconcilerOptions {
 }
 
 /**
- * Facts → verdict → plan → apply for keys of one kind: works through a queue of them and remembers what was
+ * Facts → verdict → plan → apply for keys of one kind: works through a queue of them, and remembers what was
  * decided about each.
  */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #queue: WorkQueue;
   readonly #outcomes = new Map<string, Outcome>();
-  /** The mode of each key as it was last looked at, also of those that could not be written. */
+  /** The mode of each key when it was last decided about, also of those that could not be written. */
   readonly #modes = new Map<string, string>();
-  /** How often in a row a key was found to be other than it was planned for. */
+  /** How often in a row the plan of a key was `stale`. */
   readonly #stale = new Map<string, number>();
   #written = 0;
 
@@ -126,43 +137,47 @@ export class Reconciler {
   }
 
   /**
-   * In which of its ways a key was imported when it was last looked at; undefined: it was not, or is gone.
+   * How a key is imported, as `Decision.mode`, by the last decision; undefined: there was none, or the key is
+   * gone.
    */
   modeOf(key: string): string | undefined {
     return this.#modes.get(key);
   }
 
-  /** Writes that were carried out so far. */
+  /** How many writes were carried out so far. */
   get written(): number {
     return this.#written;
   }
 
-  /** Keys that wait to be worked on. */
+  /** How many keys wait or are being worked on. */
   get depth(): number {
     return this.#queue.depth;
   }
 
+  /** As `WorkQueue.oldestRunningMs`. */
   get oldestRunningMs(): number {
     return this.#queue.oldestRunningMs;
   }
 
+  /** Has a key reconciled. @param priority one of `PRIORITY` */
   add(key: string, priority: number): void {
     this.#queue.add(key, priority);
   }
 
-  /** When it resolves nothing is being written, and nothing will be. */
+  /** When it resolves, nothing is being written any more, and nothing will be. */
   stop(): Promise<void> {
     return this.#queue.stop();
   }
 
   async #reconcile(key: string): Promise<void> {
-    const { decide, log, what, pace } = this.#options;
+    const { decide, log, what, pace, onTold } = this.#options;
     const decision = decide(key);
     const { steps, reason } = decision;
     this.#modes.set(key, decision.mode);
+    let refusal: Error | undefined;
     if (steps.length > 0) {
       pace?.spend(steps.length);
-      const result = await this.#apply(steps);
+      const result = await this.#apply(steps, (_, error) => (refusal ??= error));
       if (typeof result !== 'string') {
         this.#settle(key, { ...decision, ...result });
         return;
@@ -176,17 +191,24 @@ export class Reconciler {
         { service: key, reason, writes: steps.map((step) => `${step.verb} ${step.kind}`) },
         `${what} written`,
       );
+      if (steps.some(isStatus)) onTold?.(key, refusal);
       if (decision.again) this.#queue.add(key, PRIORITY.change);
     }
-    decision.after?.();
+    decision.after?.({ untold: refusal !== undefined });
     this.#settle(key, decision);
   }
 
-  /** An invalid name becomes the outcome `NameInvalid`: another try could not mend it. */
-  async #apply(steps: readonly Step[]): Promise<ApplyResult | Pick<Outcome, 'reason' | 'message'>> {
+  /**
+   * Carries the steps out. An invalid name is the outcome `NameInvalid` and no error: trying again would not
+   * help.
+   */
+  async #apply(
+    steps: readonly Step[],
+    onUntold: Applier['onUntold'] & object,
+  ): Promise<ApplyResult | Pick<Outcome, 'reason' | 'message'>> {
     const { client, view, signal } = this.#options;
     try {
-      return await apply({ client, view, signal }, steps);
+      return await apply({ client, view, signal, onUntold }, steps);
     } catch (error) {
       if (!isInvalidName(error)) throw error;
       return { reason: 'NameInvalid', message: error.answer };
@@ -194,8 +216,8 @@ export class Reconciler {
   }
 
   /**
-   * Decides a key anew whose objects were not as planned for: at once the first time, then with growing
-   * delay, because somebody who changes them all the time would have us write all the time.
+   * Reconciles a key again whose plan was `stale`: at once the first time, then with growing delays, because
+   * somebody who changes the objects all the time would make us write all the time.
    */
   #lookAgain(key: string): void {
     const times = this.#stale.get(key) ?? 0;
@@ -221,7 +243,7 @@ export class Reconciler {
     const { reason, message, local, notes, refused } = decided;
     const before = this.#outcomes.get(key);
     const same = before?.reason === reason && before.message === message && before.local === local;
-    // What was left out, and that it was refused, may change while the reason stands.
+    // Notes, and whether it was refused, may change while the reason stays.
     if (same && before.refused === (refused === true ? true : undefined) && sameNotes(before.notes, notes))
       return;
     const since = before?.reason === reason ? before.since : this.#options.clock.now();

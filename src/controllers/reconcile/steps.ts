@@ -14,18 +14,25 @@ import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 
 /** The kinds of object that mirroring writes. */
 export type Kind = 'services' | 'endpointSlices' | 'endpoints' | 'namespaces';
+/** An object of one of these kinds. */
 export type MirrorObject = V1Service | V1EndpointSlice | V1Endpoints | V1Namespace;
 
 /**
- * One write. Patches are JSON merge patches (RFC 7396) and, like deletions, bound to the very object that was
- * seen.
+ * One write. Patches are JSON merge patches (RFC 7396); patches and deletions are bound to the object as it
+ * was seen (`mirror-apply.ts`).
  */
 export type Step =
   | { readonly verb: 'create'; readonly kind: Kind; readonly object: MirrorObject }
-  | { readonly verb: 'patch'; readonly kind: Kind; readonly target: MirrorObject; readonly patch: object }
+  | {
+      readonly verb: 'patch';
+      readonly kind: Kind;
+      readonly target: MirrorObject;
+      readonly patch: object;
+      readonly subresource?: 'status';
+    }
   | { readonly verb: 'delete'; readonly kind: Kind; readonly target: MirrorObject };
 
-/** Deletes an object, unless that was asked for before and a finalizer holds it: its end is an event. */
+/** Deletes an object, unless it is being deleted already and only a finalizer holds it. */
 export function deletion(kind: Kind, target: MirrorObject): Step[] {
   return isLeaving(target) ? [] : [{ verb: 'delete', kind, target }];
 }
@@ -36,8 +43,8 @@ export function isLeaving(object: MirrorObject | undefined): boolean {
 }
 
 /**
- * What may still be written beside a Service that is being deleted: endpoints that are there follow. What was
- * made now would go with it, or stay behind.
+ * Of the writes of a mirror whose Service is being deleted, those that still make sense: existing endpoints
+ * follow. Objects that were made now would be deleted with the Service, or be left behind.
  */
 export function besideLeaving(steps: readonly Step[]): Step[] {
   return steps.filter(({ verb, kind }) => verb !== 'create' && kind !== 'services');
@@ -48,26 +55,36 @@ export function patchStep(kind: Kind, target: MirrorObject, patch: object): Step
   return Object.keys(patch).length === 0 ? [] : [{ verb: 'patch', kind, target, patch }];
 }
 
-/** The part of a merge patch that brings fields to what is desired; a field that is not comes as null. */
+/**
+ * A merge patch that makes fields of an object as desired; a field that `desired` does not have becomes null.
+ */
 export function contentPatch<T extends MirrorObject>(
   actual: T,
   desired: T,
   fields: readonly (keyof T & string)[],
 ): object {
-  const differing = fields.filter((field) => !isDeepStrictEqual(plain(actual[field]), plain(desired[field])));
+  const differing = fields.filter((field) => !saysTheSame(actual[field], desired[field]));
   return Object.fromEntries(differing.map((field) => [field, desired[field] ?? null]));
 }
 
 /**
- * The API server fills in what is unset (`nodePort: null`, `conditions.serving`); compared is what we would
- * write.
+ * Whether two values are the same once written as JSON: a field that is undefined is one that is not there,
+ * and no value at all is an empty list. Pure.
  */
-export function plain(value: unknown): unknown {
+export function saysTheSame(actual: unknown, desired: unknown): boolean {
+  // Mostly nothing differs, and a copy of both costs ten times as much as to find that.
+  return isDeepStrictEqual(actual, desired) || isDeepStrictEqual(plain(actual), plain(desired));
+}
+
+function plain(value: unknown): unknown {
   const normalized: unknown = JSON.parse(JSON.stringify(value ?? []));
   return normalized;
 }
 
-/** Slices that kube made from Endpoints are kube's to remove, when the Endpoints go or get the skip label. */
+/**
+ * The slices of a part that are ours. Those that kube has made from Endpoints are not: kube removes them when
+ * the Endpoints go or get the skip label.
+ */
 export function ownSlices(part: LocalPart): V1EndpointSlice[] {
   return part.slices.filter(
     (slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER || madeByUs(slice),
@@ -75,9 +92,9 @@ export function ownSlices(part: LocalPart): V1EndpointSlice[] {
 }
 
 /**
- * Deletes the slices that kube made of pods here while a hand had given a mirror a selector: kube leaves them
- * when the selector is gone (k8s.io/endpointslice: without one a Service is not looked at), and clients would
- * go on being sent to these pods. While the selector is there kube would only make them anew.
+ * Deletes the slices that kube has made of local pods while somebody had given a mirror a selector. kube
+ * leaves them when the selector is gone (k8s.io/endpointslice does not look at Services without one), and
+ * clients would still be sent to those pods. While the selector is there, kube would only make them again.
  */
 export function withoutStranded({ service, slices }: LocalPart): Step[] {
   if (service === undefined || Object.keys(service.spec?.selector ?? {}).length > 0) return [];
@@ -86,7 +103,9 @@ export function withoutStranded({ service, slices }: LocalPart): Step[] {
     .flatMap((slice) => deletion('endpointSlices', slice));
 }
 
-/** Whether a selector is taken from a Service: only afterwards can the slices go that kube has made by it. */
+/**
+ * Whether steps remove the selector of a Service: afterwards `withoutStranded` can delete the slices of it.
+ */
 export function takesSelector(steps: readonly Step[]): boolean {
   return steps.some(
     (step) =>
@@ -96,12 +115,15 @@ export function takesSelector(steps: readonly Step[]): boolean {
   );
 }
 
-/** Endpoints that say so, or that we made and somebody has edited. */
+/**
+ * Whether Endpoints are ours: their labels say so, or `managedFields` does where somebody has edited the
+ * labels.
+ */
 export function isOurs(object: V1Endpoints, cluster: string): boolean {
   return hasOwnershipLabels(object, cluster) || madeByUs(object);
 }
 
-/** The owner reference by which a mirror's slices go when the mirror is deleted by hand. */
+/** The owner reference by which kube deletes a mirror's slices when somebody deletes the mirror. */
 export function ownerReference(mirror: V1Service): NonNullable<V1ObjectMeta['ownerReferences']>[number] {
   return {
     apiVersion: 'v1',

@@ -11,17 +11,19 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { EventReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** How long after a failed or refused confirmation the next one follows. */
+/** Time from a failed or refused confirmation to the next attempt. */
 const RETRY_MS = 15_000;
 /**
- * Where the target's identity cannot be read, or was not known before, the second list waits this long: time
- * alone has to tell a mistake from intent.
+ * Where the target's identity cannot be read, or was not known before, nothing but time can tell a mistake
+ * from intent: the second list waits this long.
  */
 const BLIND_DELAY_MS = 30_000;
+/** How often the identity is asked for during that wait. */
 const BLIND_RETRY_MS = 3000;
-/** Between two lists of one removal that is still going on. */
+/** Time to the next list, while exports are still disappearing or the target is being replaced. */
 const NEXT_LIST_MS = 250;
 
+/** The target, the guard that holds removals, and who hears of decisions. */
 export interface DropConfirmationOptions {
   readonly remote: KubeClient;
   /** How the target may be read; default without limits. */
@@ -29,18 +31,18 @@ export interface DropConfirmationOptions {
   readonly guard: DropGuard;
   /** Selectors of one list each; the empty one lists everything. */
   readonly selectors: readonly string[];
-  /** The guard's keys of what a listed Service stands for. */
+  /** The guard's keys of a listed Service: as a mirror, as a member, or both. */
   readonly claimsOf: (service: V1Service) => readonly string[];
   /**
-   * A Service of the target as it is known here, undefined: none is. The same one over there shows that what
-   * is known is of the cluster that answers.
+   * Some Service of the target as it is known here; undefined: none is known. Where the cluster that answers
+   * has it with the same UID, what is known is of that cluster.
    */
   readonly witness: () => V1Service | undefined;
-  /** UID of the target's `default/kubernetes` Service as it was last time; undefined: not known. */
+  /** UID of the target's `default/kubernetes` Service when it was last seen; undefined: it is not known. */
   readonly knownUid: string | undefined;
-  /** The UID that a person has accepted (annotation on the Link). */
+  /** The UID of a cluster that a person has accepted in the target's place (annotation on the Link). */
   readonly acceptedUid: string | undefined;
-  /** These may go now, or have to wait on: look at them again. */
+  /** Reconciles these claims again: their removal is no longer held, or still is. */
   readonly reconsider: (claims: readonly string[]) => void;
   readonly tell: (reason: EventReason, message: string) => void;
   /** `uid` or `replacedBy` has changed. */
@@ -51,17 +53,18 @@ export interface DropConfirmationOptions {
 }
 
 /**
- * Decides whether removals that the drop guard holds may go on. A second full list alone cannot tell an
- * emptied cluster from an intended unexport, so the target's identity is looked at too: the UID of its
- * `default/kubernetes` Service is made with its etcd. In the same cluster a second list confirms at once; in
- * a cluster that was rebuilt, removals stay held until the exports are back or a person accepts the new
- * cluster on the Link.
+ * Decides whether removals that the drop guard holds may go on (ADR 0011). A second full list alone cannot
+ * tell a cluster that was emptied from one whose exports were meant to end, so that the target's identity
+ * counts too: the UID of its `default/kubernetes` Service, which is made with its etcd. In the same cluster a
+ * second list confirms the removals; in a cluster that was rebuilt they stay held, until the exports are back
+ * or a person accepts the new cluster on the Link.
  */
 export class DropConfirmation {
   readonly #options: DropConfirmationOptions;
   #uid: string | undefined;
   #running = false;
   #timer: Timer | undefined;
+  /** Since when removals wait without a known identity (monotonic milliseconds). */
   #blindSince: number | undefined;
   #replacedBy: string | undefined;
 
@@ -70,7 +73,7 @@ export class DropConfirmation {
     this.#uid = options.knownUid;
   }
 
-  /** The target's identity to remember. */
+  /** The target's identity; undefined: it is not known. */
   get uid(): string | undefined {
     return this.#uid;
   }
@@ -83,9 +86,9 @@ export class DropConfirmation {
   }
 
   /**
-   * Learns the target's identity, unless removals are held: then it is what has to be confirmed. A cluster
-   * that has none of what is known from it may have taken the place of the one that was listed since: its
-   * identity is not learnt. Never throws.
+   * Learns the target's identity, but not while removals are held, because then it is in question. Nor is the
+   * identity of a cluster learned that does not have the witness: it may have taken the place of the one that
+   * was listed. Never throws.
    */
   async learn(): Promise<void> {
     const { guard, signal, log } = this.#options;
@@ -106,7 +109,8 @@ export class DropConfirmation {
   }
 
   /**
-   * Exports have changed: where a cluster that was rebuilt has them back, it is the one to know from now on.
+   * Exports have changed. Where a rebuilt cluster has them back, so that nothing is held any more, its
+   * identity is learned.
    */
   recheck(): void {
     const { guard } = this.#options;
@@ -115,7 +119,9 @@ export class DropConfirmation {
     void this.learn();
   }
 
-  /** Some removal is held: finds out whether it may go on. Calls of one moment are one. */
+  /**
+   * Some removal is held: begins to find out whether it may go on. Does nothing where that has begun already.
+   */
   request(): void {
     if (this.#running || this.#timer !== undefined || this.#options.signal.aborted) return;
     this.#running = true;
@@ -141,12 +147,12 @@ export class DropConfirmation {
       }
       const isBlind = uid === undefined || this.#uid === undefined;
       if (isBlind && !this.#blindWaitOver()) {
-        // A server that has only just begun makes the Service within seconds.
+        // An API server that has just started makes its Service within seconds: it is asked again soon.
         this.#later(BLIND_RETRY_MS);
         return;
       }
       const present = await this.#list();
-      // The list is of this cluster only if that was there before and after it.
+      // The list is this cluster's only if the identity was the same before and after it.
       if ((await this.#readUid()) !== uid) {
         this.#later(NEXT_LIST_MS);
         return;
@@ -159,7 +165,7 @@ export class DropConfirmation {
     }
   }
 
-  /** What a second list of the same cluster does not have may go. */
+  /** A second list of the same cluster has been read: what it does not have may go. */
   #confirmedBy(present: ReadonlySet<string>, uid: string | undefined): void {
     const { guard, log, tell, reconsider } = this.#options;
     const confirmed = guard.confirm(present);
@@ -167,12 +173,13 @@ export class DropConfirmation {
     this.#blindSince = undefined;
     log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
     tell('DropConfirmed', `a second list confirms that ${confirmed.length} Services are no longer exported`);
-    // All that are absent, not only the confirmed ones: what is left may be too little now to be held at all.
+    // All that are absent, not only those that were confirmed: the rest may be too few now to be held at all.
     reconsider(guard.absent);
     // An export may have gone after its part of the list was read: another list has to confirm it.
     if (guard.holding) this.#later(NEXT_LIST_MS);
   }
 
+  /** The target is another cluster than before: removals stay held. */
   #refuse(uid: string): void {
     const { log, tell } = this.#options;
     if (this.#replacedBy !== uid) {
@@ -208,7 +215,7 @@ export class DropConfirmation {
           this.request();
           return;
         }
-        // Nothing is held any more: what is still absent is little enough to go without a second list.
+        // Nothing is held any more: what is still absent is too little to need a second list.
         this.#options.reconsider(guard.absent);
         void this.learn();
       },
@@ -220,7 +227,7 @@ export class DropConfirmation {
     return clusterUid(this.#options.remote, this.#options.signal);
   }
 
-  /** Whether something that is known from the target is there now; true where nothing is known. */
+  /** Whether the cluster that answers has the witness; true where none is known. */
   async #hasWitness(): Promise<boolean> {
     const { witness, remote, signal } = this.#options;
     const known = witness()?.metadata;
@@ -230,7 +237,10 @@ export class DropConfirmation {
     return found !== undefined && found.metadata?.uid === uid;
   }
 
-  /** The claims that a fresh list has. */
+  /**
+   * The claims of all Services in a fresh full list.
+   * @throws LinkspanError PEER_OVER_BUDGET, KUBE_…; the signal's reason
+   */
   async #list(): Promise<ReadonlySet<string>> {
     const { remote, selectors, signal, claimsOf, reading, clock } = this.#options;
     const present = new Set<string>();

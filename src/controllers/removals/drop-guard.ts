@@ -1,7 +1,7 @@
 /** Fewer removals than this are never held back. */
 export const GUARD_MINIMUM = 10;
 
-/** When removals are held back until a second full list has confirmed them. */
+/** From which share on removals are held back until a second full list has confirmed them. */
 export interface DropGuardSettings {
   /** Share of a peer's mirrors that may be removed at once, 0..1; default 0.5. 1 turns the guard off. */
   readonly fraction: number;
@@ -9,11 +9,10 @@ export interface DropGuardSettings {
 
 /**
  * Whether removals must be held: so many of a peer's mirrors have lost their Service at once that a mistake
- * over there (an emptied etcd, a selector that stopped matching, a restored backup) is likelier than intent.
- *
- * @param mirrors how many mirrors of the peer exist
- * @param absent how many of them the target no longer exports
- * @param confirmed how many of the absent were confirmed by a second full list
+ * in the target (an emptied etcd, a selector that stopped matching, a restored backup) is likelier than
+ * intent.
+ * @param counts `mirrors`: how many mirrors and memberships of the peer exist; `absent`: how many of them the
+ * target no longer exports; `confirmed`: how many of these a second full list has confirmed
  */
 export function removalsHeld(
   counts: { readonly mirrors: number; readonly absent: number; readonly confirmed: number },
@@ -26,8 +25,8 @@ export function removalsHeld(
 const MEMBER_PREFIX = 'federated ';
 
 /**
- * The guard's key of a federated membership; that of a mirror is the key of its Service. Memberships and
- * mirrors of one Service are two claims.
+ * The guard's key (claim) of a federated membership; a mirror's is the key of its Service. A Service that is
+ * mirrored and a member is two claims.
  */
 export function memberClaim(key: string): string {
   return MEMBER_PREFIX + key;
@@ -40,17 +39,17 @@ export function parseClaim(claim: string): { readonly key: string; readonly fede
 }
 
 /**
- * What has become of an export whose mirror exists: `there`; `absent`, no longer exported; `emptied`: its
- * EndpointSlices are all gone, which kube never lets happen to a Service with a selector, while the mirror
- * has endpoints to lose.
+ * What has become of an export whose mirror exists. `there`: it is exported; `absent`: no longer; `emptied`:
+ * it has no EndpointSlice any more, which kube never lets happen to a Service with a selector, while the
+ * mirror has endpoints to lose.
  */
 export type ClaimState = 'there' | 'absent' | 'emptied';
 
 /**
- * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and what of it the
- * target no longer exports. `note` keeps the sets up to date key by key, so that `held`, which is asked for
- * each decision, compares three numbers; `absent` and `holding` go through all that is absent, and are for
- * rare use.
+ * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and how much of it the
+ * target no longer exports. `note` keeps the sets up to date key by key, so that `held`, which every decision
+ * asks, compares three numbers. `absent` and `holding` go through everything that is absent, and are for rare
+ * use.
  */
 export class DropGuard {
   readonly #settings: DropGuardSettings;
@@ -64,21 +63,23 @@ export class DropGuard {
   }
 
   /**
-   * Takes note of a key: whether something of ours exists for it here, and what has become of it over there.
-   * @returns whether it exists now and did not, or the other way round
+   * Says how a claim stands.
+   * @param claimed whether something of ours exists for it here
+   * @param state what has become of it in the target
+   * @returns whether `claimed` has changed
    */
   note(key: string, claimed: boolean, state: ClaimState): boolean {
-    const appeared = claimed !== this.#claims.has(key);
+    const changed = claimed !== this.#claims.has(key);
     const lost = claimed && state !== 'there';
     const put = (set: Set<string>, wanted: boolean) => (wanted ? set.add(key) : set.delete(key));
     put(this.#claims, claimed);
     put(this.#absent, lost);
     put(this.#emptied, lost && state === 'emptied');
     if (!lost) this.#confirmed.delete(key);
-    return appeared;
+    return changed;
   }
 
-  /** Whether the removal of this key must wait. */
+  /** Whether the removal of this claim must wait. */
   held(key: string): boolean {
     if (this.#confirmed.has(key)) return false;
     const counts = {
@@ -89,12 +90,12 @@ export class DropGuard {
     return removalsHeld(counts, this.#settings);
   }
 
-  /** Whether so many of what is here are too many to go at once. */
+  /** Whether so many removals are too many at once, by the same rule. */
   tooMany(removals: number): boolean {
     return removalsHeld({ mirrors: this.#claims.size, absent: removals, confirmed: 0 }, this.#settings);
   }
 
-  /** Keys that are here and no longer exported, or without any slice, over there. */
+  /** The claims that exist here and are no longer exported, or have no slice any more. */
   get absent(): readonly string[] {
     return [...this.#absent];
   }
@@ -104,14 +105,16 @@ export class DropGuard {
     return this.absent.some((key) => this.held(key));
   }
 
+  /** How many claims exist here. */
   get claims(): number {
     return this.#claims.size;
   }
 
   /**
-   * A second list has shown what the same cluster still exports: everything else may go, and what is exported
+   * A second list of the same cluster has been read: what it does not have may go, and what is exported
    * without slices may be emptied.
-   * @returns the keys that may go on
+   * @param present the claims of the listed Services
+   * @returns the claims that are no longer held
    */
   confirm(present: ReadonlySet<string>): readonly string[] {
     const confirmed = this.absent.filter((key) => !present.has(key) || this.#emptied.has(key));

@@ -8,23 +8,23 @@ import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
  */
 export interface TargetBudgets {
   readonly answer: AnswerLimits;
-  /** Pages of one list. */
+  /** Most pages of one list. */
   readonly pages: number;
-  /** What is held of it. */
+  /** How much is held of it. */
   readonly held: PeerLimits;
   /** Bytes of memory that all linked clusters together may take; `held.bytes` is for one. */
   readonly total: number;
   /** Bytes of labels and annotations of one Service. */
   readonly serviceMetadata: number;
-  /** Writes to this cluster that its changes may cause, a second, lasting. */
+  /** Writes a second to this cluster that its changes may cause, sustained. */
   readonly changesPerSecond: number;
 }
 
 const MIB = 1024 * 1024;
 
 /**
- * 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a
- * container of 512 MiB gives Node, has room for twice `bytes`, which is `total`.
+ * The defaults. 10,000 Services with three endpoints each take about half of them. A heap of 256 MiB, which
+ * Node has in a container of 512 MiB, has room for twice `bytes`, which is `total`.
  */
 export const TARGET_BUDGETS: TargetBudgets = {
   answer: ANSWER_LIMITS,
@@ -44,8 +44,8 @@ export const TARGET_BUDGETS: TargetBudgets = {
 };
 
 /**
- * What may come at once counts for so many seconds of what may come lasting: a first list of 10,000 Services,
- * whose mirrors are up to three objects each, is no flood.
+ * The burst of writes, in seconds of the sustained rate: a first list of 10,000 Services, whose mirrors are
+ * up to three objects each, must not be slowed down.
  */
 const BURST_SECONDS = 400;
 
@@ -55,7 +55,7 @@ export function writeRate({ changesPerSecond }: TargetBudgets): PaceRate {
 }
 
 /**
- * How fast a peer may be read, in events of up to 4 KiB: 8 MiB a second lasting, which is a tenth of a CPU,
- * and 160 MiB at once.
+ * How fast a peer may be read, in the tokens of `slowDown` (one for each event or page, and one for each 4
+ * KiB): at most 8 MiB a second sustained, which takes a tenth of a CPU, and 160 MiB at once.
  */
 export const READ_RATE: PaceRate = { perSecond: 2000, burst: 40_000 };

@@ -1,0 +1,328 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import { keyOf, services } from '../../api/kubernetes/resource.ts';
+import { federatedName } from '../../api/mirror/federated-members.ts';
+import { clusterOf, isMirrored } from '../../api/mirror/mirror-labels.ts';
+import { writtenTexts } from '../../api/mirror/failover-texts.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
+import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { APEX_ROUTE_CONTROLLER } from '../../api/routing/routing-kinds.ts';
+import { KubeRouting, type ServiceRoutes } from '../../discovery/kube-routing.ts';
+import { servicesOfChange } from '../../exports/slices-by-service.ts';
+import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
+import type { EventRecorder } from '../../kube/events/event-recorder.ts';
+import type { WatchParts } from '../../kube/informer/watched-kind.ts';
+import type { WorkQueue } from '../../kube/queue/work-queue.ts';
+import { decide } from '../../policy/failover/decide.ts';
+import {
+  type FailoverCondition,
+  failoverConditions,
+  mergedConditions,
+  notReady,
+} from '../../policy/failover/failover-conditions.ts';
+import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
+import { ruleGroup } from '../../policy/routing/rule-group.ts';
+import type { RouteBackend } from '../../policy/routing/routing.ts';
+import { statusNews, statusStep } from '../federated/failover-status.ts';
+import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import type { LocalView } from '../reconcile/local-view.ts';
+import { apply } from '../reconcile/mirror-apply.ts';
+import { ownSlices } from '../reconcile/steps.ts';
+import { leadSteps, releaseSteps } from './apex-plan.ts';
+import { type ApexFacts, type ApexVerdict, apexVerdict } from './apex-verdict.ts';
+import type { TieredServices } from './tiered-services.ts';
+
+/** What a term works with. */
+export interface ApexTermOptions extends WatchParts {
+  readonly client: KubeClient;
+  /** What mirroring made. */
+  readonly view: LocalView;
+  readonly egress: EgressAllocator;
+  readonly egressAddresses: () => readonly MirrorAddress[];
+  /** Whether all ready egress pods serve ports that lead to several backends. */
+  readonly egressServesGroups?: (() => boolean) | undefined;
+  /** The drains of a cluster, as Links say. */
+  readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
+  readonly events?: Pick<EventRecorder, 'record'> | undefined;
+  readonly tiered: TieredServices;
+  readonly clusterDomain: string;
+  /** As `InstalledKindsOptions.lookMs`. */
+  readonly lookMs?: number | undefined;
+  /** Ends the term. */
+  readonly signal: AbortSignal;
+  /** Of keys of Services. */
+  readonly queue: Pick<WorkQueue, 'add' | 'addAfter'>;
+}
+
+/** Shares that move by time are looked at so often, for conditions. */
+const MIN_LOOK_MS = 2000;
+/** After a conflict: what somebody else has written comes by the watch in that time. */
+const CONFLICT_MS = 200;
+const NO_ROUTES: ServiceRoutes = { ports: new Map(), problems: [] };
+
+/** The work of one term: from taking the Lease to losing it. */
+export class ApexTerm {
+  readonly #options: ApexTermOptions;
+  readonly #routing: KubeRouting;
+  /** Services about which something is written, or was, or that have something of ours. */
+  readonly #candidates = new Set<string>();
+  /** The apexes that lead to each mirror, and the other way round. */
+  readonly #backends = new Map<string, ReadonlySet<string>>();
+  #unsubscribe: readonly (() => void)[] = [];
+
+  constructor(options: ApexTermOptions) {
+    const { client, clock, random, log, clusterDomain, lookMs } = options;
+    this.#options = options;
+    this.#routing = new KubeRouting({
+      client,
+      clock,
+      random,
+      log,
+      clusterDomain,
+      lookMs,
+      follow: 'all',
+      statusAs: APEX_ROUTE_CONTROLLER,
+      failover: true,
+      view: { zone: undefined, meshEndpoint: () => undefined },
+      served: (_, slices) => slices,
+      profile: () => ({ problems: [] }),
+      onChange: (key) => this.#consider(key),
+    });
+  }
+
+  start(): void {
+    const { view, egress, tiered } = this.#options;
+    this.#unsubscribe = [
+      egress.followApexes((apex) => this.#consider(apex)),
+      tiered.follow((key) => this.#consider(key)),
+      view.stores.endpointSlices.subscribe('apexes: slices', (change) => {
+        const isApexs = [change.object, change.previous].some((one) => clusterOf(one) === APEX_MEMBER);
+        for (const service of servicesOfChange(change))
+          if (isApexs) this.#consider(service);
+          else this.#backendChanged(service);
+      }),
+    ];
+    this.#routing.start();
+    const own = view.stores.endpointSlices.list().filter((slice) => clusterOf(slice) === APEX_MEMBER);
+    const left = own.flatMap((object) => [...servicesOfChange({ object })]);
+    for (const key of [...left, ...egress.apexes().keys(), ...tiered.keys()]) this.#consider(key);
+  }
+
+  /** Egress pods or Links have changed. */
+  resync(): void {
+    for (const key of this.#candidates) this.#options.queue.add(key);
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.#unsubscribe) end();
+    await this.#routing.stop();
+  }
+
+  #consider(key: string): void {
+    if (!this.#candidates.has(key)) {
+      this.#candidates.add(key);
+      this.#routing.keep(this.#candidates);
+    }
+    this.#options.queue.add(key);
+  }
+
+  #backendChanged(service: string): void {
+    for (const [apex, backends] of this.#backends) if (backends.has(service)) this.#options.queue.add(apex);
+  }
+
+  /** Makes a Service what its verdict says. */
+  async look(key: string): Promise<void> {
+    const found = this.#routing.kept(key);
+    const service = found === 'unknown' ? found : found?.service;
+    const routes = this.#routesOf(service);
+    const verdict = apexVerdict(this.#factsOf(key, found, routes));
+    switch (verdict.action) {
+      case 'wait':
+        return;
+      case 'ignore':
+        return this.#drop(key);
+      case 'lead':
+        return this.#lead(key, verdict, routes);
+      default:
+        return this.#release(key, verdict, { service, routes });
+    }
+  }
+
+  #factsOf(key: string, found: ReturnType<KubeRouting['kept']>, routes: ServiceRoutes): ApexFacts {
+    const { egress, view, tiered } = this.#options;
+    const { namespace, name } = parseKey(key);
+    const service = found === 'unknown' ? found : found?.service;
+    const held = egress.apexes();
+    held.delete(key);
+    const counts = [...held].filter(([apex]) => apex.startsWith(`${namespace}/`)).map(([, count]) => count);
+    return {
+      namespace,
+      name,
+      service,
+      slices: found === 'unknown' || found === undefined ? [] : found.slices,
+      ports: [...routes.ports.keys()],
+      isForPlainClients: this.#isForPlainClients(service, routes),
+      isComplete: this.#routing.complete && tiered.isComplete,
+      isFederated: view.service(namespace, federatedName(name)) !== undefined,
+      held: { namespace: sum(counts), all: sum([...held.values()]) },
+    };
+  }
+
+  /** Slices of ours by which a Service leads to the egress. */
+  #slicesOf(key: string): V1EndpointSlice[] {
+    const { namespace, name } = parseKey(key);
+    const slices = this.#options.view.slices(namespace, name);
+    const own = ownSlices({ service: undefined, slices, endpoints: undefined });
+    return own.filter((slice) => clusterOf(slice) === APEX_MEMBER);
+  }
+
+  async #release(
+    key: string,
+    verdict: ApexVerdict,
+    was: { readonly service: V1Service | 'unknown' | undefined; readonly routes: ServiceRoutes },
+  ): Promise<void> {
+    const { egress, queue } = this.#options;
+    // Ports last: until the slices are gone, clients come to them.
+    if ((await this.#apply(releaseSteps(this.#slicesOf(key)))) === 'stale') return queue.add(key);
+    egress.allocateApex(key, []);
+    const { service, routes } = was;
+    if (service !== undefined && service !== 'unknown') await this.#tell(key, service, verdict, routes);
+    if (verdict.action === 'release' && this.#isNothing(key)) this.#drop(key);
+  }
+
+  async #lead(
+    key: string,
+    verdict: Extract<ApexVerdict, { action: 'lead' }>,
+    routes: ServiceRoutes,
+  ): Promise<void> {
+    const { egress, egressAddresses, egressServesGroups, queue } = this.#options;
+    // Pods of an older release listen on no such port: what there is stays until all can.
+    const pods = egressAddresses();
+    const isServed = pods.length === 0 || egressServesGroups?.() === true;
+    const ports = egress.allocateApex(key, verdict.ports);
+    if (ports === 'exhausted') {
+      const refusal = {
+        action: 'refuse',
+        reason: 'TooManyApexes',
+        message: 'no egress port is free',
+      } as const;
+      return this.#tell(key, verdict.service, refusal, routes);
+    }
+    // `followApexes` tells when the ports are recorded.
+    if (ports !== 'unrecorded' && isServed) {
+      const steps = leadSteps(verdict.service, this.#slicesOf(key), { ports, egress: pods });
+      if ((await this.#apply(steps)) === 'stale') return queue.add(key);
+    }
+    await this.#tell(key, verdict.service, verdict, routes);
+  }
+
+  /** Its routing; in the status of its routes something is said only where the egress follows them. */
+  #routesOf(service: V1Service | 'unknown' | undefined): ServiceRoutes {
+    if (service === undefined || service === 'unknown' || isMirrored(service)) return NO_ROUTES;
+    const isApex = Object.keys(service.spec?.selector ?? {}).length === 0;
+    return this.#routing.of(service, isApex);
+  }
+
+  #isForPlainClients(service: V1Service | 'unknown' | undefined, { ports }: ServiceRoutes): boolean {
+    if (service === undefined || service === 'unknown') return false;
+    if (writtenTexts(service.metadata?.annotations).tiers !== undefined) return true;
+    const { view } = this.#options;
+    const rules = [...ports.values()].flatMap(({ routing }) => routing.rules);
+    return rules
+      .filter(({ failover }) => failover?.managed === undefined)
+      .flatMap(({ backends }) => backends)
+      .some(({ namespace, service: name }) => view.service(namespace, name) !== undefined);
+  }
+
+  #apply(steps: Parameters<typeof apply>[1]): ReturnType<typeof apply> {
+    const { client, view, signal } = this.#options;
+    return apply({ client, view, signal }, steps);
+  }
+
+  /** Says in the Service's status what became of it. */
+  async #tell(key: string, service: V1Service, verdict: ApexVerdict, routes: ServiceRoutes): Promise<void> {
+    const at = this.#options.clock.now();
+    const conditions = this.#conditionsOf(key, verdict, routes, at);
+    const group = conditions && { conditions, at };
+    const [step] = statusStep(service, group);
+    if (step?.verb !== 'patch' || !(await this.#write(key, service, step.patch))) return;
+    const { namespace = '', name = '', uid = '' } = service.metadata ?? {};
+    const regarding = { apiVersion: 'v1', kind: 'Service', namespace, name, uid };
+    for (const news of statusNews(service, group)) this.#options.events?.record({ regarding, ...news });
+  }
+
+  /** @returns false where the Service is not the one any more that was decided about */
+  async #write(key: string, { metadata }: V1Service, patch: object): Promise<boolean> {
+    const { client, queue, signal } = this.#options;
+    const { namespace = '', name = '', uid, resourceVersion } = metadata ?? {};
+    const body = { ...patch, metadata: { uid, resourceVersion } };
+    const how = { type: 'merge', subresource: 'status', signal } as const;
+    try {
+      return (await orUndefined(client.patch(services, { namespace, name }, body, how))) !== undefined;
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      queue.addAfter(key, CONFLICT_MS);
+      return false;
+    }
+  }
+
+  #conditionsOf(
+    key: string,
+    verdict: ApexVerdict,
+    { ports, problems }: ServiceRoutes,
+    now: number,
+  ): FailoverCondition[] | undefined {
+    if (verdict.action === 'refuse') return notReady(verdict.reason, verdict.message);
+    if (verdict.action !== 'lead') return undefined;
+    const rules = new Map<string, readonly FailoverCondition[]>();
+    const backends = new Set<string>();
+    let next = Number.POSITIVE_INFINITY;
+    for (const [port, { routing }] of ports)
+      for (const rule of routing.rules) {
+        for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
+        const group = ruleGroup(rule, (backend) => this.#known(backend));
+        const decision = decide(group.backends, group.policy, now, group.weighing);
+        next = Math.min(next, decision.nextChangeAt ?? next);
+        const said = [...problems, ...group.problems];
+        const { placement } = group;
+        rules.set(`port ${port}, ${rule.name}`, failoverConditions({ decision, placement, problems: said }));
+      }
+    this.#backends.set(key, backends);
+    if (next !== Number.POSITIVE_INFINITY)
+      this.#options.queue.addAfter(key, Math.max(MIN_LOOK_MS, next - now));
+    return mergedConditions(rules);
+  }
+
+  /** What is published of a mirror; of others nothing is. */
+  #known({ namespace, service: name }: RouteBackend): WeighedBackend {
+    const { view, drainsOf } = this.#options;
+    const mirror = view.service(namespace, name);
+    const cluster = mirror === undefined ? undefined : clusterOf(mirror);
+    if (cluster === undefined) return {};
+    return { facts: factsOf(view.slices(namespace, name)), drains: drainsOf(cluster) };
+  }
+
+  /** Whether nothing of ours is left of a Service, and nothing is written about it. */
+  #isNothing(key: string): boolean {
+    const { egress, view, tiered } = this.#options;
+    const { namespace, name } = parseKey(key);
+    const slices: readonly V1EndpointSlice[] = view.slices(namespace, name);
+    return (
+      !slices.some((slice) => clusterOf(slice) === APEX_MEMBER) &&
+      !egress.apexes().has(key) &&
+      !tiered.has(key) &&
+      !this.#routing.subjects().has(key)
+    );
+  }
+
+  #drop(key: string): void {
+    this.#backends.delete(key);
+    if (this.#candidates.delete(key)) this.#routing.keep(this.#candidates);
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
+}

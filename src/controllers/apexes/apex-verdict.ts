@@ -1,0 +1,94 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { FailoverReason } from '../../api/failover/failover-reasons.ts';
+import { MANAGER } from '../../api/names.ts';
+import { federatedName } from '../../api/mirror/federated-members.ts';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
+import { isExternalName, isHeadless } from '../../exports/endpoint-slices.ts';
+import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
+import { isLeaving } from '../reconcile/steps.ts';
+
+/** Most ports of Services that lead elsewhere: of one namespace, and of all, of the 20,000 of an egress. */
+export const MAX_APEX_PORTS = { namespace: 100, all: 2000 } as const;
+
+/** Everything that decides about one Service. */
+export interface ApexFacts {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined: there is none. `unknown`: it has not been read yet. */
+  readonly service: V1Service | 'unknown' | undefined;
+  /** All of its slices. */
+  readonly slices: readonly V1EndpointSlice[];
+  /** Its ports about which something says where their requests go. */
+  readonly ports: readonly number[];
+  /** Whether something is written about it for clients without a mesh: tiers, or a backend elsewhere. */
+  readonly isForPlainClients: boolean;
+  /** Whether all that may be written about it has been read. */
+  readonly isComplete: boolean;
+  /** Whether there is a Service `<name>-federated`. */
+  readonly isFederated: boolean;
+  /** How many ports others hold: of its namespace, and all. */
+  readonly held: { readonly namespace: number; readonly all: number };
+}
+
+/**
+ * `wait`: not enough is known, what is stays; `ignore`: it is none of ours, and nothing of it is touched;
+ * `release`: it leads nowhere else (any more); `refuse`: it is to lead elsewhere, and cannot.
+ */
+export type ApexVerdict =
+  | { readonly action: 'wait' | 'ignore' | 'release' }
+  | { readonly action: 'refuse'; readonly reason: FailoverReason; readonly message: string }
+  | { readonly action: 'lead'; readonly service: V1Service; readonly ports: readonly number[] };
+
+/** What is to be done with a Service. Pure. */
+export function apexVerdict(facts: ApexFacts): ApexVerdict {
+  const { service } = facts;
+  if (service === 'unknown') return { action: 'wait' };
+  if (service === undefined || isLeaving(service)) return { action: 'release' };
+  // What mirroring makes has slices of its own writers.
+  return isMirrored(service) ? { action: 'ignore' } : ofUser(service, facts);
+}
+
+function ofUser(service: V1Service, facts: ApexFacts): ApexVerdict {
+  const { ports, isComplete } = facts;
+  if (ports.length === 0) return { action: isComplete ? 'release' : 'wait' };
+  if (Object.keys(service.spec?.selector ?? {}).length > 0) return withSelector(facts);
+  return unsuitable(service) ?? foreign(facts) ?? tooMany(facts) ?? { action: 'lead', service, ports };
+}
+
+/**
+ * A Service with a selector whose split is for clients with Linkerd's proxy, or for the gateway, is as it
+ * should be.
+ */
+function withSelector({ name, isForPlainClients, isFederated }: ApexFacts): ApexVerdict {
+  if (!isForPlainClients) return { action: 'release' };
+  const instead = isFederated
+    ? `they can use ${federatedName(name)}`
+    : 'a Service without selector can lead them elsewhere';
+  const message = `clients without a mesh reach its own pods only; ${instead}`;
+  return { action: 'refuse', reason: 'ApexHasSelector', message };
+}
+
+function unsuitable(service: V1Service): ApexVerdict | undefined {
+  if (!isHeadless(service) && !isExternalName(service)) return undefined;
+  const what = isHeadless(service) ? 'it is headless' : 'it is of type ExternalName';
+  return { action: 'refuse', reason: 'ApexUnsuitable', message: `${what}, so its clients need no endpoints` };
+}
+
+function foreign({ slices }: ApexFacts): ApexVerdict | undefined {
+  const others = slices.filter(({ metadata }) => metadata?.labels?.[MANAGED_BY_LABEL] !== MANAGER);
+  if (others.length === 0) return undefined;
+  const names = others.map(({ metadata }) => metadata?.name ?? '').sort();
+  const message = `these EndpointSlices are not ours: ${names.slice(0, 5).join(', ')}`;
+  return { action: 'refuse', reason: 'ApexHasEndpoints', message };
+}
+
+/** A tenant must not take the ports of all others. */
+function tooMany({ namespace, ports, held }: ApexFacts): ApexVerdict | undefined {
+  if (held.namespace + ports.length > MAX_APEX_PORTS.namespace) {
+    const message = `the namespace ${namespace} holds ${held.namespace} of ${MAX_APEX_PORTS.namespace} ports`;
+    return { action: 'refuse', reason: 'TooManyApexes', message };
+  }
+  if (held.all + ports.length <= MAX_APEX_PORTS.all) return undefined;
+  const message = `${held.all} of ${MAX_APEX_PORTS.all} ports of this cluster are held`;
+  return { action: 'refuse', reason: 'TooManyApexes', message };
+}

@@ -1,0 +1,198 @@
+import type { V1ObjectReference, V1Service } from '@kubernetes/client-node';
+import { isDeepStrictEqual } from 'node:util';
+import { readAnnotation } from '../../api/annotations.ts';
+import { type FailoverDrain, readDrain } from '../../api/failover/failover-drain.ts';
+import { FAILOVER_DRAIN } from '../../api/failover/failover-names.ts';
+import type { DrainEvent } from '../../api/failover/failover-reasons.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
+import { type LinkObject, links as linkResource } from '../../api/link/link-schema.ts';
+import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
+import { serviceDrain } from '../../api/mirror/service-drain.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { EventRecorder } from '../../kube/events/event-recorder.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
+import { backendName } from '../../policy/failover/federated-group.ts';
+import { describedDrain } from '../../policy/failover/drain-words.ts';
+
+/** What is watched, and who tells. */
+export interface DrainWatchOptions {
+  readonly links: IndexedStore<LinkObject>;
+  /** Services that mirroring made. */
+  readonly services: IndexedStore<V1Service>;
+  readonly events: Pick<EventRecorder, 'record'>;
+  readonly clock: Clock;
+  /** Whether this replica is the one that tells of a Link, by its key. */
+  readonly tellsOfLink: (key: string) => boolean;
+  /** The same of a federated Service. */
+  readonly tellsOfService: (key: string) => boolean;
+}
+
+/** A drain, and the object that it stands on. */
+interface Standing {
+  readonly drain: FailoverDrain;
+  /** What is drained, for people. */
+  readonly what: string;
+  readonly regarding: V1ObjectReference;
+  /** Whether the target's gateway asks for it; otherwise somebody has written it here, and told so. */
+  readonly asked: boolean;
+  readonly tells: () => boolean;
+}
+
+/** How far the clock of whoever ends a drain may be from ours, milliseconds. */
+const SKEW_MS = 30_000;
+/** Longest time that a timer is set for, milliseconds: the system's clock may be set meanwhile. */
+const MAX_WAIT_MS = 3_600_000;
+
+/**
+ * Tells by Events what becomes of drains without anybody's word here: that one has come to its end, and that
+ * a target's gateway asks for one, or no more. What `linkspan` writes here it tells itself (`src/drains`).
+ * What stood there when this replica began is no news.
+ */
+export class DrainWatch {
+  readonly #options: DrainWatchOptions;
+  readonly #standing = new Map<string, { readonly it: Standing; readonly timer: Timer | undefined }>();
+  /** Which drains an object had, by its key. */
+  readonly #ofObject = new Map<string, readonly string[]>();
+  readonly #unsubscribe: readonly (() => void)[];
+
+  constructor(options: DrainWatchOptions) {
+    this.#options = options;
+    const { links, services } = options;
+    for (const link of links.list()) this.#link(link, true);
+    for (const service of services.list()) this.#service(service, true);
+    this.#unsubscribe = [
+      links.subscribe('drains: Links', ({ type, object, previous }) =>
+        this.#link(object, previous === undefined, type === 'deleted'),
+      ),
+      services.subscribe('drains: Services', ({ type, object, previous }) =>
+        this.#service(object, previous === undefined, type === 'deleted'),
+      ),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const { timer } of this.#standing.values()) timer?.cancel();
+    this.#standing.clear();
+  }
+
+  #link(link: LinkObject, isFirst: boolean, gone = false): void {
+    const { metadata, spec, status } = link;
+    const key = keyOf(link);
+    const { namespace, name, uid } = metadata ?? {};
+    const regarding = {
+      ...reference({ namespace, name, uid }),
+      apiVersion: `${linkResource.group}/${linkResource.version}`,
+      kind: linkResource.kind,
+    };
+    const what = typeof spec?.targetClusterName === 'string' ? spec.targetClusterName : (name ?? '');
+    const standing = new Map<string, Standing>();
+    for (const [asked, text] of [
+      [false, readAnnotation(metadata?.annotations, FAILOVER_DRAIN)],
+      [true, status?.gatewayDrain],
+    ] as const) {
+      const drain = gone ? undefined : readDrain(text);
+      const tells = () => this.#options.tellsOfLink(key);
+      if (drain !== undefined) standing.set(`link ${key} ${asked}`, { drain, what, regarding, asked, tells });
+    }
+    this.#see(`link ${key}`, standing, { isFirst, gone });
+  }
+
+  #service(service: V1Service, isFirst: boolean, gone = false): void {
+    const key = keyOf(service);
+    const standing = new Map<string, Standing>();
+    if (!gone && isFederated(service))
+      for (const member of memberClusters(service).map(backendName)) {
+        const drain = serviceDrain(service.metadata?.annotations, member);
+        if (drain === undefined) continue;
+        const { namespace, name, uid } = service.metadata ?? {};
+        standing.set(`service ${key} ${member}`, {
+          drain,
+          what: `${member} in ${key}`,
+          regarding: { ...reference({ namespace, name, uid }), apiVersion: 'v1', kind: 'Service' },
+          asked: false,
+          tells: () => this.#options.tellsOfService(key),
+        });
+      }
+    this.#see(`service ${key}`, standing, { isFirst, gone });
+  }
+
+  /** Takes in the drains of one object. */
+  #see(
+    object: string,
+    standing: ReadonlyMap<string, Standing>,
+    { isFirst, gone }: { readonly isFirst: boolean; readonly gone: boolean },
+  ): void {
+    for (const id of this.#ofObject.get(object) ?? [])
+      if (!standing.has(id)) {
+        const before = this.#standing.get(id);
+        before?.timer?.cancel();
+        this.#standing.delete(id);
+        // With the object goes whoever could be told.
+        if (!gone && before !== undefined && this.#isOn(before.it.drain))
+          this.#tell(before.it, 'DrainDone', `the drain of ${before.it.what} has been taken away`);
+      }
+    if (standing.size === 0) this.#ofObject.delete(object);
+    else this.#ofObject.set(object, [...standing.keys()]);
+    for (const [id, it] of standing) this.#seeOne(id, it, isFirst);
+  }
+
+  #seeOne(id: string, it: Standing, isFirst: boolean): void {
+    const { drain } = it;
+    const before = this.#standing.get(id);
+    if (before !== undefined && isDeepStrictEqual(before.it.drain, drain)) return;
+    before?.timer?.cancel();
+    const { begins, isOn, isEnded } = this.#change(before?.it.drain, drain);
+    this.#standing.set(id, { it, timer: isOn ? this.#timer(id, drain) : undefined });
+    if (it.asked && !isFirst) this.#tellAsked(it, { begins, isEnded });
+  }
+
+  /** What is another with a drain: whether it lasts, has begun, or was ended by somebody. */
+  #change(before: FailoverDrain | undefined, drain: FailoverDrain) {
+    const ends = before !== undefined && this.#isOn(before) ? before.until : undefined;
+    const isEnded = ends !== undefined && drain.until < ends && this.#isAbout(drain.until);
+    const isOn = this.#isOn(drain) && !isEnded;
+    return { begins: isOn && ends === undefined, isOn, isEnded };
+  }
+
+  #tellAsked(it: Standing, { begins, isEnded }: { begins: boolean; isEnded: boolean }): void {
+    if (begins) this.#tell(it, 'DrainStarted', `its gateway asks for it: ${describedDrain(it.drain)}`);
+    else if (isEnded) this.#tell(it, 'DrainDone', `the gateway of ${it.what} asks to be drained no longer`);
+  }
+
+  #isOn({ until }: FailoverDrain): boolean {
+    return this.#options.clock.now() < until;
+  }
+
+  #isAbout(time: number): boolean {
+    return time <= this.#options.clock.now() + SKEW_MS;
+  }
+
+  #timer(id: string, { until }: FailoverDrain): Timer {
+    const { clock } = this.#options;
+    const wait = Math.min(MAX_WAIT_MS, until - clock.now());
+    return clock.after(wait, () => this.#due(id), { unref: true });
+  }
+
+  #due(id: string): void {
+    const found = this.#standing.get(id);
+    if (found === undefined) return;
+    const { it } = found;
+    if (this.#isOn(it.drain)) {
+      this.#standing.set(id, { it, timer: this.#timer(id, it.drain) });
+      return;
+    }
+    this.#standing.set(id, { it, timer: undefined });
+    this.#tell(it, 'DrainDone', `the drain of ${it.what} has come to its end; its share comes back`);
+  }
+
+  #tell({ regarding, tells }: Standing, reason: DrainEvent, message: string): void {
+    if (tells()) this.#options.events.record({ regarding, type: 'Normal', reason, message });
+  }
+}
+
+function reference(
+  parts: Readonly<Record<'namespace' | 'name' | 'uid', string | undefined>>,
+): V1ObjectReference {
+  return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,300 @@
+import { readAnnotation } from '../../api/annotations.ts';
+import { type BackendFacts, readBackendFacts } from '../../api/failover/backend-facts.ts';
+import { type FailoverFacts, readFacts, writeFacts } from '../../api/failover/failover-facts.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import { FAILOVER_BACKEND_FACTS } from '../../api/failover/failover-names.ts';
+import { failoverTexts } from '../../api/mirror/failover-texts.ts';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
+import { factsOf } from '../../api/mirror/slice-facts.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
+import type { WorkQueue } from '../../kube/queue/work-queue.ts';
+import { readFailoverPolicy } from '../../policy/failover/failover-policy-text.ts';
+import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { FactsKeeper, type PublishedFacts } from '../failover/published-facts.ts';
+import type { FailoverBook } from '../failover/failover-book.ts';
+import type { LocalView } from '../reconcile/local-view.ts';
+import { LinkerdFailover } from './linkerd-failover.ts';
+import { LocalBackends } from './local-backends.ts';
+import { Overwriting } from './overwriting.ts';
+import { type ListedBackend, readLists, type WeightedObject, weightsWriter } from './weighted-object.ts';
+import type { FoundObject, WeightedObjects } from './weighted-objects.ts';
+import { WeightsBook } from './weights-book.ts';
+import { WeightsNews, type WeightsNewsOptions } from './weights-news.ts';
+import { weightsPatch, type WeightsPatch } from './weights-plan.ts';
+import {
+  controllerOf,
+  LINKERD_CONTROLLER,
+  OUR_CONTROLLER,
+  isWrittenOver,
+  WEIGHTS_MANAGER,
+  weightsVerdict,
+  type WeightsVerdict,
+} from './weights-verdict.ts';
+
+/** What a term of the writer works with. */
+export interface WeightsTermOptions extends WeightsNewsOptions {
+  readonly client: KubeClient;
+  readonly objects: WeightedObjects;
+  /** The mirrors and their slices. */
+  readonly view: LocalView;
+  readonly clusterDomain: string;
+  /** What metrics are made of. */
+  readonly book: Pick<FailoverBook, 'note' | 'release'>;
+  /** The drains of a cluster, as Links say. */
+  readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
+  /** Values of the label that are ours, beside `linkspan`. */
+  readonly controllers: readonly string[];
+  readonly scoped: boolean;
+  /** As `LinkerdFailoverOptions.lookMs`. */
+  readonly lookMs?: number | undefined;
+  /** Ends the term. */
+  readonly signal: AbortSignal;
+  /** Of ids of objects. */
+  readonly queue: Pick<WorkQueue, 'add' | 'addAfter'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Weights are written so often in a ramp, at most, and no more often than this. */
+const RAMP_WRITES = 20;
+const MIN_RAMP_WRITE_MS = 2000;
+/** Objects that are looked at in one turn of the event loop, at most. */
+const LOOKS_PER_TURN = 20;
+/** After a conflict: what somebody else has written comes by the watch in that time. */
+const CONFLICT_MS = 200;
+
+/** What is known of the backends of one object. */
+interface Backends {
+  /** By `namespace/name`. */
+  readonly known: ReadonlyMap<string, WeighedBackend>;
+  /** Of those that are Services of this cluster, by name. */
+  readonly local: BackendFacts;
+  /** When facts change by time alone. */
+  readonly againMs: number | undefined;
+}
+
+/** The work of one term of the writer of weights: from taking the Lease to losing it. */
+export class WeightsTerm {
+  readonly #options: WeightsTermOptions;
+  readonly #keeper: FactsKeeper;
+  readonly #news: WeightsNews;
+  readonly #book: WeightsBook;
+  readonly #overwriting = new Overwriting();
+  readonly #controllers: ReadonlySet<string>;
+  readonly #local: LocalBackends;
+  readonly #linkerd: LinkerdFailover;
+  /**
+   * Backends of each object that are Services of this cluster, and how many objects of a namespace have any.
+   */
+  readonly #watched = new Map<string, ReadonlySet<string>>();
+  readonly #namespaces = new Map<string, number>();
+  #looks = 0;
+  #following: Promise<void> = Promise.resolve();
+
+  constructor(options: WeightsTermOptions) {
+    this.#options = options;
+    const { client, clock, random, log, objects, signal, controllers } = options;
+    this.#keeper = new FactsKeeper(clock);
+    this.#news = new WeightsNews(options);
+    this.#book = new WeightsBook(options.book);
+    this.#controllers = new Set([OUR_CONTROLLER, ...controllers]);
+    this.#local = new LocalBackends({ client, clock, random, log }, (service) =>
+      service.endsWith('/') ? this.#addAll() : this.serviceChanged(service),
+    );
+    this.#linkerd = new LinkerdFailover({
+      client,
+      clock,
+      signal,
+      wanted: () => !options.scoped && objects.ids().some((id) => this.#isLinkerds(objects.get(id))),
+      onChange: () => this.#addAll(),
+      onFailure: (code) => log.warn({ code }, 'whether linkerd-failover runs is not known'),
+      lookMs: options.lookMs,
+    });
+  }
+
+  /** Looks at all of them again. */
+  resync(): void {
+    this.#addAll();
+  }
+
+  start(): void {
+    this.#following = this.#linkerd.follow();
+    this.#addAll();
+  }
+
+  /** After the signal has aborted and the queue has ended. */
+  async stop(): Promise<void> {
+    this.#book.close();
+    await this.#following;
+    await this.#local.stop();
+  }
+
+  /** A Service (`namespace/name`), its endpoints or its facts have changed. */
+  serviceChanged(service: string): void {
+    for (const id of this.#options.objects.idsOf(service)) this.#options.queue.add(id);
+  }
+
+  /** Makes an object what its verdict says. */
+  async look(id: string): Promise<void> {
+    const { objects, clock, clusterDomain, queue } = this.#options;
+    // A change of one Service can concern thousands of objects, and Leases want to be renewed meanwhile.
+    if (++this.#looks % LOOKS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    const found = objects.get(id);
+    const resource = found?.watched.resource;
+    if (found === undefined || resource === undefined) {
+      this.#forget(id);
+      return;
+    }
+    const { kind, object } = found;
+    const now = clock.now();
+    const { known, local, againMs } = this.#backendsOf(id, found);
+    const writer = weightsWriter(kind, object);
+    const verdict = weightsVerdict({
+      kind,
+      object,
+      clusterDomain,
+      controllers: this.#controllers,
+      linkerdFailover: this.#linkerd.runs,
+      backendOf: (service) => known.get(service) ?? {},
+      overwritten: this.#overwriting.times(id, {
+        version: object.metadata?.resourceVersion ?? '',
+        others:
+          writer !== undefined && writer !== WEIGHTS_MANAGER && isWrittenOver(kind, object, clusterDomain),
+        now,
+      }),
+      now,
+    });
+    this.#book.note(id, kind, object, verdict);
+    const patch = weightsPatch(kind, object, verdict, local);
+    if (patch !== undefined && !(await this.#write(id, found, patch))) {
+      queue.addAfter(id, CONFLICT_MS);
+      return;
+    }
+    this.#news.tell(id, resource, object, verdict);
+    const waits = [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)].filter(
+      (ms) => ms !== undefined,
+    );
+    if (waits.length > 0) queue.addAfter(id, Math.min(...waits));
+  }
+
+  /** @returns false where the object is not the one any more that was decided about */
+  async #write(id: string, { watched, object }: FoundObject, patch: WeightsPatch): Promise<boolean> {
+    const { client, signal, log } = this.#options;
+    const { resource } = watched;
+    const { namespace = '', name = '' } = object.metadata ?? {};
+    if (resource === undefined) return false;
+    const how = { type: 'merge', fieldManager: WEIGHTS_MANAGER, signal } as const;
+    try {
+      const written = await orUndefined(client.patch(resource, { namespace, name }, patch, how));
+      if (written !== undefined && patch.spec !== undefined)
+        this.#overwriting.wrote(id, written.metadata?.resourceVersion ?? '');
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      return false;
+    }
+    if (patch.spec !== undefined) log.info({ object: id }, 'weights written');
+    return true;
+  }
+
+  #backendsOf(id: string, { kind, object }: FoundObject): Backends {
+    const known = new Map<string, WeighedBackend>();
+    const local = new Map<string, FailoverFacts>();
+    const watched = new Set<string>();
+    let againMs = Number.POSITIVE_INFINITY;
+    const isOurs = controllerOf(object) !== undefined;
+    const { lists } = isOurs ? readLists(kind, object, this.#options.clusterDomain) : { lists: [] };
+    for (const backend of lists.flatMap(({ backends }) => backends)) {
+      const { name, service } = backend;
+      if (known.has(service)) continue;
+      const mirror = this.#mirror(service);
+      if (mirror !== undefined) {
+        known.set(service, mirror);
+        continue;
+      }
+      const seen = this.#see(id, object, backend);
+      const facts = readFacts(seen.text);
+      watched.add(service);
+      known.set(service, { facts });
+      if (facts !== undefined) local.set(name, facts);
+      againMs = Math.min(againMs, seen.againMs ?? againMs);
+    }
+    this.#watch(id, watched);
+    return { known, local, againMs: againMs === Number.POSITIVE_INFINITY ? undefined : againMs };
+  }
+
+  /** What is known of a mirror; undefined: it is none. */
+  #mirror(service: string): WeighedBackend | undefined {
+    const { view, drainsOf } = this.#options;
+    const mirror = view.stores.services.get(service);
+    if (mirror === undefined) return undefined;
+    const [namespace = '', name = ''] = service.split('/');
+    return { facts: factsOf(view.slices(namespace, name)), drains: drainsOf(clusterOf(mirror) ?? '') };
+  }
+
+  /** Folds what is seen of a Service of this cluster into its facts. */
+  #see(id: string, { metadata }: WeightedObject, { name, service }: ListedBackend): PublishedFacts {
+    const { annotations } = metadata ?? {};
+    const there = readBackendFacts(readAnnotation(annotations, FAILOVER_BACKEND_FACTS)).get(name);
+    const { policy } = readFailoverPolicy(failoverTexts(annotations).policy);
+    return this.#keeper.see(keptKey(id, service), {
+      sighting: this.#local.of(service),
+      rules: { ...policy, stated: policy.expected.get(name) },
+      there: there === undefined ? undefined : writeFacts(there),
+    });
+  }
+
+  #isLinkerds(found: FoundObject | undefined): boolean {
+    const controller = found === undefined ? undefined : controllerOf(found.object);
+    return controller === LINKERD_CONTROLLER && !this.#controllers.has(LINKERD_CONTROLLER);
+  }
+
+  #addAll(): void {
+    const { objects, queue } = this.#options;
+    for (const id of objects.ids()) queue.add(id);
+  }
+
+  /** Which Services of this cluster an object needs to know of; of others no more is kept. */
+  #watch(id: string, services: ReadonlySet<string>): void {
+    const before = this.#watched.get(id) ?? new Set();
+    for (const service of before) if (!services.has(service)) this.#keeper.forget(keptKey(id, service));
+    if (services.size === 0) this.#watched.delete(id);
+    else this.#watched.set(id, services);
+    this.#count(namespacesOf(services), 1);
+    this.#count(namespacesOf(before), -1);
+  }
+
+  #count(namespaces: ReadonlySet<string>, more: 1 | -1): void {
+    for (const namespace of namespaces) {
+      const count = (this.#namespaces.get(namespace) ?? 0) + more;
+      if (count > 0) this.#namespaces.set(namespace, count);
+      else this.#namespaces.delete(namespace);
+      if (count <= 0) this.#local.end(namespace);
+    }
+  }
+
+  #forget(id: string): void {
+    this.#watch(id, new Set());
+    this.#overwriting.forget(id);
+    this.#news.forget(id);
+    this.#book.forget(id);
+  }
+}
+
+function namespacesOf(services: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...services].map((service) => service.split('/')[0] ?? ''));
+}
+
+/** The same Service may be expected to have other endpoints by another object's policy. */
+function keptKey(id: string, service: string): string {
+  return `${id}|${service}`;
+}
+
+/** When weights are to be written next because of time alone, milliseconds from now. */
+function untilNext(verdict: WeightsVerdict, now: number): number | undefined {
+  if (verdict.action !== 'write' || verdict.nextChangeAt === undefined) return undefined;
+  return Math.max(MIN_RAMP_WRITE_MS, verdict.rampMs / RAMP_WRITES, verdict.nextChangeAt - now);
+}
