@@ -47,7 +47,8 @@ function inherit(command: Command, from: Command): void {
 /** Ends quietly when the reader of stdout closes it, as in `linkspan mirrors | head`. */
 function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
+    // With the exit code that the verb has set: a drill that failed has failed, whoever reads of it.
+    if (error.code === 'EPIPE') process.exit();
     throw error;
   });
 }

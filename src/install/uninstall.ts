@@ -1,4 +1,5 @@
 import { readAnnotation } from '../api/annotations.ts';
+import { FAILOVER_CONTROLLED_BY } from '../api/failover/failover-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
@@ -6,6 +7,7 @@ import { inOrder, isMulticlusterObject, refOf, titleOf } from '../manifests/mani
 import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
+import { readWrittenWeights } from './written-weights.ts';
 import { findInstalled, type InstalledObjects } from './installed-objects.ts';
 
 /** What was read from a cluster before an uninstall. */
@@ -15,6 +17,8 @@ export interface UninstallFacts {
   /** Objects of others in the extension's namespace, which would be deleted with the Namespace. */
   readonly others: readonly KubeObject[];
   readonly crd: KubeObject | undefined;
+  /** Objects in which failover has written weights. */
+  readonly weighted: readonly KubeObject[];
 }
 
 export interface UninstallRequest {
@@ -36,12 +40,13 @@ const CRD_VERSION = 'apiextensions.k8s.io/v1';
 
 /** @throws what the client throws */
 export async function readUninstall(client: KubeClient, namespace: string): Promise<UninstallFacts> {
-  const [found, labelled, trust, crds] = await Promise.all([
+  const [found, labelled, trust, crds, weighted] = await Promise.all([
     listLinks(client),
     findInstalled(client),
     // Written by the signer, without the chart's labels.
     orUndefined(client.get(configMaps, { namespace, name: TRUST_CONFIG_MAP })),
     resourcesOf(client, CRD_VERSION),
+    readWrittenWeights(client),
   ]);
   const anchors = trust === undefined ? [] : [{ ...trust, apiVersion: 'v1', kind: 'ConfigMap' }];
   const installed = { ...labelled, objects: [...labelled.objects, ...anchors] };
@@ -52,6 +57,7 @@ export async function readUninstall(client: KubeClient, namespace: string): Prom
     links: found,
     installed,
     others: await othersIn(client, namespace, installed.objects),
+    weighted,
     crd:
       crd === undefined ? undefined : { ...crd, apiVersion: CRD_VERSION, kind: 'CustomResourceDefinition' },
   };
@@ -141,13 +147,17 @@ function assertUnlinked({ links: all }: UninstallFacts, force: boolean): void {
 }
 
 function stayNotes(facts: UninstallFacts, request: UninstallRequest, keepsNamespace: boolean): string[] {
-  const { links: linked, others, crd, installed } = facts;
+  const { links: linked, others, crd, installed, weighted } = facts;
   const there = installed.objects.some(
     ({ kind, metadata }) => kind === 'Namespace' && metadata?.name === request.namespace,
   );
   const notes: string[] = [];
   if (linked.length > 0)
     notes.push(`Links and what they have mirrored stay: ${linked.map((link) => refText(link)).join(', ')}`);
+  if (weighted.length > 0)
+    notes.push(
+      `Weights that failover has written stay as they are now; take the label ${FAILOVER_CONTROLLED_BY} away before the controller goes, and what their author wrote is put back: ${shortList(weighted.map(titleOf))}`,
+    );
   if (there && keepsNamespace && others.length > 0)
     notes.push(
       `Namespace ${request.namespace} stays, it has others' objects: ${shortList(others.map(titleOf))}`,

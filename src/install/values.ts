@@ -3,8 +3,9 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { parseYaml } from '../base/yaml.ts';
 import { CHART } from './charts.ts';
 import type { Helm } from './helm.ts';
 
@@ -87,7 +88,7 @@ export async function gatherValues(helm: Helm, base: Values, flags: HelmValueFla
       ...many('--set-string', flags.setString),
       ...many('--set-file', flags.setFile),
     ]);
-    const { values } = parse(printed) as { values: Values };
+    const { values } = parseYaml(printed) as { values: Values };
     return values;
   } finally {
     await rm(dir, { recursive: true, force: true });
@@ -96,12 +97,12 @@ export async function gatherValues(helm: Helm, base: Values, flags: HelmValueFla
 
 /** The chart's own values for high availability. */
 export async function haValues(): Promise<Values> {
-  return parse(await readFile(path.join(CHART, 'values-ha.yaml'), 'utf8')) as Values;
+  return parseYaml(await readFile(path.join(CHART, 'values-ha.yaml'), 'utf8')) as Values;
 }
 
 /** The chart's defaults. */
 export async function defaultValues(): Promise<Values> {
-  return parse(await readFile(path.join(CHART, 'values.yaml'), 'utf8')) as Values;
+  return parseYaml(await readFile(path.join(CHART, 'values.yaml'), 'utf8')) as Values;
 }
 
 /** The Secret with the values that `upgrade` reads; not a ConfigMap, because values may be confidential. */
@@ -126,7 +127,7 @@ export function storedValues({ metadata, data }: V1Secret): Values {
   const text = data?.[OVERRIDES_KEY];
   if (text === undefined) throw new LinkspanError('VALUES_INVALID', `${where}: no key ${OVERRIDES_KEY}`);
   try {
-    const values: unknown = parse(Buffer.from(text, 'base64').toString('utf8'));
+    const values = parseYaml(Buffer.from(text, 'base64').toString('utf8'));
     if (isMap(values)) return values;
   } catch (error) {
     throw new LinkspanError('VALUES_INVALID', `${where}: ${messageOf(error)}`, { cause: error });

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { FAILOVER_CONTROLLED_BY } from '../../api/failover/failover-names.ts';
 import { exportSelector } from '../../api/exports/export-marks.ts';
 import { hostname } from 'node:os';
 import { z } from 'zod';
@@ -6,12 +7,17 @@ import { keyTest } from '../../api/link/import-policy.ts';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
-import { CONTROLLER_ADMIN_PORT, DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
+import {
+  CONTROLLER_ADMIN_PORT,
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_EGRESS_NAME,
+  DEFAULT_NAMESPACE,
+} from '../../api/names.ts';
 import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
-import type { MirrorControllerSettings } from '../../controllers/mirror-controller.ts';
+import type { MirrorControllerSettings } from '../../controllers/controller-settings.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../api/egress/egress-ports.ts';
 import { controlNamespaces } from '../../controllers/imports/import-rules.ts';
 import { runController } from '../../processes/controller-process.ts';
@@ -60,6 +66,9 @@ const schema = z.strictObject({
   hostGrace: durationFlag,
   concurrency: z.coerce.number().int().min(1).max(1024),
   peerConcurrency: z.coerce.number().int().min(1).max(1024),
+  failoverWeights: z.boolean(),
+  failoverControllers: listFlag,
+  clusterDomain: z.string().min(1),
   leaseDuration: durationFlag.refine((ms) => ms >= 5000, { error: 'must be at least 5s' }),
   ...budgetFlags,
   identityDir: z.string().optional(),
@@ -122,6 +131,15 @@ export function controllerCommand(): Command {
       '--no-learn-ranges',
       'do not read Nodes and ServiceCIDRs for them (with --namespaces they never are)',
     )
+    .option(
+      '--no-failover-weights',
+      'do not write weights into TrafficSplits, routes and ServiceProfiles that are labelled for it',
+    )
+    .option(
+      '--failover-controllers <list>',
+      `values of the label ${FAILOVER_CONTROLLED_BY} by which weights are written, beside linkspan`,
+    )
+    .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
     .option('--host-grace <time>', 'how long the endpoint mirror of a vanished host stays', '60s')
     .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '32')
     .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '24')
@@ -222,6 +240,12 @@ function controllerSettings(settings: Settings, meshed: boolean): MirrorControll
     concurrency: settings.peerConcurrency,
     totalConcurrency: settings.concurrency,
     leaseMs: settings.leaseDuration,
+    weights: {
+      enabled: settings.failoverWeights,
+      controllers: settings.failoverControllers,
+      clusterDomain: settings.clusterDomain,
+      scoped: settings.namespaces !== undefined && settings.namespaces.length > 0,
+    },
     budgets: budgetsOf(settings),
   };
 }

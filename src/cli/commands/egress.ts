@@ -3,6 +3,9 @@ import { ALLOWED_NAMESPACES, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
 import { parseFlags } from '../../base/config.ts';
+import { exportSelector } from '../../api/exports/export-marks.ts';
+import { unionOf } from '../../api/kubernetes/label-selector.ts';
+import { meshSettings } from '../../processes/gateway-mesh.ts';
 import { runEgress } from '../../processes/egress-process.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import {
@@ -12,7 +15,7 @@ import {
   connectionAgeOf,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
-import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
+import { accessOf, namespacesFlag, selectorFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
   identityFlags,
   openIdentity,
@@ -31,6 +34,7 @@ const schema = z
     listenAddress: z.string(),
     admin: z.string(),
     ...streamsFlag,
+    federatedServiceSelector: selectorFlag,
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
     ...connectionAgeFlags,
@@ -57,6 +61,11 @@ export function egressCommand(): Command {
     .option('--listen-address <ip>', 'address on which mirrored ports are opened', '0.0.0.0')
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
     .option(
+      '--federated-service-selector <selector>',
+      'Services of this cluster that join federated ones, as the controller has it',
+      exportSelector('federated'),
+    )
+    .option(
       '--clients <switch>',
       `on: find out by the pods of this cluster which client a connection comes from, for ${ALLOWED_NAMESPACES} and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody`,
       'on',
@@ -77,6 +86,10 @@ async function run(settings: Settings): Promise<void> {
     log,
     access: accessOf(settings),
     openIdentity: () => openIdentity(settings, log),
+    // Without a right to watch pods all are spoken to plainly, as clients without an egress would.
+    meshOf: (identity) =>
+      settings.clients ? meshSettings({ ...settings, mesh: 'auto' }, identity) : undefined,
+    memberSelectors: unionOf([settings.federatedServiceSelector]),
     namespace: settings.namespace,
     namespaces: settings.namespaces,
     listenAddress: settings.listenAddress,

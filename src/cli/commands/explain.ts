@@ -4,7 +4,10 @@ import { nearest, parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { MIRRORS_PAGE, explainPage } from '../../api/answers/admin-answers.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { services } from '../../api/kubernetes/resource.ts';
+import { systemClock } from '../../base/clock.ts';
+import { isForbidden, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
+import { apexText } from '../output/apex-text.ts';
 import { explainText, relevantExplanations } from '../output/explanation-text.ts';
 import { linkText } from '../output/link-text.ts';
 import {
@@ -14,6 +17,7 @@ import {
   mergeReports,
   tellFailures,
 } from '../queries/controller-answers.ts';
+import { failoverRows, readAllFailover } from '../queries/failover-rows.ts';
 import { gatherLinks } from '../queries/link-rows.ts';
 import {
   allCodes,
@@ -161,7 +165,26 @@ async function explainService(client: KubeClient, flags: ServiceFlags, name: str
   const told = relevantExplanations(
     asked.answers.filter(({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`)),
   );
-  return render(flags.output, told, () =>
-    explainText(told, mergeReports(links), `${flags.namespace}/${name}`),
-  );
+  const led = flags.output === 'table' ? await ledElsewhere(client, flags, name) : undefined;
+  const isMirrored = told.some(({ exported, clusterIP }) => exported || clusterIP !== null);
+  if (led !== undefined && !isMirrored) return led;
+  const text = () => explainText(told, mergeReports(links), `${flags.namespace}/${name}`);
+  return `${led === undefined ? '' : `${led}\n`}${render(flags.output, told, text)}`;
+}
+
+/** What became of a user's Service that leads elsewhere; undefined: it does not, and need not. */
+async function ledElsewhere(
+  client: KubeClient,
+  { namespace, controllerNamespace }: ServiceFlags,
+  name: string,
+): Promise<string | undefined> {
+  const service = await orUndefined(client.get(services, { namespace, name })).catch((error: unknown) => {
+    // Controllers may be asked without a right to read Services.
+    if (isForbidden(error)) return undefined;
+    throw error;
+  });
+  const now = (await client.serverTime()) ?? systemClock.now();
+  if (service === undefined || apexText(service, [], now) === undefined) return undefined;
+  const rows = failoverRows(await readAllFailover(client, namespace, controllerNamespace), now);
+  return apexText(service, rows, now);
 }

@@ -2,12 +2,15 @@ import { availableParallelism } from 'node:os';
 import { DEFAULT_CLUSTER_DOMAIN, FAULTS } from '../../api/names.ts';
 import { Command } from 'commander';
 import { z } from 'zod';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { openFileTargets } from '../../discovery/file-targets.ts';
 import { openKubeTargets } from '../../discovery/kube-targets.ts';
 import { handMadeSlicesIn } from '../../exports/slice-makers.ts';
 import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
+import { DrilledTargets } from '../../gateway/drilled-targets.ts';
+import { OwnService } from '../../gateway/own-service.ts';
 import { parseFixedListener } from '../../gateway/acceptors/fixed-acceptor.ts';
 import { NO_POLICIES } from '../../gateway/authorization/policy-source.ts';
 import { workerNumber } from '../../gateway/workers/worker.ts';
@@ -26,6 +29,7 @@ import {
   connectionAgeOf,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
+import { serviceFlag } from '../flags/drain-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
   connectionLimitFlags,
@@ -84,10 +88,12 @@ const schema = z
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
     targets: z.string().optional(),
+    service: serviceFlag,
     clusterDomain: z.string(),
     namespaces: namespacesFlag,
     exportSelector: z.array(z.string()).optional(),
     mesh: z.enum(['auto', 'on', 'off']),
+    routes: z.enum(['all', 'profile']),
     zone: z.string().min(1).optional(),
     handMadeSlices: z.array(z.string().min(1)).default([]).transform(handMadeSlicesIn),
     maxPending: z.coerce.number().int().min(1),
@@ -122,7 +128,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
-  return withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"))
+  const policies = withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"));
+  return withTargetFlags(policies)
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -142,27 +149,6 @@ export function gatewayCommand(): Command {
       '0.0.0.0:9990',
     )
     .option(
-      '--kubeconfig <file>',
-      "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
-    )
-    .option('--context <name>', 'context of the kubeconfig')
-    .option('--targets <file>', 'YAML file with the services to serve, instead of Kubernetes; watched')
-    .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
-    .option('--export-selector <selector...>', 'label selectors of the Services that are served')
-    .option(
-      '--mesh <when>',
-      'speak to pods with a Linkerd proxy as their mesh does, with mTLS: auto (where Linkerd is installed and the identity is not that of --identity csr), on, off',
-      'auto',
-    )
-    .option(
-      '--zone <name>',
-      "the gateway's zone, for endpoints with hints (default: that of the node that $NODE_NAME names)",
-    )
-    .option(
-      '--hand-made-slices <namespace...>',
-      'namespaces in which EndpointSlices are served too that neither kube has made of pods nor Linkerd of ExternalWorkloads; all for every one (default: none)',
-    )
-    .option(
       '--max-pending <n>',
       'requests without an answer and raw flows of one service (in each worker); more are refused',
       String(MAX_PENDING),
@@ -177,7 +163,7 @@ export function gatewayCommand(): Command {
     .option('--access-log-query', 'keep the query of paths in the access log')
     .option(
       '--allow-fault-injection',
-      `follow what exported Services (annotation ${FAULTS}) and --targets say of faults to inject, for drills`,
+      `follow what exported Services (annotation ${FAULTS}), --targets and, with --service, \`linkspan drill\` say of faults to inject`,
     )
     .option(
       '--allow-trust-domain <domain...>',
@@ -193,6 +179,41 @@ export function gatewayCommand(): Command {
       `YAML file with settings (keys as the flags, in camelCase); ${VARIABLES}<FLAG> in the environment and flags come first`,
     )
     .action((_, command: Command) => run(layeredSettings(schema, command, process.env, VARIABLES)));
+}
+
+/** Flags that say which Services are served, and what is read of them. */
+function withTargetFlags(command: Command): Command {
+  return command
+    .option(
+      '--kubeconfig <file>',
+      "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
+    )
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--targets <file>', 'YAML file with the services to serve, instead of Kubernetes; watched')
+    .option(
+      '--service <name>',
+      "the gateway's own Service, <namespace>/<service>, which `linkspan drain gateway` writes to (default: it cannot be drained)",
+    )
+    .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
+    .option('--export-selector <selector...>', 'label selectors of the Services that are served')
+    .option(
+      '--mesh <when>',
+      'speak to pods with a Linkerd proxy as their mesh does, with mTLS: auto (where Linkerd is installed and the identity is not that of --identity csr), on, off',
+      'auto',
+    )
+    .option(
+      '--routes <which>',
+      'what is followed of what says where requests for a Service go: all, or profile (ServiceProfiles and TrafficSplits, no HTTPRoutes and GRPCRoutes, as with Linkerd)',
+      'all',
+    )
+    .option(
+      '--zone <name>',
+      "the gateway's zone, for endpoints with hints (default: that of the node that $NODE_NAME names)",
+    )
+    .option(
+      '--hand-made-slices <namespace...>',
+      'namespaces in which EndpointSlices are served too that neither kube has made of pods nor Linkerd of ExternalWorkloads; all for every one (default: none)',
+    );
 }
 
 /**
@@ -222,10 +243,23 @@ async function run(settings: Settings): Promise<void> {
     log,
     lastResort: new LastResort({ log, clock: systemClock }),
     openIdentity: () => openIdentity(settings, log),
+    openOwnService: ownServiceOf(settings, log),
     openTargets: (identity) => openTargets(settings, identity, log),
   };
   if (worker !== undefined) return runWorker(gatewayRun);
   return settings.workers > 1 ? runWorkers(gatewayRun) : runAlone(gatewayRun);
+}
+
+/** Its own client: a parent of workers has no other. */
+function ownServiceOf(settings: Settings, log: Logger): (() => OwnService) | undefined {
+  const { service } = settings;
+  if (service === undefined || settings.targets !== undefined) return undefined;
+  const { namespace, name } = parseKey(service);
+  return () => {
+    const shared = { clock: systemClock, random: Math.random, log };
+    const client = clientFor(accessOf(settings), { ...shared, maxConnections: 2 });
+    return new OwnService({ ...shared, client, closesClient: true, namespace, name });
+  };
 }
 
 async function openTargets(settings: Settings, identity: IdentitySource, log: Logger): Promise<OpenTargets> {
@@ -241,10 +275,11 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
   }
   const access = accessOf(settings);
   const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
-  const targets = openKubeTargets({
+  const known = openKubeTargets({
     client,
     mesh: meshSettings(settings, identity),
     faultInjection,
+    routes: settings.routes,
     handMadeSlices: settings.handMadeSlices,
     zone: settings.zone ?? (await ownZone(client, process.env, log)),
     clusterDomain: settings.clusterDomain,
@@ -253,13 +288,18 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
     random: Math.random,
     log,
   });
+  const shared = { clock: systemClock, random: Math.random, log };
+  const own = faultInjection && settings.service !== undefined ? parseKey(settings.service) : undefined;
+  const drills = own === undefined ? undefined : new OwnService({ ...shared, ...own, client });
+  drills?.start();
+  const targets = drills === undefined ? known : new DrilledTargets(known, drills, shared);
   const { port } = parseAddress(settings.listen, '--listen');
   const policies = openPolicies(settings, { client, identity, port, log });
   return {
     targets,
     policies,
     close: async () => {
-      await Promise.all([targets.close(), policies.close()]);
+      await Promise.all([targets.close(), policies.close(), drills?.close()]);
       await client.close();
     },
   };

@@ -3,7 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { formatDuration } from '../../base/duration.ts';
 import { memoryLimit } from '../../base/memory-limit.ts';
-import { ownTotal } from '../../kube/budget/total-budget.ts';
+import { defaultTotal } from '../../kube/budget/total-budget.ts';
 import { TARGET_BUDGETS, type TargetBudgets } from '../../controllers/settings/target-budgets.ts';
 import { durationFlag } from './cluster-flags.ts';
 
@@ -105,7 +105,7 @@ export function budgetsOf(flags: z.output<typeof schema>): TargetBudgets {
     },
     total:
       flags.maxTotalMemory === 'auto'
-        ? ownTotal(getHeapStatistics().heap_size_limit, memoryLimit())
+        ? defaultTotal(getHeapStatistics().heap_size_limit, memoryLimit())
         : flags.maxTotalMemory,
     serviceMetadata: flags.maxServiceMetadata,
     changesPerSecond: flags.maxPeerChanges,

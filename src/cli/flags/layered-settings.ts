@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { parse } from 'yaml';
+import { parseYaml } from '../../base/yaml.ts';
 import type { z } from 'zod';
 import { nearest, parseConfig } from '../../base/config.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -128,11 +128,11 @@ function readSettings(file: string): Record<string, unknown> {
     throw new LinkspanError('CONFIG_UNREADABLE', `--config: ${messageOf(error)}`, { cause: error });
   }
   try {
-    const value: unknown = parse(text);
+    const value = parseYaml(text);
     if (value === null) return {};
     if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
-    throw new LinkspanError('CONFIG_INVALID', `${file}: ${messageOf(error).split('\n')[0] ?? ''}`, {
+    throw new LinkspanError('CONFIG_INVALID', `${file}: ${messageOf(error)}`, {
       cause: error,
     });
   }

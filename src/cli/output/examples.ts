@@ -55,6 +55,22 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   links: ['linkspan links --context east', 'linkspan links --context east -o wide'],
   mirrors: ['linkspan mirrors --context east', 'linkspan mirrors --context east -n shop --link west -o json'],
+  failover: [
+    'linkspan failover --context east -n shop',
+    'linkspan failover --context east -o json',
+    'linkspan failover plan --context east --without west',
+  ],
+  'drain cluster': [
+    'linkspan drain cluster west --context east --ramp 5m --until 2h --reason "new nodes" --wait',
+    'linkspan drain cluster west --context east --service shop/web --to 50% --dry-run',
+  ],
+  'drain gateway': ['linkspan drain gateway --context west --ramp 5m --reason "new nodes"'],
+  'undrain gateway': ['linkspan undrain gateway --context west'],
+  'undrain cluster': ['linkspan undrain cluster west --context east'],
+  'drill cluster': [
+    'linkspan drill cluster west --context east --kind drain --for 5m --abort-on "errors>1%,p99>2x"',
+    'linkspan drill cluster west --context east --kind fail --for 1m -o json',
+  ],
   explain: [
     'linkspan explain svc web -n shop --context east',
     'linkspan explain link west --context east',

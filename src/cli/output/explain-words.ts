@@ -2,6 +2,7 @@ import { nearest } from '../../base/config.ts';
 import { catalogue, type ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkReasons } from '../../api/link/link-status.ts';
+import { drainEvents, failoverEvents, failoverReasons } from '../../api/failover/failover-reasons.ts';
 import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts';
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
 import { table } from './output.ts';
@@ -13,6 +14,9 @@ export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, 
   ['an Event', eventReasons],
   ['a probe of a gateway address', probeReasons],
   ['a condition of a Link', linkReasons],
+  ['failover: a backend, or a condition of a federated Service', failoverReasons],
+  ['an Event about failover', failoverEvents],
+  ['an Event about a drain or a drill', drainEvents],
 ];
 
 function meaningsOf(

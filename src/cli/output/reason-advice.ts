@@ -9,11 +9,20 @@ import {
   IMPORT_POD_CIDRS,
   IMPORT_QUOTAS,
 } from '../../api/names.ts';
+import { FAILOVER_CONTROLLED_BY, FAILOVER_DRAIN } from '../../api/failover/failover-names.ts';
+import type { DrainEvent, FailoverReason, failoverEvents } from '../../api/failover/failover-reasons.ts';
 import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
 
 /** Every word that a condition, an Event, a log line or a metric gives as its reason. */
-export type AnyReason = MirrorReason | EventReason | ProbeReason | LinkReason;
+export type AnyReason =
+  | MirrorReason
+  | EventReason
+  | ProbeReason
+  | LinkReason
+  | FailoverReason
+  | keyof typeof failoverEvents
+  | DrainEvent;
 
 const NOTHING = 'Nothing: this is as it should be.';
 const WAIT = 'Wait; it comes right by itself.';
@@ -35,6 +44,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Check the DNS name in the Link, or whether the gateway Service in the target has got its address (`kubectl get svc linkerd-gateway`).',
   NoGateway:
     'Export the Service for flat mirroring (`linkspan export --mode flat`), or link again with a gateway.',
+  ClusterLost:
+    'Find out what has become of the cluster, or of the way to it; `linkspan gateways` and `linkspan links` say what is tried. The member comes back by itself.',
   NoEgress:
     'Look at the pods of linkspan-egress: their `/ready` says what they wait for, mostly a certificate.',
   EgressPortsExhausted:
@@ -124,6 +135,45 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   ProbesAnswered: NOTHING,
   ProbesFailed:
     'See `linkspan gateways -o wide`, and `linkspan explain reason` with the reason of each address.',
+  OwnNetworkSuspected:
+    'Look at the way out of this cluster first (uplink, NAT, firewall, DNS), and at the node of the controller: do the egress pods still reach gateways (`linkspan check`)? It ends with the first gateway that answers.',
+  EgressCannotReach:
+    'Probes go to another port, from another node: see what stands between the egress pods and the port of the gateway (NetworkPolicies, firewalls, the load balancer), and whether both sides trust each other: `linkspan check` has each egress pod try, `GET /trunks` of an egress pod says what it has found.',
   NotProbed: 'Nothing, unless dead gateways should be noticed: then link again with a probe path and port.',
   CleaningUp: WAIT,
+  // failover
+  PrimaryServing: NOTHING,
+  SpillLowCapacity:
+    'Find out why the first tier has fewer ready endpoints than it had (`linkspan failover` shows both); requests come back by themselves.',
+  PathDead: 'See `linkspan gateways -o wide` for what each address of the gateway answers.',
+  BelowMinHealthy:
+    'Look at the pods of the Service in that cluster: too few are ready. `min-healthy` of the policy says how many it takes.',
+  FailBackHeld:
+    'Wait: it gets requests again when its hold is over. `delay` of the policy says how long that is.',
+  FailBackRamp: WAIT,
+  Drained: `Nothing, if it is meant; the annotation \`${FAILOVER_DRAIN}\` of the Link says until when.`,
+  DrillActive: 'Wait: a drill ends by itself.',
+  FactsUnknown: WAIT,
+  NoHealthyBackend: 'Look at the pods and the gateway of each cluster: none has enough ready endpoints.',
+  CapacityShort:
+    'Start more pods where requests go now, or expect that requests fail or slow down. If the Service is meant to be smaller now, wait: what is expected comes down with `capacity-window`.',
+  CapacitySuffices: NOTHING,
+  AnnotationInvalid: 'Put the key right that the message names; until then what held before holds on.',
+  OtherController: `Stop whoever else writes the weights, or take the label \`${FAILOVER_CONTROLLED_BY}\` off.`,
+  ApexHasSelector: 'Let clients use the name that the message says.',
+  ApexHasEndpoints:
+    'Delete the EndpointSlices or Endpoints that somebody has made for it, or what was written about where its requests go.',
+  ApexUnsuitable: 'Make a Service of type ClusterIP without selector, with a TCP port.',
+  TooManyApexes: 'Delete Services without selector whose routes, splits or tiers nobody needs any more.',
+  TierUnknownMember:
+    'Compare the names in the tiers with the members of the Service (`linkspan failover`); clusters are called as Links call them, this one `local`.',
+  Failover: 'See `linkspan failover` for who serves now; nothing has to be done for requests to come back.',
+  FailBack: NOTHING,
+  FlapDamped: 'Find out why the cluster comes and goes: its gateway, its pods, or the way there.',
+  DrainStarted: 'Nothing, if it is meant; else `linkspan undrain` ends it.',
+  DrainPaused:
+    'See what fails, then go on with the same `linkspan drain`, or give it back with `linkspan undrain`.',
+  DrainDone: NOTHING,
+  DrillReport:
+    'If it is not PASSED: the report that `linkspan drill` printed says what clients have noticed.',
 };

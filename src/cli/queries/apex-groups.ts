@@ -1,0 +1,115 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
+import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
+import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { sleep, systemClock } from '../../base/clock.ts';
+import type { LinksFailover } from '../../discovery/failover-links.ts';
+import { KubeRouting } from '../../discovery/kube-routing.ts';
+import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
+import { isHandMade } from '../../exports/slice-makers.ts';
+import { sliceService } from '../../exports/slices-by-service.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
+import type { ApexGroup } from '../../policy/routing/apex-group.ts';
+import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
+import type { RouteBackend } from '../../policy/routing/routing.ts';
+import { createLogger } from '../../telemetry/log.ts';
+
+/** What stands in the cluster of mirrors. */
+export interface MirrorObjects {
+  readonly services: readonly V1Service[];
+  readonly slices: readonly V1EndpointSlice[];
+  readonly said: LinksFailover;
+}
+
+/** How long what is written about Services is waited for, and how often it is looked at, milliseconds. */
+const PATIENCE_MS = 10_000;
+const LOOK_MS = 20;
+
+/**
+ * The rules of Services without selector that lead elsewhere, read as the egress reads them. Those that
+ * cannot be read (a kind, or a namespace, that the account may not see) are not among them.
+ */
+export async function readApexGroups(client: KubeClient, objects: MirrorObjects): Promise<ApexGroup[]> {
+  const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
+  const keys = new Set(own.flatMap(sliceService));
+  if (keys.size === 0) return [];
+  const routing = new KubeRouting({
+    client,
+    clock: systemClock,
+    random: Math.random,
+    log: createLogger({ name: 'cli', level: 'silent' }),
+    clusterDomain: 'cluster.local',
+    follow: 'all',
+    statusAs: undefined,
+    failover: true,
+    view: { zone: undefined, meshEndpoint: () => undefined },
+    served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
+    profile: () => ({ problems: [] }),
+    onChange: () => undefined,
+  });
+  try {
+    routing.start();
+    routing.keep(keys);
+    await settled(routing);
+    const found = () => [...keys].sort().map((key) => [key, routing.kept(key)] as const);
+    // The first look says which namespaces backends are in.
+    for (const [, one] of found()) if (one !== undefined && one !== 'unknown') routing.of(one.service);
+    await settled(routing);
+    return found().flatMap(([key, one]) =>
+      one === undefined || one === 'unknown' ? [] : groupsOf(key, routing.of(one.service).ports, objects),
+    );
+  } finally {
+    await routing.stop();
+  }
+}
+
+async function settled(routing: KubeRouting): Promise<void> {
+  const until = systemClock.monotonic() + PATIENCE_MS;
+  while (!routing.settled && systemClock.monotonic() < until) await sleep(systemClock, LOOK_MS);
+}
+
+/** The groups of one Service. Pure. */
+export function groupsOf(
+  key: string,
+  ports: ReadonlyMap<number, RoutedSpec>,
+  objects: MirrorObjects,
+): ApexGroup[] {
+  const { namespace, name } = parseKey(key);
+  const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
+  const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
+  return [...ports].flatMap(([port, { routing, leaves }]) =>
+    routing.rules.map((rule, nth) => {
+      const clusters = new Map<string, string>();
+      const known = (backend: RouteBackend): WeighedBackend => {
+        const service = keyOf({ namespace: backend.namespace, name: backend.service });
+        const cluster = clusterOf(mirrors.get(service));
+        if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
+        clusters.set(backendName(rule, backend), cluster);
+        return {
+          facts: factsOf(slices.get(service) ?? []),
+          drains: objects.said.get(cluster)?.drains,
+        };
+      };
+      const { backends, policy, placement, weighing } = ruleGroup(rule, known);
+      const which = [
+        ...(ports.size > 1 ? [`:${port}`] : []),
+        ...(routing.rules.length > 1 ? [` rule ${nth + 1}`] : []),
+      ];
+      const group = { backends, policy, placement, weighing };
+      return { namespace, service: `${name}${which.join('')}`, group, clusters };
+    }),
+  );
+}
+
+/** Pods here are seen by each egress for itself; nothing of them is published. */
+function localFacts(leaf: RoutedSpec['leaves'][string] | undefined): FailoverFacts | undefined {
+  if (leaf === undefined) return undefined;
+  const ready = leaf.endpoints.filter((one) => one.ready).length;
+  const known = leaf.endpoints.length;
+  const usableSince = ready > 0 ? 0 : null;
+  return { path: 'alive', ready, known, expected: Math.max(1, ready), usableSince, flaps: 0, lastWord: 0 };
+}
