@@ -15,6 +15,7 @@ import { circlesOf, circleViolations, type Graph, type KnownCircles, wayAround }
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['processes'],
+  ['drains'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],
   ['linking'],
@@ -34,7 +35,8 @@ export const exceptions: readonly (readonly [from: string, to: string])[] = [];
 /** The same order within a folder, of those below it. */
 export const inside: Readonly<Record<string, readonly (readonly string[])[]>> = {
   proxy: [
-    ['proxy/downstream'],
+    ['proxy/downstream', 'proxy/routing'],
+    ['proxy/group'],
     ['proxy/upstream'],
     ['proxy/upstream/retry', 'proxy/filters', 'proxy/streams'],
     ['proxy/upstream/balancer', 'proxy/http2'],
@@ -44,11 +46,12 @@ export const inside: Readonly<Record<string, readonly (readonly string[])[]>> = 
   ],
   controllers: [
     ['controllers'],
-    ['controllers/link'],
+    ['controllers/link', 'controllers/weights', 'controllers/apexes'],
     ['controllers/gc'],
     ['controllers/federated', 'controllers/mirror'],
     ['controllers/import-reconciler'],
     ['controllers/settings'],
+    ['controllers/failover'],
     ['controllers/policies'],
     ['controllers/gateway-health', 'controllers/egress-ports'],
     ['controllers/reconcile'],
@@ -69,6 +72,7 @@ const KNOWN_FOLDERS: KnownCircles = {};
 
 /** Parts of `controllers` that decide and write; only `gateway-health` asks over the network itself. */
 const WITHOUT_SOCKETS = [
+  'apexes',
   'egress-ports',
   'federated',
   'gc',

@@ -1,8 +1,9 @@
 /**
  * `npm test [-- unit|wire|integration|fast] [FILE…] [--shards N] [--from build|download] [--require-all]
  * [--record] [mocha options, such as --grep X]`: gets the programs that the tests need, then runs unit tests,
- * tests at the wire (`unit` means both) and integration tests at the same time, each in some processes
- * (`--shards`: how many; default by the machine), those of integration in a network namespace of their own. A
+ * tests at the wire (`unit` means both) and integration tests at the same time, dealt out to processes
+ * (`--shards`: how many of each, all at once; default by the machine, which may take one after another),
+ * those of integration in a network namespace of their own. A
  * process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
  * process alone it is streamed; `fast` shows a dot for each test. The last line is `N passed, N failed`. The
  * exit code is 1 when a test failed, none ran, or a mocha process crashed or did not end. `--record` keeps
@@ -14,6 +15,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { inParallel } from '../src/base/in-parallel.ts';
 import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
 import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries/prepare.ts';
 import { NEEDS, OPTIONAL, optionalNeedsOf } from '../test/testbed/binaries/programs.ts';
@@ -104,10 +106,10 @@ async function runAll(
   );
   const given = asked.shards;
   const machine = { cores: os.availableParallelism(), bytes: os.totalmem() };
-  const shards =
+  const { shards, atOnce } =
     given === undefined
       ? defaultShards([...files.keys()], machine)
-      : { unit: given, wire: given, integration: given };
+      : { shards: { unit: given, wire: given, integration: given }, atOnce: Math.max(1, given * files.size) };
   const { together, alone } = schedule(files, { durations, shards });
   const run: Run = {
     options: asked.options,
@@ -124,13 +126,14 @@ async function runAll(
   };
   const start = performance.now();
   const runOne = async (shard: Shard): Promise<ShardResult> => {
+    if (interrupted) return { passed: 0, failed: 0, files: {}, report: '' };
     const result = await runShard(shard, run);
     const seconds = Math.round((performance.now() - start) / 1000);
     if (run.shared) process.stdout.write(`\n== ${shard.title}: ended after ${seconds} s ==\n\n`);
     return result;
   };
-  const results = await Promise.all(together.map(runOne));
-  for (const shard of alone) if (!interrupted) results.push(await runOne(shard));
+  const results = await inParallel(together, atOnce, runOne);
+  for (const shard of alone) results.push(await runOne(shard));
   for (const [index, { report }] of results.entries())
     if (report !== '') process.stdout.write(`\n== ${[...together, ...alone][index]?.title} ==\n${report}`);
   return results;

@@ -7,7 +7,6 @@ import { Pieces } from './pieces.ts';
 import type { Shard } from './shards.ts';
 
 const root = path.join(import.meta.dirname, '../..');
-const INTEGRATION_TIMEOUT_MS = 60_000;
 /**
  * How long mocha may go on after its last test; longer means that a test left a socket, a timer or a process
  * open.
@@ -51,7 +50,6 @@ export interface ShardResult extends TestSummary {
 function commandOf({ suite, files }: Shard, { options, shared, terse }: Run, summary: string): string[] {
   const config = JSON.parse(readFileSync(path.join(root, '.mocharc.json'), 'utf8')) as { timeout: number };
   const netns = suite === 'integration' ? [process.execPath, path.join(root, 'test/testbed/run.ts')] : [];
-  const timeout = suite === 'integration' ? INTEGRATION_TIMEOUT_MS : config.timeout;
   return [
     ...netns,
     process.execPath,
@@ -60,7 +58,7 @@ function commandOf({ suite, files }: Shard, { options, shared, terse }: Run, sum
     '--forbid-only',
     '--forbid-pending',
     '--timeout',
-    String(timeout),
+    String(config.timeout),
     '--reporter',
     path.join(root, 'test/support/counting-reporter.ts'),
     '--reporter-option',

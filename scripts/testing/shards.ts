@@ -22,10 +22,12 @@ export interface Shard {
   readonly title: string;
   readonly suite: Suite;
   readonly files: readonly string[];
+  /** How long it takes by itself, as far as is known. */
+  readonly seconds: number;
 }
 
 export interface Schedule {
-  /** These run at the same time. */
+  /** These run beside each other, begun in this order: the longest first, those of integration before all. */
   readonly together: readonly Shard[];
   /** Then these, one after another. */
   readonly alone: readonly Shard[];
@@ -48,7 +50,9 @@ export function schedule(
   { durations, shards, alone = ALONE }: Dealing,
 ): Schedule {
   const solitary = [...files].flatMap(([suite, its]) =>
-    its.filter((file) => alone.includes(file)).map((file) => ({ title: file, suite, files: [file] })),
+    its
+      .filter((file) => alone.includes(file))
+      .map((file) => ({ title: file, suite, files: [file], seconds: durations[file] ?? 0 })),
   );
   const together = [...files].flatMap(([suite, its]) => {
     const dealt = deal(
@@ -56,12 +60,14 @@ export function schedule(
       (file) => durations[file] ?? UNKNOWN_SECONDS[suite],
       shards[suite],
     );
-    return dealt.map((its, index) => ({
+    return dealt.map((hand, index) => ({
       title: dealt.length === 1 ? suite : `${suite} ${index + 1} of ${dealt.length}`,
       suite,
-      files: its,
+      ...hand,
     }));
   });
+  const isFirst = ({ suite }: Shard) => Number(suite === 'integration');
+  together.sort((a, b) => isFirst(b) - isFirst(a) || b.seconds - a.seconds);
   return { together, alone: solitary };
 }
 
@@ -69,7 +75,7 @@ function deal(
   files: readonly string[],
   secondsOf: (file: string) => number,
   shards: number,
-): (readonly string[])[] {
+): Pick<Shard, 'files' | 'seconds'>[] {
   const hands = Array.from({ length: Math.min(shards, files.length) }, () => ({
     seconds: 0,
     files: new Set<string>(),
@@ -79,7 +85,10 @@ function deal(
     hand.files.add(file);
     hand.seconds += secondsOf(file);
   }
-  return hands.map((hand) => files.filter((file) => hand.files.has(file)));
+  return hands.map((hand) => ({
+    files: files.filter((file) => hand.files.has(file)),
+    seconds: hand.seconds,
+  }));
 }
 
 /** Without the files that take a second or more. */
@@ -96,21 +105,25 @@ export interface Machine {
 /** What an integration shard takes: two clusters, and one of a file's own. */
 const INTEGRATION_BYTES = 3 * 2 ** 30;
 
+/** How many processes each suite is dealt to, and how many of all run at the same time. */
+export interface Processes {
+  readonly shards: Readonly<Record<Suite, number>>;
+  readonly atOnce: number;
+}
+
 /**
  * How many processes each suite gets when nobody says. Most tests wait, those of integration most of all and
- * longest, so that they have two more than there are cores, where there is memory for it; unit tests, which
- * wait least, get half of the cores while integration tests run, which take longer anyway.
+ * longest: they have two processes more than there are cores, where there is memory for it, which all begin
+ * at the start, for each boots clusters. Unit tests and those at the wire are dealt to more processes than
+ * run at the same time: whatever place comes free takes the next one, so that all places are busy to the end.
  */
-export function defaultShards(
-  suites: readonly Suite[],
-  { cores, bytes }: Machine,
-): Readonly<Record<Suite, number>> {
+export function defaultShards(suites: readonly Suite[], { cores, bytes }: Machine): Processes {
   const most = Math.min(8, Math.max(2, cores));
   const fit = Math.max(1, Math.floor(bytes / INTEGRATION_BYTES));
+  const integration = Math.min(most + 2, fit);
   return {
-    unit: suites.includes('integration') ? Math.ceil(most / 2) : most,
-    wire: most,
-    integration: Math.min(most + 2, fit),
+    shards: { unit: most, wire: 4 * most, integration },
+    atOnce: most + Math.ceil(most / 2) + (suites.includes('integration') ? integration : 0),
   };
 }
 

@@ -6,6 +6,8 @@ export interface Running {
   readonly spoke: Promise<void>;
   /** What it printed; rejects with its error output. */
   readonly output: Promise<string>;
+  /** What it has printed until now. */
+  readonly soFar: () => string;
   /** Ends its standard input. */
   readonly endInput: (text?: string) => void;
 }
@@ -90,7 +92,7 @@ function start(command: string, args: readonly string[], options: SpawnOptions =
     done.then(() => resolve(), reject);
   });
   spoke.catch(() => undefined);
-  return { spoke, output: done, endInput: (text = '') => child.stdin.end(text) };
+  return { spoke, output: done, soFar: () => out, endInput: (text = '') => child.stdin.end(text) };
 }
 
 /** A command that failed. */

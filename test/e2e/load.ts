@@ -10,6 +10,8 @@ interface LoadOptions {
   readonly url: string;
   readonly allowed?: number;
   readonly forMs?: number;
+  /** Until when requests that begin may fail, milliseconds since the epoch; asked at the end. */
+  readonly until?: () => number;
 }
 
 /**
@@ -17,12 +19,13 @@ interface LoadOptions {
  * @param allowed so many requests may fail; default none
  * @param forMs those that fail in so many milliseconds from the beginning of the action do not count; default
  * none
+ * @param until or those until then
  * @returns what was seen, in words
  * @throws Error when more failed, with the first of them
  */
 export async function underLoad(
   run: Run,
-  { from = run.source, url, allowed = 0, forMs = 0 }: LoadOptions,
+  { from = run.source, url, allowed = 0, forMs = 0, until = () => 0 }: LoadOptions,
   action: () => Promise<unknown>,
 ): Promise<string> {
   const command = ['exec', '-i', 'client', '--', 'node', '/programs/load.mts', url, String(LOAD_WORKERS)];
@@ -37,7 +40,7 @@ export async function underLoad(
   const seen = JSON.parse((await load.output).trim().split('\n').at(-1) ?? '') as LoadResult;
   const { answered, again, failures, slowest } = seen;
   if (answered === 0) throw new Error('nothing was answered at all');
-  const counted = failures.filter(({ at }) => at > spared);
+  const counted = failures.filter(({ at }) => at > Math.max(spared, until()));
   if (counted.length > allowed) {
     const words = counted.slice(0, 3).map(({ at, why }) => `${new Date(at).toISOString()} ${why}`);
     throw new Error(

@@ -1,13 +1,13 @@
-import type { V1NodeList, V1PodList, V1Secret, V1Service } from '@kubernetes/client-node';
+import type { V1NodeList, V1Secret, V1Service } from '@kubernetes/client-node';
 import type { Context } from './clusters.ts';
 import { linkMutually } from './install-checks.ts';
 import type { Installation } from './installation.ts';
 import { LOAD_WORKERS, underLoad } from './load.ts';
 import { state } from './mirror-checks.ts';
+import { DEPLOYMENTS, deletePods, killPods, podsWith } from './pods.ts';
 import type { Run } from './session.ts';
 
 const URL = 'http://web-target/';
-const DEPLOYMENTS = { gateway: 'linkerd-gateway', egress: 'linkspan-egress' } as const;
 /**
  * Until kube-proxy has taken a pod out that is no more: the pod's and the slices' controllers, and up to a
  * second between two syncs.
@@ -142,20 +142,4 @@ async function useNodePort(run: Run, target: Installation): Promise<string> {
     return (await curl(URL)) !== '';
   });
   return `${gateways}; ${await underLoad(run, { url: URL }, () => Promise.resolve())}`;
-}
-
-async function podsWith({ system }: Run, context: Context, component: string): Promise<string[]> {
-  const list = await context.json<V1PodList>('-n', system, 'pods', '-l', `component=${component}`);
-  return (list?.items ?? [])
-    .filter(({ metadata }) => metadata?.deletionTimestamp === undefined)
-    .map(({ metadata }) => metadata?.name ?? '');
-}
-
-async function deletePods({ system }: Run, context: Context, names: readonly string[]): Promise<void> {
-  await context.kubectl('-n', system, 'delete', 'pod', ...names, '--wait=true');
-}
-
-/** Without any time to end what they have begun. */
-async function killPods({ system }: Run, context: Context, names: readonly string[]): Promise<void> {
-  await context.kubectl('-n', system, 'delete', 'pod', ...names, '--grace-period=0', '--force');
 }

@@ -13,12 +13,17 @@ export class Report {
   readonly #began = performance.now();
   readonly #onFailure: () => Promise<void>;
   readonly #steps: Step[] = [];
+  readonly #only: RegExp | undefined;
   #part = { title: '', needed: true };
   #abandoned = false;
 
-  /** @param onFailure shows what the people who look into a failed step will want to know */
-  constructor(onFailure: () => Promise<void>) {
+  /**
+   * @param onFailure shows what the people who look into a failed step will want to know
+   * @param only names of steps that are done, of those whose part is not needed; default: all
+   */
+  constructor(onFailure: () => Promise<void>, only?: RegExp) {
     this.#onFailure = onFailure;
+    this.#only = only;
   }
 
   /** Begins a part of the table. @param needed the rest is of no use when one of its steps has failed */
@@ -36,6 +41,7 @@ export class Report {
    * where the rest is of no use without it.
    */
   async step(what: string, probe: () => Promise<string>): Promise<void> {
+    if (this.#only?.test(what) === false && !this.#part.needed) return;
     const began = performance.now();
     const done = (passed: boolean, detail: string) => {
       const took = (performance.now() - began) / 1000;

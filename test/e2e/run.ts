@@ -2,10 +2,12 @@
  * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl
  * has contexts for. Needs images that both clusters can pull or already have: of Linkspan (`--image`), with a
  * `node` that runs TypeScript (`--node-image`) and with curl (`--curl-image`). Prints a table of what it did
- * at the end; `--report FILE` writes it as Markdown.
+ * at the end; `--report FILE` writes it as Markdown. `npm run e2e -- --clusters east,west,north`: what
+ * clients in the first see while the others are lost.
  */
 import { parseArgs } from 'node:util';
 import { Context } from './clusters.ts';
+import { runFailover } from './failover-run.ts';
 import { checkHostile, removeHostile } from './hostile-checks.ts';
 import {
   checkBothWays,
@@ -34,6 +36,18 @@ const { values } = parseArgs({
   options: {
     source: { type: 'string' },
     target: { type: 'string' },
+    // Instead of the two: a source and two targets, for what happens when a cluster is lost.
+    clusters: { type: 'string' },
+    rps: { type: 'string', default: '100' },
+    replicas: { type: 'string', default: '10' },
+    // A folder with wan.sh and svc.sh, by which clusters are cut off.
+    testbed: { type: 'string' },
+    // A folder with the CustomResourceDefinitions of TrafficSplits, HTTPRoutes and GRPCRoutes.
+    crds: { type: 'string' },
+    // The program of Flagger, whose CustomResourceDefinitions are in that folder too.
+    flagger: { type: 'string' },
+    // Only the steps with such words in their names, of those that need no others.
+    grep: { type: 'string' },
     kubeconfig: { type: 'string' },
     image: { type: 'string', default: 'linkspan:dev' },
     'node-image': { type: 'string', default: 'node:26-slim' },
@@ -49,14 +63,18 @@ const { values } = parseArgs({
     keep: { type: 'boolean', default: false },
   },
 });
-if (values.source === undefined || values.target === undefined)
-  throw new Error('give --source CONTEXT and --target CONTEXT');
+const clusters = values.clusters?.split(',') ?? [values.source ?? '', values.target ?? ''];
+if (clusters.includes('') || clusters.length !== (values.clusters === undefined ? 2 : 3))
+  throw new Error('give --source CONTEXT and --target CONTEXT, or --clusters SOURCE,TARGET,TARGET');
+const [first, ...targets] = clusters.map((name) => new Context(name, values.kubeconfig));
+const [second] = targets;
+if (first === undefined || second === undefined) throw new Error('there are no clusters');
 
-const report = new Report(showState);
+const report = new Report(showState, values.grep === undefined ? undefined : new RegExp(values.grep));
 const run = openRun(
   {
-    source: new Context(values.source, values.kubeconfig),
-    target: new Context(values.target, values.kubeconfig),
+    source: first,
+    target: second,
     image: values.image,
     nodeImage: values['node-image'],
     curlImage: values['curl-image'],
@@ -69,14 +87,19 @@ const run = openRun(
 const { source, target, system, say } = run;
 
 try {
-  await withIssuer(run, checkAll);
+  await withIssuer(run, values.clusters === undefined ? checkAll : checkThree);
 } catch (error) {
   report.abandon(error);
 }
 process.exitCode = report.passed ? 0 : 1;
 process.stdout.write(report.table());
-if (values.report !== undefined)
-  report.write(values.report, `e2e: ${source.name} and ${target.name}, ${values.image}`);
+if (values.report !== undefined) report.write(values.report, `e2e: ${clusters.join(', ')}, ${values.image}`);
+
+async function checkThree(files: IssuerFiles): Promise<void> {
+  const { keep, testbed, crds, flagger } = values;
+  const [rps, replicas] = [Number(values.rps), Number(values.replicas)];
+  await runFailover({ ...run, targets, rps, replicas, testbed, crds, flagger }, report, { files, keep });
+}
 
 async function checkAll(files: IssuerFiles): Promise<void> {
   const before = new Map([

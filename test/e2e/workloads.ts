@@ -95,13 +95,76 @@ export function protocolManifests(namespace: string, nodeImage: string): string 
   });
 }
 
-function deployment(namespace: string, name: string, spec: object): object {
+/**
+ * A member of a federated Service that says its cluster's name by every protocol of the open-loop clients.
+ */
+export function memberManifests(
+  namespace: string,
+  nodeImage: string,
+  { cluster, replicas }: { readonly cluster: string; readonly replicas: number },
+): string {
+  const labels = { 'mirror.linkerd.io/federated': 'member' };
+  return yaml(
+    deployment(namespace, 'member', memberPod(nodeImage, cluster), replicas),
+    memberService(namespace, 'member', { labels }),
+  );
+}
+
+/** A Deployment of the same, without a Service; its pods have the label `app` with its name. */
+export function answererManifests(
+  namespace: string,
+  nodeImage: string,
+  { name, says, replicas }: { readonly name: string; readonly says: string; readonly replicas: number },
+): string {
+  return yaml(deployment(namespace, name, memberPod(nodeImage, says), replicas));
+}
+
+/** A Service of such pods. @param app the label of its pods; default: its name */
+export function answererService(
+  namespace: string,
+  name: string,
+  more: { readonly app?: string; readonly labels?: Readonly<Record<string, string>> } = {},
+): string {
+  return yaml(memberService(namespace, name, more));
+}
+
+function memberPod(nodeImage: string, says: string): object {
+  const ports = [8080, 8081, 8082, 8083];
+  const probe = { httpGet: { path: '/', port: 8083 }, periodSeconds: 1 };
+  // One answer is believed, so that it is ready just as long as it says; a late one is none.
+  const ready = { ...probe, failureThreshold: 1, timeoutSeconds: 5 };
+  const args = [says, '', ...ports.map(String)];
+  // It answers until it is killed; until then all must have heard that it goes.
+  return { ...programPod(nodeImage, 'member', ports, ready, args), terminationGracePeriodSeconds: 10 };
+}
+
+function memberService(
+  namespace: string,
+  name: string,
+  { app = name, labels = {} }: { readonly app?: string; readonly labels?: Readonly<Record<string, string>> },
+): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace, labels },
+    spec: {
+      selector: { app },
+      ports: [
+        { name: 'http', port: 80, targetPort: 8080 },
+        { name: 'grpc', port: 81, targetPort: 8081, appProtocol: 'kubernetes.io/h2c' },
+        { name: 'raw', port: 82, targetPort: 8082, appProtocol: 'tcp' },
+      ],
+    },
+  };
+}
+
+function deployment(namespace: string, name: string, spec: object, replicas = 2): object {
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
     metadata: { name, namespace },
     spec: {
-      replicas: 2,
+      replicas,
       selector: { matchLabels: { app: name } },
       template: { metadata: { labels: { app: name } }, spec },
     },
@@ -113,7 +176,13 @@ function webPod(nodeImage: string): object {
 }
 
 /** A pod that runs one of the programs. */
-function programPod(nodeImage: string, program: string, ports: number[], ready?: object): object {
+function programPod(
+  nodeImage: string,
+  program: string,
+  ports: number[],
+  ready?: object,
+  args: readonly string[] = [],
+): object {
   return {
     terminationGracePeriodSeconds: 1,
     volumes: [{ name: 'programs', configMap: { name: 'programs' } }],
@@ -121,7 +190,7 @@ function programPod(nodeImage: string, program: string, ports: number[], ready?:
       {
         name: program,
         image: nodeImage,
-        command: ['node', `/programs/${program}.mts`],
+        command: ['node', `/programs/${program}.mts`, ...args],
         env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
         ports: ports.map((containerPort) => ({ containerPort })),
         ...(ready === undefined ? {} : { readinessProbe: ready }),

@@ -17,7 +17,8 @@ import { chartAccounts, MULTICLUSTER, objectsOf, RENDERS, renderChart } from '..
 import { ensureNamespace, remove } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 
 /** The columns of the table of who may do what (docs/reference/chart.md). */
 const TRIED = ['default', 'linkerd', 'least', 'scoped'] as const;
@@ -60,7 +61,7 @@ describe('the accounts of the chart', function () {
   let installed: readonly KubeObject[] = [];
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'accounts' }), (one) => one.stop());
+    cluster = closed(await bareCluster('accounts'), (one) => one.stop());
     for (const name of [MULTICLUSTER, 'linkerd', 'shop', 'pay', OUTSIDE])
       await ensureNamespace(cluster, name);
     const renders = await Promise.all(Object.values(RENDERS).map((flags) => renderChart(flags)));

@@ -25,8 +25,7 @@ describe('a gateway without an address of the family that ClusterIPs have', () =
   let controller: MirrorController;
   const reason = () =>
     controller.runs.get(`${links}/west`)?.peer?.mirrors.reconciler.outcomes.get(`${ns}/web`)?.reason;
-  const settled = (what: string, probe: () => unknown) =>
-    eventually(what, probe, { timeoutMs: 20_000, everyMs: 50 });
+  const settled = (what: string, probe: () => unknown) => eventually(what, probe, { everyMs: 50 });
 
   before(async () => {
     const clusters = await sharedClusters();

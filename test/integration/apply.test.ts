@@ -7,9 +7,11 @@ import { applyAll, deleteAll, type ApplyOptions } from '../../src/manifests/appl
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { configMaps, namespaces, services, type KubeObject } from '../../src/api/kubernetes/resource.ts';
 import { parseManifests } from '../../src/manifests/manifests.ts';
+import { closedIn } from '../support/closed-in.ts';
 import { change, clientOf, find } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { ownClusters } from '../testbed/shared.ts';
 
 /**
  * An installation that is refused in its middle leaves a cluster that nobody knows the state of. All of a set
@@ -17,6 +19,7 @@ import { type Cluster, startCluster } from '../testbed/cluster.ts';
  * what had to be made for the asking is taken away again.
  */
 describe('objects that are applied and deleted together', () => {
+  const closed = closedIn(after);
   let cluster: Cluster;
   const options: ApplyOptions = { fieldManager: 'linkspan', dryRun: false };
   const labels = { 'linkerd.io/extension': 'multicluster' };
@@ -82,9 +85,8 @@ describe('objects that are applied and deleted together', () => {
   const findNamespace = (name: string) => find(cluster, namespaces, { name });
 
   before(async () => {
-    cluster = await startCluster({ name: 'apply', controllerManager: true });
+    ({ east: cluster } = closed(await ownClusters(), (one) => one.giveBack()));
   });
-  after(() => cluster.stop());
 
   it('applies in order, whatever order they come in, and knows what has changed', async () => {
     const set = [service('in-order', 'web'), settings('in-order', 'config'), namespace('in-order')];

@@ -17,7 +17,7 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import { misbehavingApi, type MisbehavingApi } from '../support/misbehaving-proxy.ts';
 import { startCluster, type Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
-import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 100_000, everyMs: 100 };
 const COUNT = 24;
@@ -105,7 +105,12 @@ describe('mirroring through chaos', function () {
   });
 
   it('survives kill and restart of its own API server', async () => {
-    await north.kubectl('-n', ns, 'label', 'service', 'svc1', 'note=before');
+    await change(
+      north,
+      services,
+      { namespace: ns, name: 'svc1' },
+      { metadata: { labels: { note: 'before' } } },
+    );
     await east.restart('kube-apiserver');
     await remove(north, services, { namespace: ns, name: 'svc1' });
     await settled('mirrors equal exports', equal);
@@ -169,7 +174,7 @@ describe('mirroring through chaos', function () {
   });
 
   it('lets a target that hangs or answers rubbish disturb nobody else', async () => {
-    const other = await startCluster({ name: 'south', controllerManager: false });
+    const other = await bareCluster('south');
     try {
       await ensureNamespace(other, ns);
       await apply(east, ...linkObjects(other, links, 'south', selectors));

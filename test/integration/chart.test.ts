@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { createAccount, ensureNamespace } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
@@ -33,22 +34,23 @@ import { closedIn } from '../support/closed-in.ts';
 import { expectGolden } from '../support/golden.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
 import { clientAs } from '../support/account-client.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 
 describe('the chart', () => {
   const closed = closedIn(after);
   let cluster: Cluster;
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'chart' }), (one) => one.stop());
+    cluster = closed(await bareCluster('chart'), (one) => one.stop());
     await cluster.apply({
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name: MULTICLUSTER, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
     });
     // No controller manager, so nobody else makes it.
-    await cluster.kubectl('-n', MULTICLUSTER, 'create', 'serviceaccount', 'default');
-    for (const name of ['linkerd', 'shop', 'pay']) await cluster.kubectl('create', 'namespace', name);
+    await createAccount(cluster, MULTICLUSTER, 'default');
+    for (const name of ['linkerd', 'shop', 'pay']) await ensureNamespace(cluster, name);
     await cluster.apply(await helm('template', path.join(CHARTS, 'linkspan-crds')));
     await installKinds(cluster, [
       linkerdKind('cert-manager.io', 'Certificate', 'certificates', 'v1'),
@@ -196,7 +198,7 @@ describe('the chart', () => {
         expect(await may(client, cannot), String(cannot)).to.equal(false);
     });
 
-    it('gateway and egress read what they carry, and write nothing', async () => {
+    it('gateway and egress read what they carry, and write no object that traffic follows', async () => {
       for (const [name, reads, mayNot] of [
         ['linkerd-gateway', [list(services), list(endpointSlices)], [list(configMaps, MULTICLUSTER)]],
         [

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createAccount, ensureNamespace } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import type { CheckReport } from '../../src/check/report.ts';
 import { createAnchor } from '../../src/identity/authority/issue.ts';
@@ -11,7 +12,8 @@ import { closedIn } from '../support/closed-in.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
 import { binaries } from '../testbed/binaries.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 
 const NS = 'linkerd-multicluster';
 
@@ -26,7 +28,7 @@ describe('linkspan check', () => {
 
   before(async () => {
     ({ helm } = binaries(['helm']));
-    cluster = closed(await startCluster({ name: 'check' }), (one) => one.stop());
+    cluster = closed(await bareCluster('check'), (one) => one.stop());
   });
 
   async function check(...flags: string[]) {
@@ -59,9 +61,9 @@ describe('linkspan check', () => {
   });
 
   it('--pre finds nothing in the way where pods must be restricted', async () => {
-    await cluster.kubectl('create', 'namespace', NS);
+    await ensureNamespace(cluster, NS);
     // As kube's controller manager makes it.
-    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'default');
+    await createAccount(cluster, NS, 'default');
     await cluster.kubectl(
       'label',
       'namespace',
@@ -96,7 +98,6 @@ describe('linkspan check', () => {
     const spec = { limits: [{ type: 'Container', max: { memory: '1Mi' } }] };
     await cluster.apply({ apiVersion: 'v1', kind: 'LimitRange', metadata: limits, spec });
     await eventually('the limit is known', async () => (await pre()).of('linkspan-pre-pods'), {
-      timeoutMs: 20_000,
       everyMs: 100,
     });
     const { code, of } = await pre();
@@ -107,7 +108,7 @@ describe('linkspan check', () => {
   });
 
   it('--pre names objects of somebody else that are in the way, and writes nothing', async () => {
-    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'linkerd-gateway');
+    await createAccount(cluster, NS, 'linkerd-gateway');
     const { code, of } = await pre();
     expect(code).to.equal(1);
     expect(of('linkspan-pre-names')?.error).to.contain(`ServiceAccount ${NS}/linkerd-gateway`);

@@ -16,6 +16,7 @@ import {
   secrets,
   services,
   serviceAccounts,
+  roleBindings,
 } from '../../src/api/kubernetes/resource.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
@@ -36,7 +37,7 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 /** The kubeconfig of a link's Secret, with an account's token. */
 function kubeconfig(cluster: Cluster, token: string): string {
@@ -311,7 +312,7 @@ describe('a token of limited life', () => {
   }
 
   it('that cannot be renewed says so while it still works, and heals', async () => {
-    await west.kubectl('-n', ns, 'delete', 'rolebinding', account.name);
+    await remove(west, roleBindings, { namespace: ns, name: account.name });
     await give(await longLived(), '20m');
     const failed = await settled('it is said', async () => {
       const found = await condition();
@@ -324,7 +325,7 @@ describe('a token of limited life', () => {
   });
 
   it('of an account that was deleted is rejected, and mirrors stay', async () => {
-    await west.kubectl('-n', ns, 'delete', 'serviceaccount', account.name);
+    await remove(west, serviceAccounts, { namespace: ns, name: account.name });
     await settled('it is said', async () => (await condition())?.reason === 'CredentialsRejected');
     expect(await findService(east, ns, 'web-west')).not.to.equal(undefined);
     // Made anew it has another UID: only a new token helps.

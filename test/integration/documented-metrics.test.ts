@@ -1,16 +1,19 @@
 import { createServer, type Server } from 'node:http';
 import path from 'node:path';
 import { expect } from 'chai';
-import { LEAF_USAGES, SIGNER_NAME, TOKEN_TTL } from '../../src/api/names.ts';
+import { writeDrain } from '../../src/api/failover/failover-drain.ts';
+import { FAILOVER_DRAIN, FAILOVER_TIERS } from '../../src/api/failover/failover-names.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import { DATA_PATH, LEAF_USAGES, SIGNER_NAME, TOKEN_TTL } from '../../src/api/names.ts';
 import { makeCertificateRequest } from '../../src/identity/x509/certificate-request.ts';
 import { createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 import { pem } from '../../src/identity/x509/keys.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { certificateSigningRequests, secrets } from '../../src/api/kubernetes/resource.ts';
+import { certificateSigningRequests, secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken } from '../../src/linking/token.ts';
-import { change, clientOf, ensureNamespace } from '../support/cluster-objects.ts';
+import { change, clientOf, ensureNamespace, find } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { freePort } from '../support/free-port.ts';
@@ -22,7 +25,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 100 };
+const wait = { everyMs: 100 };
 
 /** A verb that serves until it is told to end, as people run it. */
 class Program extends RuntimeProcess {
@@ -72,7 +75,7 @@ describe('docs/reference/metrics.md against controller and signer', () => {
     const account = { namespace: ns, name: `mirror-${ns}` };
     await west.apply(remoteAccessManifests({ account, linkerd: false, boundTokens: true, version: 'test' }));
     const annotations = { 'external-dns.alpha.kubernetes.io/hostname': 'web.example' };
-    await exportService(west, ns, 'web', { test: ns, annotations });
+    await exportService(west, ns, 'web', { test: ns, annotations, federated: true });
     const server = createServer((_, response) => response.end('ready\n'));
     gateway = server;
     const port = await freePort();
@@ -86,7 +89,13 @@ describe('docs/reference/metrics.md against controller and signer', () => {
     };
     await apply(
       east,
-      ...linkObjects(west, links, 'west', { gatewayAddress: address(19), probeSpec, ...ownSelectors(ns) }),
+      ...linkObjects(
+        west,
+        links,
+        'west',
+        { gatewayAddress: address(19), probeSpec, ...ownSelectors(ns) },
+        { [DATA_PATH]: 'relay' },
+      ),
     );
     const token = await requestToken(clientOf(west), account, 3_600_000);
     await change(
@@ -100,6 +109,23 @@ describe('docs/reference/metrics.md against controller and signer', () => {
     );
     const flags = ['--namespace', links, '--data-path', 'gateway', '--replica', 'metrics'];
     running.push(await Program.start('controller', '--kubeconfig', east.kubeconfigFile, ...flags));
+    const federated = { namespace: ns, name: 'web-federated' };
+    await eventually('it is federated', () => find(east, services, federated), wait);
+    await change(east, services, federated, { metadata: { annotations: { [FAILOVER_TIERS]: 'west' } } });
+    await eventually(
+      'failover is decided',
+      async () => /linkspan_failover_state\{.*"Active"/.test((await running[0]?.metrics()) ?? ''),
+      wait,
+    );
+    const drain = writeDrain({ to: 0, start: 0, rampMs: 0, until: Date.now() + 3_600_000, drill: false });
+    await change(
+      east,
+      linkResource,
+      { namespace: links, name: 'west' },
+      {
+        metadata: { annotations: { [FAILOVER_DRAIN]: drain } },
+      },
+    );
     await agrees(running[0] as Program, 'Controller');
     await west.kubectl('delete', 'clusterrole,clusterrolebinding', account.name);
   });

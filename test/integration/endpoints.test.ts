@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { patchPodStatus } from '../support/linkerd-objects.ts';
+import { services } from '../../src/api/kubernetes/resource.ts';
+import { change, createAccount, removeAll } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target-spec.ts';
@@ -16,7 +19,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 15_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const ACCRUAL = 'balancer.linkerd.io/failure-accrual';
 
 interface Endpoint {
@@ -47,7 +50,7 @@ describe('endpoints as the target cluster says', () => {
     ({ west } = await sharedClusters());
     [failing, sound, podIp] = [address(14), address(15), address(16)];
     ns = await createNamespace(west, 'app');
-    await west.kubectl('-n', ns, 'create', 'serviceaccount', 'web');
+    await createAccount(west, ns, 'web');
     const shared = {
       clock: systemClock,
       random: Math.random,
@@ -68,7 +71,7 @@ describe('endpoints as the target cluster says', () => {
   });
   after(async () => {
     // Exports of a namespace that east lacks would show on every other Link to west.
-    await west.kubectl('-n', ns, 'delete', 'service', '--all');
+    await removeAll(west, services, ns);
     await gateway.close();
     await targets.close();
     await client.close();
@@ -90,12 +93,12 @@ describe('endpoints as the target cluster says', () => {
       await ask('accrual');
       return asked.size === 2;
     });
-    const annotations = [
-      `${ACCRUAL}=consecutive`,
-      `${ACCRUAL}-consecutive-max-failures=2`,
-      `${ACCRUAL}-consecutive-min-penalty=1m`,
-    ];
-    await kubectl('annotate', 'service', 'accrual', ...annotations);
+    const annotations = {
+      [ACCRUAL]: 'consecutive',
+      [`${ACCRUAL}-consecutive-max-failures`]: '2',
+      [`${ACCRUAL}-consecutive-min-penalty`]: '1m',
+    };
+    await change(west, services, { namespace: ns, name: 'accrual' }, { metadata: { annotations } });
     await eventually(
       'it is known',
       async () => targets.get(name('accrual'), 80)?.accrual?.maxFailures === 2,
@@ -160,8 +163,6 @@ describe('endpoints as the target cluster says', () => {
   });
 
   const name = (service: string) => `${service}.${ns}.svc.cluster.local`;
-
-  const kubectl = (...args: string[]) => west.kubectl('-n', ns, ...args);
 
   async function ask(service: string): Promise<number> {
     return (await gateway.client.request('http2', name(service), { path: '/' })).status;
@@ -236,9 +237,7 @@ describe('endpoints as the target cluster says', () => {
         ],
       },
     });
-    const status = { phase: 'Running', podIP: podIp, podIPs: [{ ip: podIp }] };
-    const patch = JSON.stringify({ status });
-    await kubectl('patch', 'pod', 'web-1', '--subresource=status', '--type=merge', '-p', patch);
+    await patchPodStatus(west, ns, 'web-1', { podIP: podIp, podIPs: [{ ip: podIp }] });
   }
 
   async function origin(host: string, status: number): Promise<Server> {

@@ -13,7 +13,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const BIN = path.join(import.meta.dirname, '../../bin/linkspan.js');
 
 /** The verbs as people type them, against a controller as people run it. */

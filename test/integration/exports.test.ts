@@ -17,7 +17,7 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 describe('what is exported, and what of it', () => {
   let east: Cluster;

@@ -66,9 +66,7 @@ for (const runtime of runtimes) {
       for (const stream of [parent.stdout, parent.stderr])
         stream?.on('data', (chunk: Buffer) => (log += chunk.toString()));
       try {
-        await eventually('both workers listen', () => Promise.resolve(workersListen(2)), {
-          timeoutMs: 30_000,
-        });
+        await eventually('both workers listen', () => Promise.resolve(workersListen(2)));
       } catch (error) {
         throw new Error(log, { cause: error });
       }
@@ -128,7 +126,7 @@ for (const runtime of runtimes) {
       await eventually('it has gone', () => Promise.resolve(!alive(victim)));
       expect(await ask('/ready')).to.equal('ready\n');
       expect(await served()).to.equal('20');
-      await eventually('it was replaced', () => Promise.resolve(workersListen(3)), { timeoutMs: 20_000 });
+      await eventually('it was replaced', () => Promise.resolve(workersListen(3)));
       expect(childrenOf(pid)).to.include(other).and.to.have.length(2);
       for (let n = 0; n < 10; n++) expect(await request()).to.match(/^HTTP\/1\.1 200 /);
       expect(await served()).to.equal('30');

@@ -4,6 +4,8 @@ import http from 'node:http';
 import { writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { services } from '../../src/api/kubernetes/resource.ts';
+import { change, removeAll } from '../support/cluster-objects.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
@@ -14,8 +16,6 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
-
-const wait = { timeoutMs: 15_000 };
 
 /**
  * The gateway as a process of its own finds what it serves in a real API server: labels, slices and ports as
@@ -49,7 +49,7 @@ for (const runtime of RUNTIMES) {
 
     afterEach(async () => {
       // Exports of a namespace that east lacks would show on every other Link to west.
-      await west.kubectl('-n', ns, 'delete', 'service', '--all');
+      await removeAll(west, services, ns);
       client.close();
       await gateway.kill();
       for (const server of servers.splice(0)) {
@@ -96,45 +96,43 @@ for (const runtime of RUNTIMES) {
     it('serves what is exported, as it changes, and ends raw connections to what is no longer', async () => {
       await apply(west, service({}), slice([17, true], [18, true]));
       expect(await ask()).to.match(/^404 .* is not exported/);
-      await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
-      const answers = new Set<string>();
-      await eventually(
-        'both endpoints answer, over both protocols',
-        async () => {
-          answers.add(await ask()).add(await ask('http1-upgraded'));
-          return ['200 from 17', '200 from 18'].every((one) => answers.has(one));
-        },
-        wait,
+      await change(
+        west,
+        services,
+        { namespace: ns, name: 'web' },
+        { metadata: { labels: { 'mirror.linkerd.io/exported': 'true' } } },
       );
+      const answers = new Set<string>();
+      await eventually('both endpoints answer, over both protocols', async () => {
+        answers.add(await ask()).add(await ask('http1-upgraded'));
+        return ['200 from 17', '200 from 18'].every((one) => answers.has(one));
+      });
 
       await apply(west, slice([17, false], [18, true]));
-      await eventually(
-        'only the ready endpoint is left',
-        async () => {
-          const seen = await Promise.all(Array.from({ length: 10 }, () => ask()));
-          return seen.every((one) => one === '200 from 18');
-        },
-        wait,
-      );
+      await eventually('only the ready endpoint is left', async () => {
+        const seen = await Promise.all(Array.from({ length: 10 }, () => ask()));
+        return seen.every((one) => one === '200 from 18');
+      });
 
       const raw = await client.connect(name(), 7, 'opaque');
       raw.write('hello');
       expect(String((await once(raw, 'data'))[0])).to.equal('18: hello');
 
       await apply(west, slice([17, false], [18, false]));
-      await eventually(
-        'nobody is ready',
-        async () => {
-          expect(await ask()).to.match(/^504 no ready endpoints for web\..* \(2 known, 0 ready\)$/);
-          return true;
-        },
-        wait,
-      );
+      await eventually('nobody is ready', async () => {
+        expect(await ask()).to.match(/^504 no ready endpoints for web\..* \(2 known, 0 ready\)$/);
+        return true;
+      });
       expect(raw.destroyed).to.equal(false);
 
-      await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+      await change(
+        west,
+        services,
+        { namespace: ns, name: 'web' },
+        { metadata: { labels: { 'mirror.linkerd.io/exported': null } } },
+      );
       raw.resume();
-      await eventually('it ends', () => raw.readableEnded || raw.destroyed, wait);
+      await eventually('it ends', () => raw.readableEnded || raw.destroyed);
       expect(await ask()).to.match(/^404 /);
     });
   });

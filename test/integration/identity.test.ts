@@ -20,7 +20,7 @@ import { TrustPublisher } from '../../src/identity/signer/trust-publisher.ts';
 import type { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { certificateSigningRequests, configMaps } from '../../src/api/kubernetes/resource.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { clientOf, find } from '../support/cluster-objects.ts';
+import { clientOf, find, remove } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { clientAs as clientOfAccount } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
@@ -29,7 +29,7 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'identity', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 const RULES = { controlNamespace: 'linkerd', trustDomain: 'cluster.local' };
@@ -216,20 +216,29 @@ describe('identities from CertificateSigningRequests', () => {
   });
 
   it('are renewed, and old requests deleted by an account that may', async () => {
-    await east.kubectl(
-      'create',
-      'clusterrole',
-      `tidy-${ns}`,
-      '--verb=delete',
-      '--resource=certificatesigningrequests',
-    );
-    await east.kubectl(
-      'create',
-      'clusterrolebinding',
-      `tidy-${ns}`,
-      `--clusterrole=tidy-${ns}`,
-      `--serviceaccount=${ns}:linkspan-egress`,
-    );
+    const apiGroup = 'rbac.authorization.k8s.io';
+    const metadata = { name: `tidy-${ns}` };
+    await east.apply([
+      {
+        apiVersion: `${apiGroup}/v1`,
+        kind: 'ClusterRole',
+        metadata,
+        rules: [
+          {
+            apiGroups: ['certificates.k8s.io'],
+            resources: ['certificatesigningrequests'],
+            verbs: ['delete'],
+          },
+        ],
+      },
+      {
+        apiVersion: `${apiGroup}/v1`,
+        kind: 'ClusterRoleBinding',
+        metadata,
+        roleRef: { apiGroup, kind: 'ClusterRole', name: metadata.name },
+        subjects: [{ kind: 'ServiceAccount', namespace: ns, name: 'linkspan-egress' }],
+      },
+    ]);
     await startSigner(await openIssuer());
     let ahead = 0;
     const jumping: Clock = {
@@ -284,7 +293,7 @@ describe('identities from CertificateSigningRequests', () => {
     const ref = { namespace: ns, name: 'linkspan-trust' };
     const bundle = () => find<V1ConfigMap>(east, configMaps, ref);
     await eventually('the ConfigMap', bundle, wait);
-    await east.kubectl('-n', ns, 'delete', 'configmap', 'linkspan-trust');
+    await remove(east, configMaps, { namespace: ns, name: 'linkspan-trust' });
     await eventually(
       'the ConfigMap again',
       async () => (await bundle())?.data?.['ca.crt'] === oldAnchor.ca,

@@ -14,12 +14,14 @@ import {
 } from '../../src/api/kubernetes/resource.ts';
 import { parseManifests, titleOf } from '../../src/manifests/manifests.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
+import { closedIn } from '../support/closed-in.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';
 import { expectGolden } from '../support/golden.ts';
 import { keptLinkspan, linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { binaries } from '../testbed/binaries.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { ownClusters } from '../testbed/shared.ts';
 
 const HOME = 'linkerd-multicluster';
 
@@ -34,6 +36,7 @@ interface Kubeconfig {
  * own. Nothing may be written by halves.
  */
 describe('install, upgrade and uninstall', () => {
+  const closed = closedIn(after);
   let cluster: Cluster;
   let helm: string;
   const dir = useTempDir();
@@ -92,9 +95,8 @@ describe('install, upgrade and uninstall', () => {
   before(async function () {
     this.timeout(300_000);
     ({ helm } = binaries(['helm']));
-    cluster = await startCluster({ name: 'install', controllerManager: true });
+    ({ east: cluster } = closed(await ownClusters(), (one) => one.giveBack()));
   });
-  after(() => cluster.stop());
 
   it('prints what kubectl applies without a warning', async () => {
     const { stdout, stderr, code } = await install('--ha');

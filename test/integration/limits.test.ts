@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { createServer as createHttp2Server } from 'node:http2';
+import { services } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
 import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, change, createAccount, removeAll } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
@@ -15,10 +16,11 @@ import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 import { address } from '../testbed/netns.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const captured = captureLog();
 const shared = { clock: systemClock, random: Math.random, log: captured.log };
 const identityOf = (account: string, namespace: string) =>
@@ -45,10 +47,10 @@ describe('rate limits and faults of exported Services', () => {
   const closed = closedIn(after);
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'limits' }), (one) => one.stop());
+    cluster = closed(await bareCluster('limits'), (one) => one.stop());
     await ensureNamespace(cluster, 'demo');
     await cluster.apply(await chartAccounts());
-    await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
+    await createAccount(cluster, 'demo', 'default');
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(16)] }));
     await cluster.apply(exportedObjects('demo', 'api', { addresses: [address(16)] }));
     await runPod(cluster, { namespace: 'demo', name: 'web', ip: address(16) });
@@ -187,7 +189,7 @@ describe('rate limits and faults of exported Services', () => {
     expect([...gateway.counters.rateLimits.keys()]).to.include(
       'web.demo.svc.cluster.local:80\tpolicy.linkerd.io/httplocalratelimitpolicy/web\tidentity',
     );
-    await cluster.kubectl('-n', 'demo', 'delete', 'services', 'web', 'api');
+    await removeAll(cluster, services, 'demo');
   });
 
   const ask = (client: MeshClient, service = 'web', headers: Record<string, string> = {}) =>
@@ -205,16 +207,10 @@ describe('rate limits and faults of exported Services', () => {
       },
       { everyMs: 0 },
     );
-  const annotate = (key: string, value: string | undefined) =>
-    cluster.kubectl(
-      '-n',
-      'demo',
-      'annotate',
-      '--overwrite',
-      'service',
-      'web',
-      value === undefined ? `${key}-` : `${key}=${value}`,
-    );
+  const annotate = (key: string, value: string | undefined) => {
+    const annotations = { [key]: value ?? null };
+    return change(cluster, services, { namespace: 'demo', name: 'web' }, { metadata: { annotations } });
+  };
   const object = (kind: string, version: string, name: string, spec: object) => ({
     apiVersion: `${GROUP}/${version}`,
     kind,

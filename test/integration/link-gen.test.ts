@@ -359,7 +359,7 @@ describe('link-gen on real API servers', () => {
       writeFileSync(file, west.kubeconfig.replace(/server: .*/, 'server: https://127.0.0.1:1'), {
         mode: 0o600,
       });
-      const outcome = await linkspan('link-gen', '--kubeconfig', file, '--cluster-name', 'west');
+      const outcome = await keptLinkspan('link-gen', '--kubeconfig', file, '--cluster-name', 'west');
       refused(outcome, /\[KUBE_UNREACHABLE\].*127\.0\.0\.1:1/);
     });
   });

@@ -21,7 +21,7 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 describe('the life of a Link', () => {
   let east: Cluster;

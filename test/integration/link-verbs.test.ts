@@ -3,7 +3,19 @@ import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { leases, secrets, serviceAccounts, services } from '../../src/api/kubernetes/resource.ts';
+import { deniedRights } from '../../src/kube/client/access-review.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { closedIn } from '../support/closed-in.ts';
+import {
+  leases,
+  secrets,
+  serviceAccounts,
+  services,
+  clusterRoles,
+  clusterRoleBindings,
+} from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
@@ -13,6 +25,7 @@ import {
   findLink,
   findService,
   remove,
+  change,
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -22,17 +35,18 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 /** A gateway as the chart installs it, with an address. */
 async function installGateway(cluster: Cluster, namespace: string, ip: string): Promise<void> {
   await cluster.apply(gatewayService(namespace));
-  const status = { status: { loadBalancer: { ingress: [{ ip }] } } };
-  const flags = ['--subresource=status', '--type=merge', '-p', JSON.stringify(status)];
-  await cluster.kubectl('-n', namespace, 'patch', 'service', 'linkerd-gateway', ...flags);
+  const status = { loadBalancer: { ingress: [{ ip }] } };
+  const how = { type: 'merge', subresource: 'status' } as const;
+  await clientOf(cluster).patch(services, { namespace, name: 'linkerd-gateway' }, { status }, how);
 }
 
 describe('verbs that join clusters, on real API servers', () => {
+  const closed = closedIn(after);
   let east: Cluster;
   let west: Cluster;
   let ns: string;
@@ -103,7 +117,8 @@ describe('verbs that join clusters, on real API servers', () => {
   after(async () => {
     await Promise.all(controllers.map((controller) => controller.stop()));
     for (const cluster of [east, west]) {
-      await cluster.kubectl('delete', 'clusterrole,clusterrolebinding', account, '--ignore-not-found');
+      await remove(cluster, clusterRoles, { name: account });
+      await remove(cluster, clusterRoleBindings, { name: account });
       for (const name of ['web', 'api']) await remove(cluster, services, { namespace: ns, name });
     }
   });
@@ -154,12 +169,14 @@ describe('verbs that join clusters, on real API servers', () => {
     it('takes back what an account had before, where it is to read less', async () => {
       const name = `${account}-less`;
       const flags = ['--service-account-name', name, '--apply', '--ignore-cluster'];
+      const access = loadAccess({ file: west.kubeconfigFile });
+      const user = `system:serviceaccount:${ns}:${name}`;
+      const impersonating = { ...access, impersonate: { user, groups: [] } };
+      const options = { clock: systemClock, random: Math.random };
+      const asAccount = closed(new KubeClient(impersonating, options), (one) => one.close());
       const may = async (namespace: string) => {
-        const who = `--as=system:serviceaccount:${ns}:${name}`;
-        const said = await west
-          .kubectl('auth', 'can-i', 'list', 'services', '-n', namespace, who)
-          .catch((error: unknown) => String((error as { stdout?: string }).stdout ?? error));
-        return said.trim().endsWith('yes');
+        const list = { verb: 'list', group: '', resource: 'services', namespace };
+        return (await deniedRights(asAccount, [list])).length === 0;
       };
       expect(await allow(west, ...flags)).to.include({ code: 0, stderr: '' });
       await eventually('it reads all', () => may('kube-system'));
@@ -392,7 +409,8 @@ describe('verbs that join clusters, on real API servers', () => {
       const list = async () => (await findLink(east, ns, 'west'))?.metadata?.annotations?.[key];
       expect((await again()).stderr).to.contain('exports may name the gateway 10.200.0.40');
       expect(await list()).to.contain('"addresses":["10.200.0.40"]');
-      await east.kubectl('-n', ns, 'annotate', 'link', 'west', '--overwrite', `${key}=[]`);
+      const none = { metadata: { annotations: { [key]: '[]' } } };
+      await change(east, linkResource, { namespace: ns, name: 'west' }, none);
       expect((await again()).stderr).not.to.contain('10.200.0.40');
       expect(await list()).to.equal('[]');
       await remove(west, services, { namespace: ns, name: 'named' });

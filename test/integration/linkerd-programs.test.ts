@@ -15,24 +15,25 @@ import { ensureNamespace, find, findLink, findService, remove } from '../support
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { exportedObjects, startController } from '../support/linked-clusters.ts';
-import { linkspan } from '../support/linkspan.ts';
+import { keptLinkspan } from '../support/linkspan.ts';
 import { binaries } from '../testbed/binaries.ts';
 import { LINKERD } from '../testbed/binaries/programs.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { ownClusters } from '../testbed/shared.ts';
 
 const HOME = 'linkerd-multicluster';
 const NS = 'shop';
 const GATEWAY = '10.200.0.19';
 const IDENTITY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';
 const PROGRAMS = [...LINKERD.programs, 'helm'] as const;
-const wait = { timeoutMs: 30_000, everyMs: 100 };
+const wait = { everyMs: 100 };
 
 /**
  * Somebody swaps one side, or one program. What we write must be read by Linkerd's own programs, and what
  * they write by ours: here they are themselves (test/testbed/linkerd says which version), not our reading of
  * their source.
  */
-describe("Linkerd's own programs", function () {
+describe("Linkerd's own programs", () => {
   const closed = closedIn(after);
   const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-linkerd-'));
   let programs: Record<(typeof PROGRAMS)[number], string>;
@@ -44,10 +45,7 @@ describe("Linkerd's own programs", function () {
   after(() => rmSync(dir, { recursive: true }));
   before(async () => {
     programs = binaries(PROGRAMS);
-    const start = (name: string) => startCluster({ name, controllerManager: true });
-    const [source, target] = await Promise.all([start('east'), start('west')]);
-    east = closed(source, (cluster) => cluster.stop());
-    west = closed(target, (cluster) => cluster.stop());
+    ({ east, west } = closed(await ownClusters(), (one) => one.giveBack()));
     const issuer = await createIssuer(await createAnchor());
     for (const cluster of [east, west]) {
       await installLinkerd(cluster, issuer);
@@ -110,7 +108,7 @@ describe("Linkerd's own programs", function () {
   }
 
   async function installLinkspan(cluster: Cluster): Promise<void> {
-    const { code, stdout, stderr } = await linkspan(
+    const { code, stdout, stderr } = await keptLinkspan(
       'install',
       '--kubeconfig',
       cluster.kubeconfigFile,
@@ -168,7 +166,7 @@ describe("Linkerd's own programs", function () {
 
   it("its mirror controller takes our link-gen's Link, and our account is enough for it", async () => {
     const kubeconfig = ['--kubeconfig', west.kubeconfigFile];
-    const printed = await linkspan('link-gen', ...kubeconfig, '--cluster-name', 'west');
+    const printed = await keptLinkspan('link-gen', ...kubeconfig, '--cluster-name', 'west');
     expect(printed.code, printed.stderr).to.equal(0);
     await east.apply(printed.stdout);
     const program = running(programs['linkerd-controller'], [

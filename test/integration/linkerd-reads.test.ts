@@ -11,6 +11,7 @@ import {
   findService,
   findSlices,
   remove,
+  change,
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -19,7 +20,7 @@ import { controllerReads } from '../support/linkerd-reading.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 /**
  * Linkerd's `check`, `gateways` and destination controller look for mirrors by labels and annotations: those
@@ -60,16 +61,8 @@ describe("objects of a source cluster, as Linkerd's other programs look for them
     await exportService(west, ns, 'flat', { test: ns, as: 'flat' });
     // Where Linkerd is installed the controller writes Endpoints too; probes have nobody to ask here, so the
     // path must not depend on them.
-    await east.kubectl(
-      '-n',
-      links,
-      'patch',
-      'link',
-      cluster,
-      '--type=merge',
-      '-p',
-      '{"spec":{"probeSpec":{"path":""}}}',
-    );
+    const spec = { probeSpec: { path: '' } };
+    await change(east, linkResource, { namespace: links, name: cluster }, { spec });
     controller = startController(east, { namespace: links, writeEndpoints: true });
     await eventually(
       'all is mirrored',

@@ -7,6 +7,7 @@ import {
   findAddresses,
   findLink,
   findService,
+  remove,
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -15,7 +16,7 @@ import { services } from '../../src/api/kubernetes/resource.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const GATEWAY = '10.200.0.19';
 
 /**
@@ -95,7 +96,7 @@ describe('objects that Linkerd made', () => {
   });
 
   it('go when what they mirror goes, as those that Linkspan made', async () => {
-    await west.kubectl('-n', ns, 'delete', 'service', 'web');
+    await remove(west, services, { namespace: ns, name: 'web' });
     await eventually('it is gone', async () => (await findService(east, ns, 'web-west')) === undefined, wait);
   });
 

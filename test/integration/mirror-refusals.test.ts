@@ -1,14 +1,14 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
+import { endpointSlices, services, events } from '../../src/api/kubernetes/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { change, ensureNamespace, findAddresses, findService } from '../support/cluster-objects.ts';
+import { change, ensureNamespace, findAddresses, findService, clientOf } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors, type ExportOptions } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const GATEWAY = '10.200.0.19';
 
 describe('mirrors that the source does not let be', () => {
@@ -87,8 +87,10 @@ describe('mirrors that the source does not let be', () => {
         return outcome('web')?.reason === 'Error';
       });
       // cloudnative-pg#1028: what a quota or a policy refused was in the log only.
-      const events = () => east.kubectl('-n', links, 'get', 'events', '-o', 'jsonpath={.items[*].message}');
-      await settled('an Event says so', async () => (await events()).includes('not allowed here'));
+      const told = async () => (await clientOf(east).list(events, { namespace: links })).items;
+      await settled('an Event says so', async () =>
+        (await told()).some(({ message }) => message?.includes('not allowed here')),
+      );
       await pods('web', []);
       await settled('the dead are withdrawn', async () => (await addresses('web-west')).length === 0);
       await pods('web', READY);
@@ -117,8 +119,9 @@ describe('mirrors that the source does not let be', () => {
       });
     await quota('1');
     await settled('the quota is counted', async () => {
-      const used = ['-n', tight, 'get', 'resourcequota', 'few', '-o', 'jsonpath={.status.used.services}'];
-      return (await east.kubectl(...used)) !== '';
+      const path = `/api/v1/namespaces/${tight}/resourcequotas/few`;
+      const found = (await clientOf(east).raw('GET', path)) as { status?: { used?: { services?: string } } };
+      return found.status?.used?.services !== undefined;
     });
     for (const name of ['one', 'two']) await exportService(west, tight, name, { test: ns });
     const reasons = () =>
@@ -129,10 +132,7 @@ describe('mirrors that the source does not let be', () => {
     const refused = [...(writer()?.outcomes.values() ?? [])].find(({ message }) => message.includes('quota'));
     expect(refused?.message).to.include('exceeded quota: few');
     await quota('5');
-    await eventually('both are there', () => reasons().join() === 'Mirrored,Mirrored', {
-      ...wait,
-      timeoutMs: 45_000,
-    });
+    await eventually('both are there', () => reasons().join() === 'Mirrored,Mirrored', wait);
   });
 
   it('are waited for while a finalizer holds them, and are then made anew', async () => {

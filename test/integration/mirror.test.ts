@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { endpoints, endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
+import { endpoints, endpointSlices, services, namespaces } from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
@@ -10,6 +10,7 @@ import {
   findService,
   findSlices,
   remove,
+  eventReasonsIn,
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
@@ -22,7 +23,7 @@ import {
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 15_000, everyMs: 100 };
+const wait = { everyMs: 100 };
 const UNEXPORTED = { 'mirror.linkerd.io/exported': null };
 
 describe('mirroring through the gateway', () => {
@@ -178,11 +179,10 @@ describe('mirroring through the gateway', () => {
       async () => (await condition('west', 'Synced'))?.message.includes('1 MissingNamespace'),
       wait,
     );
-    const events = await east.kubectl('-n', links, 'get', 'events', '-o', 'jsonpath={.items[*].reason}');
-    expect(events).to.contain('MissingNamespace');
+    expect(await eventReasonsIn(east, links)).to.contain('MissingNamespace');
     await ensureNamespace(east, late);
     await eventually('the mirror appears', () => mirror('web-west', late), wait);
-    await west.kubectl('delete', 'namespace', late, '--wait=false');
+    await remove(west, namespaces, { name: late });
   });
 
   it('never touches a Service of somebody else that has the name of a mirror', async () => {

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { installCrd, startController } from '../support/linked-clusters.ts';
-import { linkspan } from '../support/linkspan.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
-import { sharedClusters } from '../testbed/shared.ts';
+import { keptLinkspan } from '../support/linkspan.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster, sharedClusters } from '../testbed/shared.ts';
 
 /**
  * A chart whose CRDs were left out must not give a crash loop that says "not found": the controller waits,
@@ -13,12 +14,12 @@ describe('a source cluster without the Link CRD', () => {
   let bare: Cluster;
 
   before(async () => {
-    bare = await startCluster({ name: 'bare' });
+    bare = await bareCluster('bare');
   });
   after(() => bare.stop());
 
   it('is waited for, with the reason in /ready, and served once the CRD is applied', async () => {
-    await bare.kubectl('create', 'namespace', 'linkerd-multicluster');
+    await ensureNamespace(bare, 'linkerd-multicluster');
     const controller = startController(bare, { namespace: 'linkerd-multicluster' });
     try {
       const reason = await eventually('it says what is missing', () => {
@@ -28,7 +29,7 @@ describe('a source cluster without the Link CRD', () => {
       expect(reason).to.match(
         /waiting for links\S+ of the source cluster: \[KUBE_NOT_FOUND\] .*kubectl apply -f crds/,
       );
-      const joined = await linkspan(
+      const joined = await keptLinkspan(
         'link',
         '--kubeconfig',
         (await sharedClusters()).west.kubeconfigFile,
@@ -40,7 +41,7 @@ describe('a source cluster without the Link CRD', () => {
       expect(joined).to.include({ code: 1, stdout: '' });
       expect(joined.stderr).to.match(/^linkspan: \[LINK_CRD_MISSING\].*linkspan install --crds/);
       await installCrd(bare);
-      await eventually('it is ready', () => controller.ready.ok, { timeoutMs: 40_000 });
+      await eventually('it is ready', () => controller.ready.ok);
     } finally {
       await controller.stop();
     }

@@ -1,9 +1,11 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
+import { ANY_MEMBER, readShard, shardName, shardOf } from '../../src/api/egress/egress-record.ts';
+import { configMaps, endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
+  clientOf,
   ensureNamespace,
   findAddresses,
   findLink,
@@ -17,7 +19,7 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 describe('modes of mirrors', () => {
   let east: Cluster;
@@ -215,6 +217,56 @@ describe('modes of mirrors', () => {
       expect(JSON.parse(annotations?.['egress-ports.linkspan.dev/west'] ?? '{}'))
         .to.have.property('90')
         .that.is.oneOf(ports);
+      // An egress of this release says so, and the union is one port that leads to both clusters; pods of the
+      // release before serve the ports of each.
+      const portsNow = async () => {
+        const slices = await findSlices(east, ns, name);
+        return [...new Set(slices.map((slice) => slice.ports?.[0]?.port))];
+      };
+      const egressPod = { namespace: links, name: 'egress-1' };
+      await change(east, endpointSlices, egressPod, { ports: [{ name: 'groups', port: 4193 }] });
+      await settled('both lead to one port', async () => (await portsNow()).length === 1);
+      const [port] = await portsNow();
+      expect(ports).not.to.include(port);
+      const shard = await clientOf(east).get(configMaps, {
+        namespace: links,
+        name: shardName(shardOf(port ?? 0)),
+      });
+      const entry = readShard(shardOf(port ?? 0), shard.data).get(port ?? 0);
+      expect(entry).to.deep.equal({ mirror: `${ns}/${name}`, member: ANY_MEMBER, port: 90 });
+      // The pods of this cluster stood beside the egress pods, and kube-proxy chose between them.
+      await exportService(east, ns, 'shop', {
+        test: ns,
+        as: 'nothing',
+        labels: { 'mirror.linkerd.io/federated': 'member' },
+        spec: { ports: [{ name: 'http', port: 90, targetPort: 8080 }] },
+        endpoints: [{ addresses: ['10.200.0.21'], conditions: { ready: true } }],
+      });
+      const own = async () =>
+        (await findSlices(east, ns, name))
+          .filter((slice) => slice.metadata?.name?.startsWith(`${name}.local-`))
+          .flatMap(({ endpoints = [], ports: its }) =>
+            endpoints.map(({ addresses: [ip = ''] }) => `${ip}:${its?.[0]?.port}`),
+          )
+          .join();
+      await settled(
+        'so does the member of this cluster',
+        async () => (await own()) === `10.200.0.16:${port}`,
+      );
+      expect(await portsNow()).to.deep.equal([port]);
+      await change(east, endpointSlices, egressPod, { endpoints: [] });
+      await settled('its pods serve without an egress', async () => (await own()) === '10.200.0.21:8080');
+      const back = [{ addresses: ['10.200.0.16'], conditions: { ready: true } }];
+      await change(east, endpointSlices, egressPod, { endpoints: back });
+      await settled('the egress is back', async () => (await own()) === `10.200.0.16:${port}`);
+      await change(east, endpointSlices, egressPod, { ports: [{ name: 'admin', port: 4192 }] });
+      await settled(
+        'its pods serve beside an older egress',
+        async () => (await own()) === '10.200.0.21:8080',
+      );
+      await remove(east, services, { namespace: ns, name: 'shop' });
+      await settled('it has left', async () => (await own()) === '');
+      await settled('each leads to its own again', async () => (await portsNow()).length === 2);
       await restart({ namespace: links });
       await settled('they go with the setting', async () => (await findSlices(east, ns, name)).length === 0);
     });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttp2Server } from 'node:http2';
 import net from 'node:net';
 import type tls from 'node:tls';
+import { pods } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
@@ -10,7 +11,7 @@ import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.
 import type { PolicySource } from '../../src/gateway/authorization/policy-source.ts';
 import { meshNameOf } from '../../src/identity/names/trust-domain.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, change, createAccount } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
 import { clientAs } from '../support/account-client.ts';
@@ -19,10 +20,11 @@ import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 import { address } from '../testbed/netns.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'policy', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 const identityOf = (account: string, namespace: string) =>
@@ -73,13 +75,13 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   const closed = closedIn(after);
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'policy' }), (one) => one.stop());
+    cluster = closed(await bareCluster('policy'), (one) => one.stop());
     await ensureNamespace(cluster, 'demo');
     await cluster.apply([
       ...(await chartAccounts()),
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: MULTICLUSTER } },
     ]);
-    await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
+    await createAccount(cluster, 'demo', 'default');
     const services = [
       ['web', 16],
       ['db', 17],
@@ -194,9 +196,14 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   });
 
   it('goes by the labels that pods have now', async () => {
-    await cluster.kubectl('-n', 'demo', 'label', 'pod', 'web', 'app=public', '--overwrite');
+    await change(
+      cluster,
+      pods,
+      { namespace: 'demo', name: 'web' },
+      { metadata: { labels: { app: 'public' } } },
+    );
     await eventually('no Server selects the pod', async () => (await status(other)) === 200, wait);
-    await cluster.kubectl('-n', 'demo', 'label', 'pod', 'web', 'app=web', '--overwrite');
+    await change(cluster, pods, { namespace: 'demo', name: 'web' }, { metadata: { labels: { app: 'web' } } });
     await eventually('one does', async () => (await status(other)) === 403, wait);
   });
 

@@ -13,8 +13,9 @@ import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts'
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { find, findCondition } from '../support/cluster-objects.ts';
+import { find, findCondition, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
@@ -24,7 +25,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const ROLE = 'linkspan-controller-credentials';
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'privileges', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 
@@ -167,7 +168,7 @@ describe('Secrets and the controller', () => {
     // More than it has itself, and another Role.
     expect(await give(signer, ROLE)).to.equal(false);
     expect(await give(signer, 'linkspan-controller')).to.equal(false);
-    await east.kubectl('-n', ns, 'delete', 'link', 'west');
+    await remove(east, linkResource, { namespace: ns, name: 'west' });
     await eventually('the right is gone', async () => !(await mayRead('cluster-credentials-west')), wait);
   });
 
@@ -197,7 +198,7 @@ describe('Secrets and the controller', () => {
     for (const out of [signer.stdout, signer.stderr])
       out.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const ready = () => fetch(`http://${admin}/ready`).then(({ status }) => status === 200);
-    await eventually('it is ready', ready, { ...wait, timeoutMs: 30_000 }).catch((error: unknown) => {
+    await eventually('it is ready', ready, wait).catch((error: unknown) => {
       throw new Error(said, { cause: error });
     });
     await east.apply(linkObjects(west, ns, 'west'));

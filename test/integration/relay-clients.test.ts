@@ -10,6 +10,7 @@ import {
   shardOf,
   writeEntry,
 } from '../../src/api/egress/egress-record.ts';
+import { services, pods, namespaces } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
@@ -22,7 +23,7 @@ import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-f
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, change, createAccount, remove } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { clientAs } from '../support/account-client.ts';
 import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
@@ -34,10 +35,11 @@ import { installKinds, linkerdKind, patchPodStatus, runPod } from '../support/li
 import { exportedObjects, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import { root, RuntimeProcess } from '../support/runtime-process.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 import { address } from '../testbed/netns.ts';
 
-const wait = { timeoutMs: 15_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'relay', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 const identityOf = (account: string, namespace: string) =>
@@ -62,7 +64,7 @@ describe('an egress that knows the pods of its cluster', () => {
   const closed = closedIn(after);
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'relay-clients' }), (one) => one.stop());
+    cluster = closed(await bareCluster('relay-clients'), (one) => one.stop());
     await installCrd(cluster);
     await installKinds(cluster, [
       linkerdKind(POLICY, 'Server', 'servers', 'v1beta3'),
@@ -71,8 +73,7 @@ describe('an egress that knows the pods of its cluster', () => {
     await cluster.apply(await chartAccounts());
     for (const namespace of ['demo', 'mine', 'shop', 'other']) {
       await ensureNamespace(cluster, namespace);
-      for (const account of ['default', 'web'])
-        await cluster.kubectl('-n', namespace, 'create', 'serviceaccount', account);
+      for (const account of ['default', 'web']) await createAccount(cluster, namespace, account);
     }
     await target();
     await source();
@@ -112,12 +113,12 @@ describe('an egress that knows the pods of its cluster', () => {
   });
 
   it('goes by the Namespace where the mirror says nothing: a mirror that was made again comes without what people had said on it', async () => {
-    await cluster.kubectl('annotate', 'namespace', 'mine', 'linkspan.dev/allowed-namespaces=nobody-else');
-    await cluster.kubectl('-n', 'mine', 'delete', 'service', 'web-west');
+    await allowOnly('nobody-else');
+    await remove(cluster, services, { namespace: 'mine', name: 'web-west' });
     await cluster.apply(mirror());
     await eventually('it is refused', async () => (await ask(SHOP)).status === 403, wait);
     expect((await ask(SHOP)).body).to.include('only clients of some namespaces');
-    await cluster.kubectl('annotate', 'namespace', 'mine', 'linkspan.dev/allowed-namespaces-');
+    await allowOnly(null);
     await eventually('it is let in', async () => (await ask(SHOP)).status === 200, wait);
     await annotate('shop');
   });
@@ -138,17 +139,9 @@ describe('an egress that knows the pods of its cluster', () => {
   });
 
   it('knows the new owner of an address while the last one is being deleted, and after', async () => {
-    await cluster.kubectl('-n', 'shop', 'patch', 'pod', 'web', '--type=merge', '-p', FINALIZED);
-    await cluster.kubectl(
-      '-n',
-      'shop',
-      'delete',
-      'pod',
-      'web',
-      '--wait=false',
-      '--grace-period=0',
-      '--force',
-    );
+    const web = { namespace: 'shop', name: 'web' };
+    await change(cluster, pods, web, { metadata: { finalizers: ['linkspan.dev/test'] } });
+    await remove(cluster, pods, web);
     await eventually(
       'it is leaving',
       () => {
@@ -160,7 +153,7 @@ describe('an egress that knows the pods of its cluster', () => {
     expect((await ask(SHOP)).status).to.equal(200);
     await runPod(cluster, { namespace: 'other', name: 'heir', ip: address(SHOP), account: 'web' });
     await eventually('it is refused', async () => (await ask(SHOP)).body.includes('other/heir'), wait);
-    await cluster.kubectl('-n', 'shop', 'patch', 'pod', 'web', '--type=merge', '-p', UNFINALIZED);
+    await change(cluster, pods, web, { metadata: { finalizers: null } });
     await eventually(
       'only the heir is there',
       async () => (await ask(SHOP)).body.includes('other/heir'),
@@ -172,8 +165,7 @@ describe('an egress that knows the pods of its cluster', () => {
     ]);
   });
 
-  it('is what `linkspan egress` is, and ready when it knows them', async function () {
-    this.timeout(60_000);
+  it('is what `linkspan egress` is, and ready when it knows them', async () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-egress-'));
     const issuer = await createIssuer(await createAnchor({}), {});
     await writePemFiles(dir, identityFiles(await issueLeaf(issuer, { identity: EGRESS })), { force: true });
@@ -186,9 +178,6 @@ describe('an egress that knows the pods of its cluster', () => {
       rmSync(dir, { recursive: true });
     }
   });
-
-  const FINALIZED = JSON.stringify({ metadata: { finalizers: ['linkspan.dev/test'] } });
-  const UNFINALIZED = JSON.stringify({ metadata: { finalizers: null } });
 
   /** Asks as the pod at an address would. */
   function ask(from: number, agent?: http.Agent): Promise<Answer> {
@@ -213,16 +202,12 @@ describe('an egress that knows the pods of its cluster', () => {
     });
   }
 
-  const annotate = (namespaces: string) =>
-    cluster.kubectl(
-      '-n',
-      'mine',
-      'annotate',
-      'service',
-      'web-west',
-      '--overwrite',
-      `linkspan.dev/allowed-namespaces=${namespaces}`,
-    );
+  const annotate = (list: string) =>
+    change(cluster, services, { namespace: 'mine', name: 'web-west' }, allowed(list));
+  const allowOnly = (list: string | null) => change(cluster, namespaces, { name: 'mine' }, allowed(list));
+  const allowed = (list: string | null) => ({
+    metadata: { annotations: { 'linkspan.dev/allowed-namespaces': list } },
+  });
 
   /** The other side: an export whose Server lets in one ServiceAccount. */
   async function target(): Promise<void> {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { createServer, request, type Server } from 'node:http';
+import { services } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target-spec.ts';
@@ -12,7 +13,7 @@ import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { ensureNamespace, findService, findSlices } from '../support/cluster-objects.ts';
+import { ensureNamespace, findService, findSlices, change, remove } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -29,7 +30,7 @@ import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const PORTS = 'linkspan.dev/egress-ports';
-const wait = { timeoutMs: 15_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'relay', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 
@@ -80,7 +81,12 @@ describe('a plain client reaches an export of another cluster', () => {
   });
 
   it('gets answers from every replica within a moment of the label, with the proven identity of the egress', async () => {
-    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
+    await change(
+      west,
+      services,
+      { namespace: ns, name: 'web' },
+      { metadata: { labels: { 'mirror.linkerd.io/exported': 'true' } } },
+    );
     const answers = new Set<string>();
     await eventually(
       'both replicas answered',
@@ -97,7 +103,7 @@ describe('a plain client reaches an export of another cluster', () => {
 
   it('listens on the port that the mirror says, and keeps it when the mirror is made again', async () => {
     const before = (await mirror())?.metadata?.annotations?.['linkspan.dev/egress-ports'];
-    await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+    await remove(east, services, { namespace: ns, name: 'web-west' });
     await eventually('it is back', mirror, wait);
     expect((await mirror())?.metadata?.annotations?.['linkspan.dev/egress-ports']).to.equal(before);
     await eventually('it answers', ask, wait);
@@ -123,17 +129,10 @@ describe('a plain client reaches an export of another cluster', () => {
         Array.from({ length: 8000 }, (_, index) => [index + 1000, index + 10_000]),
       );
       for (const ports of [stolen, JSON.stringify({ ...all, ...(JSON.parse(stolen) as object) })]) {
-        await east.kubectl(
-          '-n',
-          tenant,
-          'annotate',
-          'service',
-          'evil-west',
-          `${PORTS}=${ports}`,
-          '--overwrite',
-        );
+        const evil = { namespace: tenant, name: 'evil-west' };
+        await change(east, services, evil, { metadata: { annotations: { [PORTS]: ports } } });
         // Made anew, the victim's mirror is the younger one.
-        await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+        await remove(east, services, { namespace: ns, name: 'web-west' });
         await eventually('it answers again', ask, wait);
         for (let count = 0; count < 20; count++) expect(await ask()).to.contain(`web.${ns}.svc`);
         await eventually(
@@ -146,7 +145,7 @@ describe('a plain client reaches an export of another cluster', () => {
       }
     } finally {
       evil.close();
-      await west.kubectl('-n', tenant, 'delete', 'service', 'evil');
+      await remove(west, services, { namespace: tenant, name: 'evil' });
     }
     // What is no longer exported gives its port back.
     await eventually(
@@ -159,7 +158,12 @@ describe('a plain client reaches an export of another cluster', () => {
   it('is refused once the target no longer exports it, even by an egress that does not know yet', async () => {
     const url = await endpoint();
     await controller.stop();
-    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+    await change(
+      west,
+      services,
+      { namespace: ns, name: 'web' },
+      { metadata: { labels: { 'mirror.linkerd.io/exported': null } } },
+    );
     const refusal = await eventually(
       'the gateway refuses',
       async () => {

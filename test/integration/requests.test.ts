@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import http2 from 'node:http2';
+import { services, customResourceDefinitions } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
+import { ensureNamespace, change, remove } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
@@ -13,10 +14,11 @@ import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 import { address } from '../testbed/netns.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const HOST = 'web.demo.svc.cluster.local';
 
 const SERVICE_PROFILE = linkerdKind('linkerd.io', 'ServiceProfile', 'serviceprofiles', 'v1alpha2');
@@ -38,7 +40,7 @@ describe('retries and timeouts that a cluster says', () => {
   const closed = closedIn(after);
 
   before(async () => {
-    cluster = closed(await startCluster({ name: 'requests' }), (one) => one.stop());
+    cluster = closed(await bareCluster('requests'), (one) => one.stop());
     await ensureNamespace(cluster, 'demo');
     await cluster.apply(await chartAccounts());
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(19)] }));
@@ -64,13 +66,13 @@ describe('retries and timeouts that a cluster says', () => {
   });
 
   it('begin with an annotation of the Service, on the connection that is open', async () => {
-    await annotate('retry.linkerd.io/http=5xx', 'timeout.linkerd.io/request=400ms');
+    await annotate({ 'retry.linkerd.io/http': '5xx', 'timeout.linkerd.io/request': '400ms' });
     await eventually('a 503 is asked for again', async () => (await first()) === 200, wait);
     expect(await status('/silence/a')).to.equal(504);
   });
 
   it('survive an annotation that is wrong, which the log names', async () => {
-    await annotate('timeout.linkerd.io/request=soon');
+    await annotate({ 'timeout.linkerd.io/request': 'soon' });
     await eventually(
       'it is said',
       () =>
@@ -81,12 +83,12 @@ describe('retries and timeouts that a cluster says', () => {
   });
 
   it('end with the annotation', async () => {
-    await annotate('retry.linkerd.io/http-', 'timeout.linkerd.io/request-');
+    await annotate({ 'retry.linkerd.io/http': null, 'timeout.linkerd.io/request': null });
     await eventually('a 503 is an answer', async () => (await first()) === 503, wait);
   });
 
   it('are those of a ServiceProfile when the kind is installed, instead of the annotations', async () => {
-    await annotate('retry.linkerd.io/http=5xx');
+    await annotate({ 'retry.linkerd.io/http': '5xx' });
     await eventually('the annotation holds', async () => (await first()) === 200, wait);
     await installKinds(cluster, [SERVICE_PROFILE]);
     await profile({ name: 'good', condition: { pathRegex: '/good/.*' }, isRetryable: true });
@@ -109,15 +111,15 @@ describe('retries and timeouts that a cluster says', () => {
     await eventually('the annotation holds', async () => (await first()) === 200, wait);
     await profile({ name: 'other', condition: { pathRegex: '/none' } });
     await eventually('it does not', async () => (await first()) === 503, wait);
-    await cluster.kubectl('delete', 'crd', 'serviceprofiles.linkerd.io');
+    await remove(cluster, customResourceDefinitions, { name: 'serviceprofiles.linkerd.io' });
     await eventually('it does again', async () => (await first()) === 200, wait);
   });
 
   const status = async (at: string) => (await client.request('http2', HOST, { path: at })).status;
   /** The status for a page that nobody has asked for. */
   const first = (under = '/page') => status(`${under}/${++asked}`);
-  const annotate = (...what: string[]) =>
-    cluster.kubectl('-n', 'demo', 'annotate', '--overwrite', 'service', 'web', ...what);
+  const annotate = (annotations: Readonly<Record<string, string | null>>) =>
+    change(cluster, services, { namespace: 'demo', name: 'web' }, { metadata: { annotations } });
   const profile = (...routes: object[]) =>
     cluster.apply([
       {

@@ -14,8 +14,9 @@ import { gatherTargetFacts } from '../../src/linking/link-gen.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { ensureNamespace, findCondition, findService } from '../support/cluster-objects.ts';
+import { ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -28,7 +29,7 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 20_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const log = createLogger({ name: 'scope', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 
@@ -92,12 +93,12 @@ describe('with scope.namespaces', () => {
     // Later ones come by the watches of both, and what is deleted here comes back.
     await apply(west, ...exportedObjects(pay, 'late'));
     await eventually('a later mirror', () => mirrorIn(pay, 'late'), wait);
-    await east.kubectl('-n', shop, 'delete', 'service', `web-${cluster}`);
+    await remove(east, services, { namespace: shop, name: `web-${cluster}` });
     await eventually('a mirror that was deleted', () => mirrorIn(shop), wait);
-    await west.kubectl('-n', pay, 'delete', 'service', 'late');
+    await remove(west, services, { namespace: pay, name: 'late' });
     await eventually('no mirror', async () => (await mirrorIn(pay, 'late')) === undefined, wait);
 
-    await east.kubectl('-n', home, 'delete', 'link', cluster);
+    await remove(east, linkResource, { namespace: home, name: cluster });
     await eventually(
       'nothing is left',
       async () => (await mirrorIn(shop)) === undefined && (await mirrorIn(pay)) === undefined,

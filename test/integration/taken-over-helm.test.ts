@@ -12,7 +12,8 @@ import { find } from '../support/cluster-objects.ts';
 import { root } from '../support/runtime-process.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { binaries } from '../testbed/binaries.ts';
-import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { bareCluster } from '../testbed/shared.ts';
 
 const GUIDE = path.join(root, 'docs/guides/cluster-taken-over.md');
 const EAST = 'east.cluster.local';
@@ -22,14 +23,13 @@ const SOUTH = 'south.cluster.local';
  * Who has installed with Helm takes the anchor away with Helm. The command stood on the page and had never
  * been run: Helm gives back what `--reuse-values` has and `null` takes away.
  */
-describe('the guide for a cluster that was taken over, with Helm', function () {
-  this.timeout(120_000);
+describe('the guide for a cluster that was taken over, with Helm', () => {
   const dir = useTempDir();
   const closed = closedIn(after);
   let west: Cluster;
 
   before(async () => {
-    west = closed(await startCluster({ name: 'west' }), (one) => one.stop());
+    west = closed(await bareCluster('west'), (one) => one.stop());
     await west.apply(await helm('template', path.join(CHARTS, 'linkspan-crds')));
   });
 

@@ -27,12 +27,13 @@ import { root } from '../support/runtime-process.ts';
 import { binaries } from '../testbed/binaries.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
+import { bareCluster } from '../testbed/shared.ts';
 
 const GUIDE = path.join(root, 'docs/guides/cluster-taken-over.md');
 const EAST = 'east.cluster.local';
 const WEST = 'west.cluster.local';
 const API = 'api.demo.svc.cluster.local';
-const wait = { timeoutMs: 30_000, everyMs: 100 };
+const wait = { everyMs: 100 };
 
 /** The commands of a page: what stands in its `sh` blocks, by the heading above. */
 function commandsOf(page: string): ReadonlyMap<string, readonly string[]> {
@@ -52,7 +53,6 @@ function commandsOf(page: string): ReadonlyMap<string, readonly string[]> {
  * is tried with everything that was east's.
  */
 describe('the guide for a cluster that was taken over', function () {
-  this.timeout(120_000);
   this.bail(true);
   const closed = closedIn(after);
   const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-taken-over-'));
@@ -69,7 +69,7 @@ describe('the guide for a cluster that was taken over', function () {
   const running = new Map<Cluster, readonly ChildProcess[]>();
 
   before(async () => {
-    [east, west] = await Promise.all([startCluster({ name: 'east' }), startCluster({ name: 'west' })]);
+    [east, west] = await Promise.all([startCluster({ name: 'east' }), bareCluster('west')]);
     closed([east, west], () => Promise.all([east.stop(), west.stop()]));
     env = await environment();
     closed(dir, (one) => rmSync(one, { recursive: true, force: true }));
@@ -141,11 +141,9 @@ describe('the guide for a cluster that was taken over', function () {
 
   it('2: takes its anchor away, and with it, within ten seconds, every connection that rests on it', async () => {
     open = await connect(stolen.authority, accountIn(EAST));
-    const ended = once(open, 'close');
+    const connection = open;
     await run('2. ');
-    const since = Date.now();
-    await ended;
-    expect(Date.now() - since).to.be.lessThan(10_000);
+    await eventually('it has ended', () => connection.closed, { timeoutMs: 10_000 });
     expect(await asked(stolen.authority, accountIn(EAST))).to.equal('refused');
     expect(await asked(await authorityOf(west), accountIn(WEST))).to.equal(200);
     const args = argsOf(await find(west, deployments, { namespace: MULTICLUSTER, name: 'linkerd-gateway' }));

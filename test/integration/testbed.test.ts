@@ -6,9 +6,10 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { eventually } from '../support/eventually.ts';
+import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { processesWith } from '../testbed/processes.ts';
-import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 describe('testbed', () => {
   let east: Cluster;
@@ -122,6 +123,36 @@ describe('testbed', () => {
       await cluster.stop();
     }
     expect(existsSync(path.dirname(cluster.kubeconfigFile))).to.equal(false);
+  });
+
+  // A cluster of one's own was started for each file that wanted one: three seconds of CPU each time.
+  it('has a bare cluster that is as new for whoever gets it next, whatever was done to it', async () => {
+    const kind = linkerdKind('example.com', 'Odd', 'odds', 'v1');
+    const names = (...what: string[]) => second.kubectl('get', ...what, '-o', 'name');
+    const first = await bareCluster('first');
+    await installKinds(first, [kind]);
+    await first.kubectl('create', 'namespace', 'mine');
+    const odd = { apiVersion: 'example.com/v1', kind: 'Odd', spec: {} };
+    const metadata = { name: 'odd', namespace: 'mine', finalizers: ['example.com/held'] };
+    await first.apply([{ ...odd, metadata }]);
+    await first.kubectl('label', 'namespace', 'default', 'mine=yes');
+    await first.kubectl('delete', 'clusterrole', 'view');
+    await first.stop();
+    const second = await bareCluster('second');
+    try {
+      expect(second.server).to.equal(first.server);
+      expect(second.kubeconfig).to.match(/^current-context: second$/m);
+      expect(await names('namespaces', '-l', 'mine=yes')).to.equal('');
+      expect(await names('namespaces'))
+        .to.include('namespace/default')
+        .and.not.include('mine');
+      expect(await names('clusterrole', 'view')).to.equal('clusterrole.rbac.authorization.k8s.io/view\n');
+      expect(await names('crd')).to.equal('');
+      await installKinds(second, [kind]);
+      expect(await names('odds', '-A')).to.equal('');
+    } finally {
+      await second.stop();
+    }
   });
 
   it('leaves no process and no file when the process that started it is killed', async () => {

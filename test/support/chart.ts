@@ -20,7 +20,8 @@ export const RENDERS: Readonly<Record<string, readonly string[]>> = {
   'cert-manager': ['--set=identity.source=certManager,egress.clients=false'],
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
   least: [
-    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
+    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off',
+    '--set=gateway.routes=profile,gateway.zoneAware=false',
     '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
   ],
   scoped: [
@@ -37,7 +38,7 @@ export const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
     '--set=clusterName=west',
     '--set-string=identity.anchors.east\\.cluster\\.local=PEM',
-    '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false',
+    '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false,controller.failover.weights=false',
     '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',
     '--set=controller.localMembers.excludedLabels={team},controller.localMembers.excludedAnnotations={a.example/*}',
     '--set=source.podCIDRs={10.244.0.0/16},source.serviceCIDRs={10.96.0.0/12,fd00:96::/108},source.nodeCIDRs={192.168.0.0/24}',
@@ -54,9 +55,18 @@ export async function helm(...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** What the chart makes of values (`--set`, `-f` and other flags of helm). */
+const renders = new Map<string, Promise<string>>();
+
+/**
+ * What the chart makes of values (`--set`, `-f` and other flags of helm). The same flags are rendered once
+ * per process: the chart and the files that flags name do not change while tests run.
+ */
 export function renderChart(flags: readonly string[] = [], namespace = MULTICLUSTER): Promise<string> {
-  return helm('template', 'linkspan', path.join(CHARTS, 'linkspan'), '-n', namespace, ...flags);
+  const args = ['template', 'linkspan', path.join(CHARTS, 'linkspan'), '-n', namespace, ...flags];
+  const key = JSON.stringify(args);
+  const render = renders.get(key) ?? helm(...args);
+  renders.set(key, render);
+  return render;
 }
 
 export function objectsOf(text: string): KubeObject[] {

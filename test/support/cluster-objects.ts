@@ -1,4 +1,4 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1CustomResourceDefinition, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { isNotFound, KubeClient } from '../../src/kube/client/kube-client.ts';
@@ -6,6 +6,7 @@ import {
   endpointSlices,
   events,
   namespaces,
+  serviceAccounts,
   services,
   type KubeObject,
   type Resource,
@@ -117,8 +118,29 @@ export async function remove<T extends KubeObject>(
   }
 }
 
+/** Deletes all objects of a kind in a namespace. */
+export async function removeAll<T extends KubeObject>(
+  cluster: Cluster,
+  resource: Resource<T>,
+  namespace: string,
+): Promise<void> {
+  for (const { metadata } of (await clientOf(cluster).list(resource, { namespace })).items)
+    await remove(cluster, resource, { namespace, name: metadata?.name ?? '' });
+}
+
+/** Creates a service account, as kube's controller manager does the default one of a namespace. */
+export async function createAccount(cluster: Cluster, namespace: string, name: string): Promise<void> {
+  await clientOf(cluster).create(serviceAccounts, { metadata: { namespace, name } });
+}
+
 /** Creates a namespace of this name; it may be there already. */
 export async function ensureNamespace(cluster: Cluster, name: string): Promise<void> {
   if ((await find(cluster, namespaces, { name })) === undefined)
     await clientOf(cluster).create(namespaces, { metadata: { name } });
+}
+
+/** Whether an API server serves a kind. */
+export function isEstablished(crd: V1CustomResourceDefinition | undefined): boolean {
+  const conditions = crd?.status?.conditions ?? [];
+  return conditions.some(({ type, status }) => type === 'Established' && status === 'True');
 }

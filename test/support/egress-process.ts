@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Route } from '../../src/egress/routes/routes.ts';
+import type { LinkGateway } from '../../src/api/link/link-schema.ts';
+import type { Route } from '../../src/egress/routes/route.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
 import { freePorts } from './free-port.ts';
+import { targetsFile } from './gateway-process.ts';
+import type { GroupObjects } from './group-objects.ts';
 import { PlainClient } from './plain-client.ts';
 import { loadFirst, type Runtime, RuntimeProcess } from './runtime-process.ts';
 
@@ -17,20 +20,39 @@ export interface RelayedService {
   /** Of its mirror; default `demo`. */
   readonly namespace?: string;
   readonly allowedNamespaces?: readonly string[];
+  /** For a group: the gateway of each cluster, by its name; default: the egress' one gateway serves it. */
+  readonly members?: Readonly<Record<string, LinkGateway>>;
+  /** The federated Service whose group it is, by the name of its members; default: nothing is said of it. */
+  readonly federated?: string;
+  /** For a group: ports of applications on this machine that are its member in the egress' own cluster. */
+  readonly local?: readonly number[];
 }
 
 /** The route that the mirror of a service asks for. */
-export function routeOf(service: RelayedService, listenPort: number, gateway: Route['gateway']): Route {
-  const { name, port = 80, protocol, namespace = 'demo', allowedNamespaces } = service;
-  return {
+export function routeOf(service: RelayedService, listenPort: number, gateway: LinkGateway): Route {
+  const {
+    name,
+    port = 80,
+    protocol,
+    namespace = 'demo',
+    allowedNamespaces,
+    members,
+    federated = name,
+    local,
+  } = service;
+  const settings = {
     label: `${namespace}/${name}:${port}`,
     namespace,
     listenPort,
-    name,
-    port,
     protocol,
-    gateway,
     ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
+  };
+  if (members === undefined) return { ...settings, name, port, gateway };
+  return {
+    ...settings,
+    service: `${namespace}/${federated}`,
+    ...(local === undefined ? {} : { local: { name, port } }),
+    members: Object.entries(members).map(([cluster, own]) => ({ cluster, name, port, gateway: own })),
   };
 }
 
@@ -59,13 +81,17 @@ export class EgressProcess extends RuntimeProcess {
     readonly runtime: Runtime;
     readonly dir: string;
     readonly identity: Identity;
-    readonly gateway: Route['gateway'];
+    readonly gateway: LinkGateway;
     readonly services: readonly RelayedService[];
     readonly streams?: boolean;
+    /** What its groups are divided by; default: all members are equal. */
+    readonly groups?: GroupObjects;
     /** Pods by their address; default: clients are not told apart. */
     readonly pods?: EgressProgramConfig['pods'];
     /** A file that is loaded before the program. */
     readonly first?: string;
+    /** Where its admin port is; default: loopback. */
+    readonly adminHost?: string;
   }): Promise<EgressProcess> {
     const { runtime, dir, gateway, streams = true } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
@@ -74,16 +100,26 @@ export class EgressProcess extends RuntimeProcess {
     const [admin = 0, ...listenPorts] = await freePorts(options.services.length + 1);
     for (const [index, service] of options.services.entries()) {
       const route = routeOf(service, listenPorts[index] ?? 0, gateway);
-      ports.set(`${route.name}:${route.port}`, route.listenPort);
+      ports.set(`${service.name}:${service.port ?? 80}`, route.listenPort);
       routes.push(route);
     }
+    const groups = path.join(dir, 'groups.json');
+    if (options.groups !== undefined) writeFileSync(groups, JSON.stringify(options.groups));
+    const local = path.join(dir, 'local.json');
+    const own = options.services.flatMap(({ name, local: ports }) =>
+      ports === undefined ? [] : [{ name, ports }],
+    );
+    writeFileSync(local, targetsFile(own));
     const config: EgressProgramConfig = {
       identityDir: dir,
       admin,
+      adminHost: options.adminHost,
       streams,
       graceMs: 0,
       routes,
       ...(options.pods === undefined ? {} : { pods: options.pods }),
+      ...(options.groups === undefined ? {} : { groups }),
+      ...(own.length === 0 ? {} : { local }),
     };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));
@@ -105,6 +141,12 @@ export class EgressProcess extends RuntimeProcess {
     const client = new PlainClient(this.#ports, address);
     this.#guests.push(client);
     return client;
+  }
+
+  /** Tells it other objects of its groups; only if it was started with some. */
+  divide(groups: GroupObjects): void {
+    writeFileSync(path.join(this.#dir, 'groups.json'), JSON.stringify(groups));
+    this.signal('SIGHUP');
   }
 
   /** Gives it another certificate. */

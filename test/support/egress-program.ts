@@ -2,12 +2,16 @@
  * `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM.
  */
 import { readFileSync } from 'node:fs';
+import { EGRESS_TRUNKS_PAGE } from '../../src/api/answers/trunk-report.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { openFileTargets } from '../../src/discovery/file-targets.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';
 import { publishHostNames } from '../../src/dns/dns-metrics.ts';
 import { Egress } from '../../src/egress/egress.ts';
 import { publishEgress } from '../../src/egress/egress-metrics.ts';
-import type { Route } from '../../src/egress/routes/routes.ts';
+import type { Route } from '../../src/egress/routes/route.ts';
+import { GroupShares } from '../../src/egress/shares/group-shares.ts';
+import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
 import { StopSignals } from '../../src/processes/signals.ts';
@@ -16,17 +20,27 @@ import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/registry.ts';
+import { type GroupObjects, GroupStores } from './group-objects.ts';
 import { noNames } from './host-names.ts';
 import { ListedClients } from './listed-clients.ts';
 
 export interface EgressProgramConfig {
   readonly identityDir: string;
   readonly admin: number;
+  /** Default: loopback. */
+  readonly adminHost?: string | undefined;
   readonly streams: boolean;
   readonly graceMs: number;
   readonly routes: readonly Route[];
   /** Pods by their address; absent: clients are not told apart. */
   readonly pods?: Readonly<Record<string, readonly PodFacts[]>>;
+  /**
+   * A file with the objects that groups are divided by (`GroupObjects`), read again at SIGHUP; absent: all
+   * members are equal.
+   */
+  readonly groups?: string;
+  /** A file with Services of its own cluster (`--targets` of a gateway); absent: there are none. */
+  readonly local?: string;
 }
 
 const [, , file = ''] = process.argv;
@@ -36,26 +50,55 @@ const shared = { clock: systemClock, random: Math.random, log };
 const lastResort = new LastResort(shared);
 const identity = await openIdentityDir({ dir: config.identityDir, clock: systemClock, log });
 const names = noNames(systemClock);
-const egress = new Egress({
+const stores = new GroupStores();
+const readGroups = () => {
+  if (config.groups !== undefined)
+    stores.put(JSON.parse(readFileSync(config.groups, 'utf8')) as GroupObjects);
+};
+readGroups();
+process.on('SIGHUP', readGroups);
+const shares = new GroupShares({
+  ...stores,
+  clock: systemClock,
+  proven: (cluster) => egress.provenMs(cluster),
+});
+const local =
+  config.local === undefined
+    ? {}
+    : {
+        local: {
+          targets: await openFileTargets({ file: config.local, clock: systemClock, log }),
+          dial: endpointDial,
+        },
+      };
+const egress: Egress = new Egress({
   ...shared,
   identity,
   listenAddress: '127.0.0.1',
   streams: config.streams,
   graceMs: config.graceMs,
   names,
+  shares,
+  ...local,
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
 publishCounters(registry, egress.counters, 'outbound');
-publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
+publishEgress(registry, {
+  refused: egress.refused,
+  pods: () => Object.keys(config.pods ?? {}).length,
+  shares,
+  factsAgeMs: () => 0,
+});
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
 lastResort.surviveUncaught();
 const admin = await startAdmin({
-  address: { host: '127.0.0.1', port: config.admin },
+  address: { host: config.adminHost ?? '127.0.0.1', port: config.admin },
   registry,
   ready: () => egress.ready,
+  pages: new Map([[EGRESS_TRUNKS_PAGE.path, () => egress.trunks]]),
 });
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
 await new StopSignals().untilStopped(async () => {

@@ -52,7 +52,7 @@ export class FakeCluster {
   readonly #log: Change[] = [];
   #compacted = 0;
   /** Runs before every write and every read of one object; what it throws is what the caller gets. */
-  beforeCall: (verb: string, plural: string) => void = () => undefined;
+  beforeCall: (verb: string, plural: string, subresource?: string) => void = () => undefined;
   /** Address families that a Service gets which is made; undefined: nothing is said of them. */
   ipFamilies: string[] | undefined;
   /** Runs after a write was carried out: to lose an answer. */
@@ -76,9 +76,14 @@ export class FakeCluster {
         this.afterWrite('create');
         return created;
       },
-      patch: async (resource: Resource<KubeObject>, ref: ObjectRef, patch: KubeObject) => {
+      patch: async (
+        resource: Resource<KubeObject>,
+        ref: ObjectRef,
+        patch: KubeObject,
+        { subresource }: { readonly subresource?: string } = {},
+      ) => {
         await Promise.resolve();
-        this.beforeCall('patch', resource.plural);
+        this.beforeCall('patch', resource.plural, subresource);
         const patched = this.#patch(resource, ref, patch);
         this.afterWrite('patch');
         return patched;

@@ -77,7 +77,8 @@ export class GatewayProcess extends RuntimeProcess {
   }
 }
 
-function targetsFile(targets: readonly ServedTarget[]): string {
+/** The text of a file with services, for `--targets`. */
+export function targetsFile(targets: readonly ServedTarget[]): string {
   const services = targets.map(({ name, port = 80, ports, rules, ...rest }) => ({
     name,
     port,

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ClusterAccess } from '../../src/kube/client/access.ts';
-import { staticAuth } from '../../src/kube/client/auth.ts';
+import { anonymousAccess, type ClusterAccess } from '../../src/kube/client/access.ts';
+import type { IdentitySource } from '../../src/identity/sources/identity.ts';
 import type { Logger } from '../../src/telemetry/log.ts';
 import { captureLog } from './captured-log.ts';
 
@@ -42,28 +42,45 @@ export function logThat(message: string, then: () => void): Logger {
   return log;
 }
 
+/**
+ * An identity source that never has one, and counts how often it was closed.
+ * @param opened called first, as a process opens it
+ */
+export function closedIdentity(opened: () => void): {
+  readonly open: () => Promise<IdentitySource>;
+  readonly closed: () => number;
+} {
+  let closed = 0;
+  const open = () => {
+    opened();
+    return Promise.resolve({
+      current: () => undefined,
+      subscribe: () => () => undefined,
+      ready: { ok: true, reason: '' },
+      close: () => {
+        closed++;
+        return Promise.resolve();
+      },
+    });
+  };
+  return { open, closed: () => closed };
+}
+
+/** Answers as an API server does that has no such object, or no such kind. */
+export function notFound(response: http.ServerResponse): void {
+  response.statusCode = 404;
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404 }));
+}
+
 /** An API server that holds nothing. */
 export async function emptyApi(): Promise<{ readonly access: ClusterAccess } & AsyncDisposable> {
-  const server = http.createServer((_, response) => {
-    response.statusCode = 404;
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404 }));
-  });
+  const server = http.createServer((_, response) => notFound(response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
-    access: {
-      server: `http://127.0.0.1:${port}`,
-      source: 'a test',
-      ca: undefined,
-      cert: undefined,
-      key: undefined,
-      tlsServerName: undefined,
-      skipVerify: false,
-      auth: staticAuth(undefined),
-      bearer: undefined,
-    },
+    access: anonymousAccess(`http://127.0.0.1:${port}`),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

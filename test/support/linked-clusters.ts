@@ -6,14 +6,15 @@ import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { TARGET_BUDGETS } from '../../src/controllers/settings/target-budgets.ts';
 import { parseSelector, parseSelectorText } from '../../src/api/kubernetes/label-selector.ts';
-import { MirrorController, type MirrorControllerSettings } from '../../src/controllers/mirror-controller.ts';
+import type { MirrorControllerSettings } from '../../src/controllers/controller-settings.ts';
+import { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/api/egress/egress-ports.ts';
 import { controlNamespaces } from '../../src/controllers/imports/import-rules.ts';
 import { GatewayProbes } from '../../src/controllers/gateway-health/gateway-probes.ts';
 import { Prober } from '../../src/controllers/gateway-health/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { customResourceDefinitions } from '../../src/api/kubernetes/resource.ts';
-import { find } from './cluster-objects.ts';
+import { find, isEstablished } from './cluster-objects.ts';
 import { noNames } from './host-names.ts';
 import { eventually } from './eventually.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -28,13 +29,10 @@ export async function installCrd(cluster: Cluster): Promise<void> {
   const [ours, now] = [crds.get(cluster), await crd()];
   // Most tests share a cluster, and find it as the one before left it.
   if (ours !== undefined && isSame(ours, now)) return;
-  await cluster.kubectl('apply', '-f', CRD);
+  await cluster.apply(readFileSync(CRD, 'utf8'));
   const served = await eventually('the CRD is served', async () => {
     const found = await crd();
-    const isEstablished = found?.status?.conditions?.some(
-      ({ type, status }) => type === 'Established' && status === 'True',
-    );
-    return isEstablished === true ? found : undefined;
+    return isEstablished(found) ? found : undefined;
   });
   crds.set(cluster, served);
 }
@@ -147,6 +145,14 @@ export function exportedObjects(
 }
 
 /**
+ * The `probeSpec` of a Link whose gateway is asked each second at that port, and is dead at the first
+ * failure.
+ */
+export function probedEachSecond(port: number): object {
+  return { path: '/ready', port: String(port), period: '1s', timeout: '1s', failureThreshold: '1' };
+}
+
+/**
  * Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info.
  */
 export function startController(
@@ -193,6 +199,7 @@ export function startController(
       hostGraceMs: 1000,
       budgets: TARGET_BUDGETS,
       leaseMs: 30_000,
+      weights: { enabled: false, controllers: [], clusterDomain: 'cluster.local', scoped: false },
       ...settings,
     },
   });

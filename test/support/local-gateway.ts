@@ -2,12 +2,13 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { TargetSource, TargetSpec } from '../../src/discovery/target-spec.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { IdentitySource } from '../../src/identity/sources/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import type { Authority } from '../../src/identity/authority/issue.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { fixedIdentity } from './fixed-identity.ts';
+import { keptAuthority } from './kept-authority.ts';
 import { MeshClient } from './mesh-client.ts';
 
-/** A gateway in this process, with a certificate authority of its own. */
+/** A gateway in this process, under the authority that all have here. */
 export interface IssuedGateway {
   readonly gateway: Gateway;
   readonly port: number;
@@ -26,8 +27,8 @@ export async function issuedGateway(
   targets: TargetSource,
   options: Partial<GatewayOptions> = {},
 ): Promise<IssuedGateway> {
-  const issuer = await createIssuer(await createAnchor({}), {});
-  const identity = fixedIdentity(await issueLeaf(issuer, { identity: name }));
+  const issuer = await keptAuthority.authority;
+  const identity = fixedIdentity(await keptAuthority.leaf(name));
   const gateway = new Gateway({
     listen: { host: '127.0.0.1', port: 0 },
     identity,
@@ -46,7 +47,7 @@ export async function issuedGateway(
     issuer,
     identity,
     clientOf: async (client) => {
-      const leaf = await issueLeaf(issuer, { identity: client });
+      const leaf = await keptAuthority.leaf(client);
       const opened = new MeshClient({ port, gatewayIdentity: name, identity: leaf });
       clients.push(opened);
       return opened;

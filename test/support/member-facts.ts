@@ -28,6 +28,7 @@ export function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
     gateway: aliveGateway(),
     egress: [{ ip: '10.1.0.1' }],
     egressPorts: new Map(),
+    egressGroups: new Map(),
     egressUnrecorded: false,
     ...change,
   };

@@ -73,6 +73,7 @@ export function mirrorFacts(change: Partial<MirrorFacts> = {}): MirrorFacts {
     gateway: aliveGateway(),
     egress: [],
     egressPorts: new Map(),
+    egressGroups: new Map(),
     egressUnrecorded: false,
     ...change,
   };

@@ -15,11 +15,15 @@ import { IndexedStore } from '../../src/kube/informer/store.ts';
 import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
+import type { EventNote } from '../../src/kube/events/event-recorder.ts';
+import { FailoverBook } from '../../src/controllers/failover/failover-book.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
+import { Witnesses } from '../../src/controllers/gateway-health/witnesses.ts';
 import { federatedMembers } from '../../src/controllers/federated/federated-reconciler.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
+import { serviceIndexes } from '../../src/controllers/reconcile/local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../../src/exports/slices-by-service.ts';
 import { LinkImports } from '../../src/controllers/imports/link-imports.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
 import type { Inspection } from '../../src/controllers/import-reconciler/import-reconciler.ts';
@@ -51,19 +55,41 @@ export class MirrorWorld {
   readonly clock = new VirtualClock();
   readonly source = new FakeCluster();
   readonly target = new FakeCluster();
+  /** What is decided about groups, and what Links say. */
+  readonly failover = new FailoverBook({ said: new Map() });
+  /** What people were told about federated Services. */
+  readonly events: EventNote[] = [];
   /** Calls to the source's API server: reads of one object, and writes. */
   calls = 0;
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
   #mirrors: ReturnType<typeof serviceMirrors> | undefined;
+  #members: ReturnType<typeof federatedMembers> | undefined;
   readonly #relay: boolean;
+  readonly #flat: boolean;
+  #apiLost = false;
+  readonly #witnesses: Witnesses;
   #look: (key: string) => void = () => undefined;
+  #resync: () => void = () => undefined;
+  #gateway = aliveGateway();
 
-  /** @param relay mirrors and federated Services lead to the egress, and hold ports of it */
-  constructor(random: () => number, { relay = false }: { readonly relay?: boolean } = {}) {
+  /**
+   * @param relay mirrors and federated Services lead to the egress, and hold ports of it
+   * @param flat federated Services lead to the pods of the target
+   */
+  constructor(
+    random: () => number,
+    { relay = false, flat = false }: { readonly relay?: boolean; readonly flat?: boolean } = {},
+  ) {
     this.#random = random;
     this.#relay = relay;
+    this.#flat = flat;
+    this.#witnesses = new Witnesses({
+      clock: this.clock,
+      path: () => this.#gateway.path,
+      apiLost: () => this.#apiLost,
+    });
     this.source.put('namespaces', { metadata: { name: 'demo', uid: 'ns' } });
     // Two objects of a user, under names that mirroring would like.
     this.source.put('services', {
@@ -176,7 +202,7 @@ export class MirrorWorld {
         createNamespaces: false,
       },
       exports,
-      gatewayOf: () => aliveGateway(),
+      gatewayOf: () => this.#gateway,
       hostGraceMs: 0,
     });
     const federated = federatedMembers({
@@ -187,12 +213,21 @@ export class MirrorWorld {
       rules,
       createNamespaces: false,
       clusterDomain: 'cluster.local',
-      union: this.#relay ? 'relay' : 'none',
-      gatewayOf: () => aliveGateway(),
+      union: this.#relay ? 'relay' : this.#flat ? 'pods' : 'none',
+      witnesses: this.#witnesses,
+      publishesFacts: this.#relay,
+      failover: this.#relay ? this.failover : undefined,
+      events: { record: (note: EventNote) => void this.events.push(note) },
+      gatewayOf: () => this.#gateway,
       ageOf: () => '1',
     });
     this.#mirrors = mirrors;
+    this.#members = federated;
     this.#parts.push(mirrors, federated, exports, members);
+    this.#resync = () => {
+      mirrors.resync(PRIORITY.change);
+      federated.resync(PRIORITY.change);
+    };
     this.#look = (key) => {
       mirrors.inspect(key);
       federated.inspect(key);
@@ -217,9 +252,50 @@ export class MirrorWorld {
     );
   }
 
+  /** The gateway of the target answers its probes from now on, or does not any more. */
+  set gateway(path: 'alive' | 'dead' | 'unknown' | 'doubted') {
+    this.#gateway =
+      path === 'doubted'
+        ? aliveGateway({ path: 'dead', alive: [], doubted: true })
+        : aliveGateway({ path, alive: path === 'alive' ? ['10.0.0.1'] : [] });
+    this.#witnesses.look();
+    this.#resync();
+  }
+
+  /** The target's API server gives no answer from now on, or does again. */
+  set apiLost(lost: boolean) {
+    this.#apiLost = lost;
+    this.#witnesses.look();
+    this.#resync();
+  }
+
+  /** A member of a federated Service in the target, with so many pods, of which so many are ready. */
+  member(name: string, pods: number, ready = pods, terminating = false): void {
+    const labels = { federated: 'member' };
+    const before = this.target.all<V1Service>('services').get(`demo/${name}`);
+    if (before === undefined)
+      this.target.put('services', {
+        metadata: { name, namespace: 'demo', uid: `uid-${name}`, labels },
+        spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+      } as V1Service);
+    const endpoints = Array.from({ length: pods }, (_, at) => ({
+      addresses: [`10.9.0.${at + 1}`],
+      conditions:
+        terminating && at >= ready
+          ? { ready: false, serving: true, terminating: true }
+          : { ready: at < ready },
+    }));
+    this.#slice(name, labels, endpoints);
+  }
+
   /** What was decided about each export. */
   get outcomes(): ReadonlyMap<string, Outcome> {
     return this.#mirrors?.reconciler.outcomes ?? new Map<string, Outcome>();
+  }
+
+  /** What was decided about each member of a federated Service. */
+  get memberOutcomes(): ReadonlyMap<string, Outcome> {
+    return this.#members?.reconciler.outcomes ?? new Map<string, Outcome>();
   }
 
   /** What the reconciler of mirrors keeps of an export. */

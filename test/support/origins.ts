@@ -86,9 +86,12 @@ export async function http1Origin(name = 'http1'): Promise<Origin> {
   });
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => undefined);
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ${request.headers.upgrade}\r\n\r\n`,
-    );
+    const { url, headers } = request;
+    const fields = [
+      `connection: upgrade\r\nupgrade: ${headers.upgrade}`,
+      `x-origin: ${name}\r\nx-seen: ${JSON.stringify({ url, headers })}`,
+    ];
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields.join('\r\n')}\r\n\r\n`);
     socket.write(head);
     socket.pipe(socket);
   });

@@ -14,7 +14,7 @@ import {
 } from '../../src/proxy/http2/frames.ts';
 import { HpackDecoder } from '../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../src/proxy/http2/hpack/encoder.ts';
-import { eventually } from './eventually.ts';
+import { eventually, type Patience } from './eventually.ts';
 
 const GET: readonly (readonly [string, string])[] = [
   [':method', 'GET'],
@@ -36,10 +36,12 @@ export class RawHttp2 implements FrameSink {
   readonly #reader = new FrameReader(this);
   readonly #decoder = new HpackDecoder();
   readonly #encoder = new HpackEncoder();
+  readonly #news: Patience;
 
   /** @param settings of ours; by default none */
   constructor(socket: Duplex, settings: readonly (readonly [number, number])[] = []) {
     this.socket = socket;
+    this.#news = { source: socket, events: ['data', 'close'] };
     socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => (this.closed = true));
@@ -70,16 +72,18 @@ export class RawHttp2 implements FrameSink {
   /** Waits until something that matches has come. */
   async hears(pattern: RegExp): Promise<string> {
     try {
-      return await eventually(String(pattern), () => this.heard.find((line) => pattern.test(line)), {
-        timeoutMs: 4000,
-      });
+      return await eventually(
+        String(pattern),
+        () => this.heard.find((line) => pattern.test(line)),
+        this.#news,
+      );
     } catch (error) {
       throw new Error(`did not hear ${pattern}: ${this.heard.slice(-20).join(', ')}`, { cause: error });
     }
   }
 
   async ends(): Promise<void> {
-    await eventually('the connection ends', () => this.closed, { timeoutMs: 5000 });
+    await eventually('the connection ends', () => this.closed, this.#news);
   }
 
   // oxlint-disable-next-line max-params -- as FrameSink says

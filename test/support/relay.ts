@@ -1,15 +1,15 @@
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
-import type { Route } from '../../src/egress/routes/routes.ts';
+import type { LinkGateway } from '../../src/api/link/link-schema.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
-import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { captureLog, type LogLine } from './captured-log.ts';
 import { type RelayedService, routeOf } from './egress-process.ts';
 import { eventually } from './eventually.ts';
 import { fixedIdentity } from './fixed-identity.ts';
 import { freePorts } from './free-port.ts';
 import { noNames } from './host-names.ts';
+import { keptAuthority } from './kept-authority.ts';
 import { type LocalGateway, localGateway } from './local-gateway.ts';
 import { PlainClient } from './plain-client.ts';
 
@@ -21,7 +21,7 @@ export interface Relay {
   /** The egress' log. */
   readonly lines: readonly LogLine[];
   /** Routes to other gateways, in place of all. */
-  route(gateway: Route['gateway']): void;
+  route(gateway: LinkGateway): void;
   /** Says something else of the same services. */
   say(services: readonly RelayedService[]): void;
   /** A client with an address of its own, as another pod has. */
@@ -38,7 +38,7 @@ export async function startRelay(options: {
   readonly as?: string;
 }): Promise<Relay> {
   const local = await localGateway(options.specs, options.gateway);
-  const identity = await issueLeaf(local.issuer, { identity: options.as ?? 'egress.east' });
+  const identity = await keptAuthority.leaf(options.as ?? 'egress.east');
   const captured = captureLog();
   const egress = new Egress({
     listenAddress: '127.0.0.1',
@@ -55,8 +55,8 @@ export async function startRelay(options: {
   for (const [index, { name, port = 80 }] of options.services.entries())
     ports.set(`${name}:${port}`, free[index] ?? 0);
   let { services } = options;
-  let current: Route['gateway'] | undefined;
-  const route = (gateway: Route['gateway']) => {
+  let current: LinkGateway | undefined;
+  const route = (gateway: LinkGateway) => {
     current = gateway;
     const routes = services.map((service) =>
       routeOf(service, ports.get(`${service.name}:${service.port ?? 80}`) ?? 0, gateway),

@@ -52,22 +52,21 @@ export abstract class RuntimeProcess {
    * before.
    */
   protected async says<T>(what: string, heard: (log: string) => T): Promise<NonNullable<T>> {
-    return eventually(
-      what,
-      () => {
-        if (this.#child.exitCode !== null) throw new Error(`it ended before: ${this.#log}`);
-        return heard(this.#log);
-      },
-      { timeoutMs: 30_000 },
-    );
+    return eventually(what, () => {
+      if (this.#child.exitCode !== null) throw new Error(`it ended before: ${this.#log}`);
+      return heard(this.#log);
+    });
   }
 
   async metrics(): Promise<string> {
     return (await fetch(`http://127.0.0.1:${this.admin}/metrics`)).text();
   }
 
-  /** For a program that knows it, of itself or by a file that was loaded first. */
-  signal(signal: 'SIGUSR2' | 'SIGHUP'): void {
+  /**
+   * Sends a signal. SIGUSR2 and SIGHUP: only if the program handles it, itself or by a file that was loaded
+   * first. After SIGSTOP it neither ends nor answers until SIGCONT.
+   */
+  signal(signal: 'SIGUSR2' | 'SIGHUP' | 'SIGSTOP' | 'SIGCONT'): void {
     this.#child.kill(signal);
   }
 

@@ -5,14 +5,14 @@ import type tls from 'node:tls';
 import { eventually } from './eventually.ts';
 
 /** A client that decides about every byte, and sees every byte that comes. */
-export class WireClient {
-  readonly socket: tls.TLSSocket;
+export class WireClient<S extends net.Socket = tls.TLSSocket> {
+  readonly socket: S;
   /** The peer sends no more. */
   ended = false;
   closed = false;
   #received: Buffer[] = [];
 
-  constructor(socket: tls.TLSSocket) {
+  constructor(socket: S) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => this.#received.push(chunk));
     socket.on('end', () => (this.ended = true));
@@ -28,6 +28,16 @@ export class WireClient {
   get bytes(): Buffer {
     if (this.#received.length > 1) this.#received = [Buffer.concat(this.#received)];
     return this.#received[0] ?? Buffer.alloc(0);
+  }
+
+  /** What has come until now is not looked at any more. */
+  forget(): void {
+    this.#received = [];
+  }
+
+  /** Nothing more comes. */
+  get over(): boolean {
+    return this.ended || this.closed;
   }
 
   send(...pieces: readonly (string | Uint8Array)[]): this {
@@ -53,26 +63,31 @@ export class WireClient {
 
   /** Waits until what has come matches. */
   async hears(pattern: RegExp): Promise<string> {
-    await this.#until(String(pattern), () => pattern.test(this.text));
+    await this.holds(String(pattern), () => pattern.test(this.text));
     return this.text;
   }
 
   /** Waits until a piece of text has come so many times. */
   async hearsTimes(piece: string, count: number): Promise<string> {
-    await this.#until(`${count} times ${piece}`, () => this.text.split(piece).length > count);
+    await this.holds(`${count} times ${piece}`, () => this.text.split(piece).length > count);
     return this.text;
   }
 
   /** Waits until the peer has ended the connection, however. @returns all that came */
   async whole(): Promise<string> {
-    await this.#until('the connection ends', () => this.ended || this.closed);
+    await this.holds('the connection ends', () => this.over);
     this.socket.destroy();
     return this.text;
   }
 
-  async #until(what: string, holds: () => boolean): Promise<void> {
+  /** Waits until something is so that changes with what comes. */
+  async holds(what: string, holds: () => boolean): Promise<void> {
     try {
-      await eventually(what, holds, { timeoutMs: 5000, everyMs: 2 });
+      await eventually(what, holds, {
+        timeoutMs: 5000,
+        source: this.socket,
+        events: ['data', 'end', 'close'],
+      });
     } catch (error) {
       const tail = JSON.stringify(this.text.slice(-300));
       throw new Error(`${what}: not so; ended ${this.ended}, closed ${this.closed}, came: ${tail}`, {

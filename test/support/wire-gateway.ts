@@ -4,10 +4,12 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { TargetSource, TargetSpec } from '../../src/discovery/target-spec.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { type Authority, createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
 import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { KeptAuthority } from './kept-authority.ts';
+import { withoutPeerObject } from './mesh-client.ts';
 import { WireClient } from './wire-client.ts';
 
 /** What a client connects with when it is to be served. */
@@ -36,6 +38,8 @@ export function service(name: string, ports: readonly number[], port = 80): Targ
 export async function oldAuthority(): Promise<Authority> {
   return createIssuer(await createAnchor({ clock: LONG_AGO }), { clock: LONG_AGO });
 }
+
+const kept = new KeptAuthority(oldAuthority);
 
 /**
  * A gateway in this process that a test reaches over real sockets: its services and its identity can be
@@ -87,9 +91,9 @@ export class WireGateway {
     specs: readonly TargetSpec[],
     options: Partial<GatewayOptions> = {},
   ): Promise<WireGateway> {
-    const authority = await oldAuthority();
-    const own = await issueLeaf(authority, { identity: 'gateway.west' });
-    const client = await issueLeaf(authority, { identity: 'client.east' });
+    const authority = await kept.authority;
+    const own = await kept.leaf('gateway.west');
+    const client = await kept.leaf('client.east');
     const started = new WireGateway({ authority, own, client, specs }, options);
     [{ port: started.port }] = await started.gateway.start();
     return started;
@@ -154,7 +158,7 @@ export class WireGateway {
 
   /** A socket whose handshake has not begun to be waited for. */
   dial(change: ClientSettings = {}): tls.TLSSocket {
-    const socket = tls.connect(this.settings(change));
+    const socket = withoutPeerObject(tls.connect(this.settings(change)));
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.on('error', () => undefined);

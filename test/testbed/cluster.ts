@@ -5,16 +5,19 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { parseAllDocuments } from 'yaml';
 import { binaries } from './binaries.ts';
 import { NEEDS } from './binaries/programs.ts';
 import { type ClusterProcess, ControlPlane, freePorts } from './control-plane.ts';
 import { TestbedError } from './errors.ts';
 import { address as netnsAddress, inNetns } from './netns.ts';
-import { createUpTo } from './direct-apply.ts';
+import { applyUpTo, servedGroups } from './direct-apply.ts';
+import { putBack, readState } from './etcd-state.ts';
 import { type ClusterPki, clusterPki } from './pki.ts';
+import { watchCluster } from './watched-clusters.ts';
 
 export type { ClusterProcess } from './control-plane.ts';
 
@@ -52,8 +55,7 @@ export interface Cluster {
   /** Runs kubectl as the administrator; its standard output. Rejects with what it said when it fails. */
   kubectl(...args: string[]): Promise<string>;
   /**
-   * `kubectl apply -f -` of objects or of YAML text; objects that are not there yet are created without
-   * starting kubectl.
+   * `kubectl apply -f -` of objects or of YAML text; what can be is applied without starting kubectl.
    */
   apply(manifest: string | object | readonly object[]): Promise<void>;
   /** Sends a signal to a process: SIGSTOP and SIGCONT, SIGTERM, SIGKILL. */
@@ -64,11 +66,21 @@ export interface Cluster {
    * nothing behind the same address and credentials.
    */
   restart(process: ClusterProcess, options?: { readonly wipe?: boolean }): Promise<void>;
+  /**
+   * Remembers everything that the API server has stored.
+   * @returns makes it as it was then, and resolves when the API server serves no other groups of kinds.
+   * Nobody else may use the cluster meanwhile.
+   */
+  remember(): Promise<() => Promise<void>>;
   /** Kills all processes and removes all files. May be called twice. */
   stop(): Promise<void>;
 }
 
 const BOOT_ATTEMPTS = 3;
+const SERVED_POLL_MS = 50;
+const SERVED_TRIES = 600;
+/** After so many tries what was put back is put back again. */
+const SERVED_AGAIN = 20;
 let started = 0;
 
 /**
@@ -106,7 +118,7 @@ async function boot({ options, files, index, address, pki }: Boot): Promise<Clus
   const { name } = options;
   const directory = mkdtempSync(path.join(os.tmpdir(), `linkspan-testbed-${name}-`));
   const marker = `LINKSPAN_TESTBED_CLUSTER=${randomBytes(12).toString('hex')}`;
-  const stop = startWatchdog(marker, directory);
+  const stop = watchCluster(marker, directory);
   try {
     const ports = await freePorts(address);
     const server = `https://${address}:${ports.api}`;
@@ -150,10 +162,26 @@ async function boot({ options, files, index, address, pki }: Boot): Promise<Clus
       marker,
       kubectl: (...args) => kubectl(args),
       apply: async (manifest) => {
-        const left = typeof manifest === 'string' ? manifest : await uncreated(manifest, server, pki);
-        if (left.length > 0) await kubectl(['apply', '-f', '-'], manifestText(left));
+        const left = await unapplied(objectsOf(manifest), server, pki);
+        const items = { apiVersion: 'v1', kind: 'List', items: left };
+        if (left.length > 0) await kubectl(['apply', '-f', '-'], JSON.stringify(items));
       },
       signal: (process, signal) => plane.signal(process, signal),
+      remember: async () => {
+        const admin = { server, ca: pki.ca.cert, ...pki.admin };
+        const [state, served] = await Promise.all([readState(plane.etcd), servedGroups(admin)]);
+        return async () => {
+          await putBack(plane.etcd, state);
+          for (let tries = 0; (await servedGroups(admin)) !== served; tries++) {
+            if (tries === SERVED_TRIES) throw new Error(`cluster ${name} does not become as it was`);
+            // An API server that has not yet heard that a kind is gone writes its APIService anew.
+            if (tries % SERVED_AGAIN === SERVED_AGAIN - 1) await putBack(plane.etcd, state);
+            await new Promise((resolve) => setTimeout(resolve, SERVED_POLL_MS));
+          }
+          // What kubectl has found out about kinds.
+          rmSync(path.join(directory, 'cache'), { recursive: true, force: true });
+        };
+      },
       restart: (process, how) => restart(plane, process, how?.wipe ?? false),
       stop,
     };
@@ -168,30 +196,6 @@ async function restart(plane: ControlPlane, process: ClusterProcess, wipe: boole
   for (const name of [...affected].reverse()) await plane.kill(name);
   if (wipe) plane.wipe();
   for (const name of affected) await plane.start(name);
-}
-
-/** Starts the watchdog; returns what makes it clean up, and waits for that. */
-function startWatchdog(marker: string, directory: string): () => Promise<void> {
-  const watchdog = spawn(
-    process.execPath,
-    [path.join(import.meta.dirname, 'watchdog.ts'), marker, directory],
-    {
-      cwd: '/',
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-    },
-  );
-  const exited = once(watchdog, 'exit');
-  exited.catch(() => {});
-  watchdog.unref();
-  const { stdin } = watchdog;
-  stdin.on('error', () => {});
-  (stdin as unknown as { unref(): void }).unref();
-  return async () => {
-    watchdog.ref();
-    stdin.end();
-    await exited;
-  };
 }
 
 function kubeconfigText(name: string, server: string, pki: ClusterPki): string {
@@ -217,19 +221,20 @@ contexts:
 `;
 }
 
-/** The objects that are kubectl's, after those before them have been created. */
-async function uncreated(
-  manifest: object | readonly object[],
+function objectsOf(manifest: string | object | readonly object[]): readonly object[] {
+  if (typeof manifest !== 'string')
+    return Array.isArray(manifest) ? (manifest as readonly object[]) : [manifest];
+  const documents = parseAllDocuments(manifest).map((document) => document.toJS() as object | null);
+  return documents.filter((object) => object !== null);
+}
+
+/** The objects that are kubectl's, after those before them have been applied. */
+async function unapplied(
+  objects: readonly object[],
   server: string,
   { ca, admin }: ClusterPki,
 ): Promise<readonly object[]> {
-  const objects = Array.isArray(manifest) ? (manifest as readonly object[]) : [manifest];
-  return objects.slice(await createUpTo(objects, { server, ca: ca.cert, ...admin }));
-}
-
-function manifestText(items: string | readonly object[]): string {
-  if (typeof items === 'string') return items;
-  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+  return objects.slice(await applyUpTo(objects, { server, ca: ca.cert, ...admin }));
 }
 
 async function runKubectl(file: string, args: readonly string[], input?: string): Promise<string> {

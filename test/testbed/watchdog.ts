@@ -1,8 +1,8 @@
 /**
- * Cleans up behind one cluster: `node watchdog.ts MARKER DIRECTORY`. It holds the read end of a pipe whose
- * write end only the starting process holds; when that process ends, in whatever way (SIGKILL included), the
- * pipe closes, and every process that carries MARKER in its environment is killed and DIRECTORY removed.
- * `Cluster.stop()` closes the same pipe: there is one way to clean up.
+ * Cleans up behind the clusters of one process, which has forked it (watched-clusters.ts) and alone holds the
+ * other end of its channel. When that process ends, in whatever way (SIGKILL included), the channel closes,
+ * every process that carries the marker of one of its clusters in its environment is killed, and the
+ * directories are removed. `Cluster.stop()` asks for the same for one cluster: there is one way to clean up.
  *
  * Processes are found by the marker that they inherit, not by a list of pids: so there is no moment between a
  * process being started and being listed, and a pid that was used again for something else is never hit.
@@ -10,15 +10,16 @@
 import { existsSync, rmSync } from 'node:fs';
 import { processesWith } from './processes.ts';
 
-const [marker, directory] = process.argv.slice(2);
-if (marker === undefined || directory === undefined) throw new Error('usage: watchdog.ts MARKER DIRECTORY');
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
-process.stdin.on('error', () => void cleanUp(marker, directory));
-process.stdin.on('close', () => void cleanUp(marker, directory));
-process.stdin.resume();
+/** What it is told: of a cluster that there is now, or of one to clean up behind, which it answers. */
+export interface Told {
+  readonly now: 'watch' | 'clean';
+  readonly marker: string;
+  readonly directory: string;
+}
+
+const watched = new Map<string, string>();
 
 async function cleanUp(marker: string, directory: string): Promise<void> {
-  process.stdin.removeAllListeners();
   // Again until none is left: one that is just being started shows the marker only after its exec.
   for (let quiet = 0; quiet < 2; ) {
     const found = processesWith(marker);
@@ -28,7 +29,7 @@ async function cleanUp(marker: string, directory: string): Promise<void> {
   }
   // Again while a thread of a killed process, whose leader is gone already, still finishes a write.
   while (!removed(directory)) await new Promise((resolve) => setTimeout(resolve, 10));
-  process.exit(0);
+  watched.delete(marker);
 }
 
 function removed(directory: string): boolean {
@@ -47,3 +48,14 @@ function kill(pid: number): void {
     // It ended by itself meanwhile.
   }
 }
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.on('message', ({ now, marker, directory }: Told) => {
+  if (now === 'watch') watched.set(marker, directory);
+  else void cleanUp(marker, directory).then(() => process.connected && process.send?.(marker));
+});
+process.on('disconnect', () => {
+  void Promise.all([...watched].map(([marker, directory]) => cleanUp(marker, directory))).then(() =>
+    process.exit(0),
+  );
+});

@@ -13,8 +13,7 @@ const WORKERS = 4;
  * Pods come and go and certificates are renewed all day. What is not in flight on something that dies must
  * not notice: a gateway that drops a request at each rollout is one that nobody can roll anything out behind.
  */
-describe('changes under load', function () {
-  this.timeout(60_000);
+describe('changes under load', () => {
   let gateway: WireGateway;
   let web: Origin[];
   let echo: Origin[];

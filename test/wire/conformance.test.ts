@@ -36,7 +36,6 @@ for (const runtime of RUNTIMES) {
     let client: MeshClient;
 
     before(async function () {
-      this.timeout(30_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       const identity = await issueLeaf(issuer, { identity: 'gateway.west' });
       Object.assign(origins, {
@@ -364,8 +363,7 @@ for (const runtime of RUNTIMES) {
     });
 
     describe('at the end', () => {
-      it('HTTP/2: nothing is lost when the gateway ends', async function () {
-        this.timeout(20_000);
+      it('HTTP/2: nothing is lost when the gateway ends', async () => {
         const session = await client.session(service('grpc'));
         const stream = session.request({
           ':method': 'POST',

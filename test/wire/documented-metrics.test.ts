@@ -15,6 +15,7 @@ import { MeshClient } from '../support/mesh-client.ts';
 import { differences, documentedMetrics, scrapedMetrics } from '../support/metrics-page.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import type { PlainClient } from '../support/plain-client.ts';
+import { echoOf } from '../support/raw-echo.ts';
 import type { ServiceClient } from '../support/service-client.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
@@ -48,7 +49,6 @@ for (const runtime of RUNTIMES)
     };
 
     before(async function () {
-      this.timeout(60_000);
       issuer = await createIssuer(await createAnchor({}), {});
       const [h1, h2, grpc, raw] = [
         await http1Origin(),
@@ -106,17 +106,20 @@ for (const runtime of RUNTIMES)
       });
       processes.push(gateway);
       const closedToUs = { namespace: 'mine', allowedNamespaces: ['shop'] };
+      const own = { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY };
+      const nowhere = { ...own, port: closed[0] ?? 0 };
       egress = await EgressProcess.start({
         runtime,
         dir: path.join(dir, 'egress'),
         identity: await issueLeaf(issuer, { identity: `linkspan-egress.linkerd.${EAST}` }),
-        gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY },
+        gateway: own,
         pods: { [POD]: [pod('other', 'web')] },
         services: [
           { name: service('one') },
           { name: service('raw'), protocol: 'opaque' },
           { name: service('locked-raw'), protocol: 'opaque' },
           { name: service('limited'), ...closedToUs },
+          { name: service('two'), members: { west: own, north: nowhere } },
         ],
       });
       processes.unshift(egress);
@@ -142,20 +145,9 @@ for (const runtime of RUNTIMES)
         headers: { 'content-type': 'application/grpc', te: 'trailers' },
         body: [Buffer.from('message')],
       });
-    /** What a raw connection gives back, until it is given back what it said or is closed. */
-    const echo = async (client: ServiceClient, name: string) => {
-      const socket = await client.connect(service(name), 80, 'opaque');
-      socket.write('x');
-      const said = await new Promise<string>((resolve) => {
-        socket.once('data', (data: Buffer) => resolve(String(data)));
-        for (const end of ['end', 'close']) socket.once(end, () => resolve('closed'));
-      });
-      socket.destroy();
-      return said;
-    };
+    const echo = (client: ServiceClient, name: string) => echoOf(client.connect(service(name), 80, 'opaque'));
 
-    it('every metric of the page is in a scrape, and every metric of a scrape on the page', async function () {
-      this.timeout(60_000);
+    it('every metric of the page is in a scrape, and every metric of a scrape on the page', async () => {
       const client = await meshClient(WEB);
       const stranger = await meshClient('web.shop.serviceaccount.identity.linkerd.north.example');
       for (const [kind, name, at, expected] of [
@@ -177,7 +169,7 @@ for (const runtime of RUNTIMES)
       expect(await status(stranger, 'http1', 'one')).to.equal(403);
       expect((await call(client, 'grpc', '/echo')).trailers['grpc-status']).to.equal('0');
       expect((await call(client, 'retried', '/fail/14')).headers['grpc-status']).to.equal('14');
-      expect(await echo(client, 'raw')).to.equal('x');
+      expect(await echo(client, 'raw')).to.equal('echo');
       for (const name of ['refusing-raw', 'locked-raw']) expect(await echo(client, name)).to.equal('closed');
       const unknown = tls.connect({ host: '127.0.0.1', port: gateway.port, rejectUnauthorized: false });
       unknown.on('error', () => undefined);
@@ -186,7 +178,11 @@ for (const runtime of RUNTIMES)
       for (const one of pods) {
         expect(await status(one, 'http1', 'one')).to.equal(200);
         expect(await status(one, 'http1', 'limited')).to.equal(403);
-        expect(await echo(one, 'raw')).to.equal('x');
+        await eventually('a request was sent to another cluster', async () => {
+          expect(await status(one, 'http2', 'two')).to.equal(200);
+          return /^outbound_group_moved_total/m.test(await egress.metrics());
+        });
+        expect(await echo(one, 'raw')).to.equal('echo');
         expect(await echo(one, 'locked-raw')).to.equal('closed');
       }
       client.close();

@@ -71,7 +71,6 @@ for (const runtime of RUNTIMES)
     let mesh: MeshClient;
 
     before(async function () {
-      this.timeout(60_000);
       target = net.createServer({ allowHalfOpen: true }, (socket) => {
         socket.on('error', () => undefined);
         socket.once('data', () => {
@@ -151,8 +150,7 @@ for (const runtime of RUNTIMES)
       ['a plain client of raw bytes, in stream mode', () => plain(0).connect(RAW)],
       ['a plain client of raw bytes, without streams', () => plain(1).connect(RAW)],
     ] as const)
-      it(`an early answer with a reset behind it reaches ${way}`, async function () {
-        this.timeout(120_000);
+      it(`an early answer with a reset behind it reaches ${way}`, async () => {
         const counts = await tally(async () =>
           startOf(await uploadOver1(await connect(), way.includes('raw') ? RAW_UPLOAD : UPLOAD)),
         );
@@ -161,8 +159,7 @@ for (const runtime of RUNTIMES)
 
     // What waits for an answer that may still be there waited half a minute for peers that had only gone: on
     // Bun a gateway's cost of a handshake grew tenfold.
-    it('peers that only go away leave nothing behind', async function () {
-      this.timeout(60_000);
+    it('peers that only go away leave nothing behind', async () => {
       const open = async () =>
         Number(
           /^tcp_open_connections\{direction="inbound",peer="src"[^}]*\} (\d+)/m.exec(
@@ -180,8 +177,7 @@ for (const runtime of RUNTIMES)
       await eventually('they are gone', async () => (await open()) <= before, { timeoutMs: 10_000 });
     });
 
-    it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async function () {
-      this.timeout(120_000);
+    it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async () => {
       const counts = await tally(async () => {
         const client = new RawHttp2(await mesh.connect(NAME, 80, 'http2'));
         client.send(

@@ -50,8 +50,7 @@ describe('A gateway that has been told to end', () => {
       },
     ],
   ] as const)
-    it(`ends although ${what}`, async function () {
-      this.timeout(30_000);
+    it(`ends although ${what}`, async () => {
       const target = await rawOrigin('hi');
       const issuer = await createIssuer(await createAnchor({}), {});
       const gateway = await GatewayProcess.start({

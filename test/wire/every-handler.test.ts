@@ -474,7 +474,6 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
     }
 
     before(async function () {
-      this.timeout(60_000);
       client = way === 'a gateway' ? await relay.local.clientOf('first.east') : relay.clientAt('127.0.0.3');
       // Classes that are not exported are seen at connections.
       // oxlint-disable-next-line typescript/unbound-method -- called with its own `this`, and put back

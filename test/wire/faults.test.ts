@@ -77,7 +77,6 @@ for (const runtime of RUNTIMES) {
       new MeshClient({ port: of.port, gatewayIdentity: 'gateway.west', identity });
 
     before(async function () {
-      this.timeout(30_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       own = await issueLeaf(issuer, { identity: 'gateway.west' });
       identity = await issueLeaf(issuer, { identity: 'front.east' });

@@ -29,7 +29,6 @@ for (const runtime of RUNTIMES) {
     let client: Identity;
 
     before(async function () {
-      this.timeout(30_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       client = await issueLeaf(issuer, { identity: 'vm.east' });
       const [one, two, raw] = [await http1Origin('one'), await http2Origin('two'), await rawOrigin()];

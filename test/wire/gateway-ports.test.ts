@@ -13,8 +13,7 @@ const WEB = 'web.demo.svc.cluster.local';
  * that without closing the probes.
  */
 for (const runtime of RUNTIMES) {
-  describe(`ports of a gateway on ${runtime}`, function () {
-    this.timeout(60_000);
+  describe(`ports of a gateway on ${runtime}`, () => {
     const dir = useTempDir();
     let origin: Origin;
     let gateway: GatewayProcess;

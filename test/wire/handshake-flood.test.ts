@@ -24,8 +24,7 @@ const MAX_WAVES = 4;
  * killed the gateway with every flow on it.
  */
 for (const runtime of RUNTIMES) {
-  describe(`silent connections to a gateway on ${runtime}`, function () {
-    this.timeout(60_000);
+  describe(`silent connections to a gateway on ${runtime}`, () => {
     const dir = useTempDir();
     const sockets = new Set<net.Socket>();
     let origin: Origin;

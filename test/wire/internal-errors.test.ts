@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
-import { RouteClients } from '../../src/egress/route-clients.ts';
+import { RouteClients } from '../../src/egress/clients/route-clients.ts';
 import { GatewayConnections } from '../../src/egress/gateways/gateway-connections.ts';
 import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
 import { HeaderAcceptor } from '../../src/gateway/acceptors/header-acceptor.ts';
@@ -203,7 +203,6 @@ for (const [way, rows] of [
     const { fail, failConnect } = PickedEndpoint.prototype;
 
     before(async function () {
-      this.timeout(20_000);
       origins.push(await http1Origin(), await http2Origin(), await grpcOrigin(), await rawOrigin());
       const at = (index: number, name: string, said: Partial<TargetSpec> = {}): TargetSpec => ({
         name,

@@ -38,7 +38,6 @@ for (const runtime of RUNTIMES)
     let mesh: MeshClient;
 
     before(async function () {
-      this.timeout(60_000);
       issuer = await createIssuer(await createAnchor({}), {});
       const [web, raw] = [await http1Origin(), await rawOrigin()];
       origins.push(web, raw);

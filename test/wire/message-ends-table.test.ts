@@ -428,7 +428,6 @@ for (const runtime of RUNTIMES)
     const closing: (() => unknown)[] = [];
 
     before(async function () {
-      this.timeout(60_000);
       const served = [];
       for (const kind of KINDS) {
         const start = { http1: http1Target, http2: http2Target, opaque: opaqueTarget }[kind.target];
@@ -493,8 +492,7 @@ for (const runtime of RUNTIMES)
     });
 
     for (const kind of KINDS)
-      it(`${WAYS[kind.way]}: ${kind.client} to ${kind.target}`, async function () {
-        this.timeout(30_000);
+      it(`${WAYS[kind.way]}: ${kind.client} to ${kind.target}`, async () => {
         expect(await rows.get(kind)).to.deep.equal(
           kind.target === 'opaque' ? rawExpectedOf(kind) : expectedOf(kind),
         );

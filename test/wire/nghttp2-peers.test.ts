@@ -39,7 +39,6 @@ for (const runtime of RUNTIMES)
     let ways: Ways;
 
     before(async function () {
-      this.timeout(60_000);
       dir = closed(mkdtempSync(path.join(tmpdir(), 'linkspan-nghttp2-')), (made) =>
         rmSync(made, { recursive: true, force: true }),
       );
@@ -63,5 +62,5 @@ for (const runtime of RUNTIMES)
         expect(report).to.include(` ${count} succeeded, 0 failed, 0 errored, 0 timeout`);
         expect(report).to.include(`status codes: ${count} 2xx, 0 3xx, 0 4xx, 0 5xx`);
         if (at === '/bytes') expect(report).to.match(new RegExp(`\\(${count * 64_000}\\) data`));
-      }).timeout(60_000);
+      });
   });

@@ -94,7 +94,6 @@ for (const runtime of RUNTIMES) {
     const sockets: net.Socket[] = [];
 
     before(async function () {
-      this.timeout(60_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       web = await WireTarget.start(answering(() => OK));
       greeter = await WireTarget.start(

@@ -56,7 +56,6 @@ for (const runtime of RUNTIMES) {
     ];
 
     before(async function () {
-      this.timeout(30_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       origins.one = await http1Origin();
       origins.two = await http2Origin();
@@ -199,8 +198,7 @@ for (const runtime of RUNTIMES) {
       expect(gateway.log).to.match(/"failure":"rate limited"/);
     });
 
-    it('holds for all workers of a gateway together', async function () {
-      this.timeout(30_000);
+    it('holds for all workers of a gateway together', async () => {
       const shared = await freePort();
       const several = await GatewayProcess.start({
         runtime,

@@ -12,6 +12,7 @@ import { GatewayProcess } from '../support/gateway-process.ts';
 import { pod } from '../support/listed-clients.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import type { PlainClient } from '../support/plain-client.ts';
+import { echoOf } from '../support/raw-echo.ts';
 import { type Runtime, RUNTIMES } from '../support/runtime-process.ts';
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;
@@ -38,7 +39,6 @@ for (const runtime of RUNTIMES)
     let node: PlainClient;
 
     before(async function () {
-      this.timeout(60_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       const [h1, h2, raw] = [await http1Origin('h1'), await http2Origin('h2'), await rawOrigin()];
       origins.push(h1, h2, raw);
@@ -125,17 +125,7 @@ for (const runtime of RUNTIMES)
       const seen = (JSON.parse(String(body)) as { headers: Record<string, string> }).headers;
       return { id: seen['l5d-client-id'], forwarded: seen['forwarded'], seen };
     };
-    const echoes = async (client: PlainClient, name: string) => {
-      const socket = await client.connect(service(name), 7);
-      socket.write('x');
-      const outcome = await new Promise<string>((resolve) => {
-        socket.once('data', () => resolve('echo'));
-        socket.once('end', () => resolve('closed'));
-        socket.once('close', () => resolve('closed'));
-      });
-      socket.destroy();
-      return outcome;
-    };
+    const echoes = (client: PlainClient, name: string) => echoOf(client.connect(service(name), 7));
 
     it('of a namespace that a mirror does not let in are refused, with the reason, however they come', async () => {
       const allowed = await ask(shop, 'private');

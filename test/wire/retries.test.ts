@@ -118,7 +118,6 @@ for (const runtime of RUNTIMES) {
     };
 
     before(async function () {
-      this.timeout(30_000);
       const issuer = await createIssuer(await createAnchor({}), {});
       const identity = await issueLeaf(issuer, { identity: 'gateway.west' });
       const targets: ServedTarget[] = [];

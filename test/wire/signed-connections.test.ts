@@ -135,7 +135,6 @@ for (const runtime of RUNTIMES)
       let egress: EgressProcess;
 
       before(async function () {
-        this.timeout(60_000);
         target = await threeMessages();
         const issuer = await createIssuer(await createAnchor({}), {});
         gateway = await GatewayProcess.start({

@@ -33,9 +33,8 @@ const at = (
  * break off, by the thousand) must not be felt by any other; that would be an outage of everything because of
  * one client.
  */
-describe('Flows that share a connection between egress and gateway', function () {
+describe('Flows that share a connection between egress and gateway', () => {
   // Hundreds of flows, each with handshakes of its own clients: on a busy machine they take their time.
-  this.timeout(60_000);
 
   let relay: Relay;
   let origins: Origin[];

@@ -16,8 +16,7 @@ const REQUESTS = 60;
  * One client attacks, with whatever it can reach the port with; others must not fail for it. How much slower
  * they get is printed only: it depends on the machine, and the attackers run in this process, too.
  */
-describe('while one client attacks, others are served', function () {
-  this.timeout(60_000);
+describe('while one client attacks, others are served', () => {
   let gateway: WireGateway;
   let origin: Origin;
   let quiet: number;

@@ -7,6 +7,7 @@ import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { Prober } from '../../src/controllers/gateway-health/probe-request.ts';
 import { type AdminServer, startAdmin } from '../../src/telemetry/admin.ts';
+import { KeptHttp1, KeptHttp2 } from '../support/kept-connections.ts';
 import { expectNoLag } from '../support/loop-lag.ts';
 import { http1Origin, http2Origin, type Origin } from '../support/origins.ts';
 import { RawHttp2, raw } from '../support/raw-http2.ts';
@@ -30,12 +31,14 @@ const OK: readonly [string, string] = [':status', '200'];
  * What comes behind a body, from a target that speaks HTTP/2, from a relay that names its clients, and at the
  * ports that people and probes ask was in no test of worst texts: heads of requests were.
  */
-describe('text that is as bad as can be holds up nobody, wherever else it comes', function () {
-  this.timeout(120_000);
+describe('text that is as bad as can be holds up nobody, wherever else it comes', () => {
   const origins: Origin[] = [];
   let target: RawTarget;
   let answer: { readonly interim?: Fields; readonly head: Fields; readonly trailers?: Fields };
   let gateway: WireGateway;
+  const kept1 = new KeptHttp1(() => gateway.open(ANSWERS, 'http1'));
+  const openHttp2 = async (name: string) => new RawHttp2((await gateway.open(name, 'http2')).socket);
+  const kept2 = new KeptHttp2(() => openHttp2(ANSWERS));
 
   before(async () => {
     const [one, two] = [await http1Origin(), await http2Origin()];
@@ -60,6 +63,7 @@ describe('text that is as bad as can be holds up nobody, wherever else it comes'
   });
 
   after(async () => {
+    for (const kept of [kept1, kept2]) kept.close();
     await gateway.close();
     target.close();
     for (const origin of origins) origin.close();
@@ -67,15 +71,12 @@ describe('text that is as bad as can be holds up nobody, wherever else it comes'
 
   /** One request to the target that answers what it is told. */
   async function ask(client: 'http1' | 'http2'): Promise<void> {
-    if (client === 'http1') {
-      const asking = await gateway.open(ANSWERS, 'http1');
-      await asking.send('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n').whole();
-      return;
-    }
-    const asking = new RawHttp2((await gateway.open(ANSWERS, 'http2')).socket);
-    asking.send(asking.head(1));
-    await asking.hears(/^(HEADERS 1 .*end|DATA 1 .*end|RST 1 )/);
-    asking.socket.destroy();
+    if (client === 'http1') await kept1.ask('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+    else
+      await kept2.ask(
+        (asking, stream) => asking.send(asking.head(stream)),
+        (stream) => new RegExp(`^(HEADERS ${stream} .*end|DATA ${stream} .*end|RST ${stream} )`),
+      );
   }
 
   describe('from a target of HTTP/2', () => {
@@ -131,39 +132,34 @@ describe('text that is as bad as can be holds up nobody, wherever else it comes'
     ] as const)
       it(`in ${where} of a request over HTTP/2 to ${name}`, () =>
         expectNoLag(where, async () => {
-          for (const text of TEXTS) {
-            const client = new RawHttp2((await gateway.open(name, 'http2')).socket);
-            const post = RawHttp2.get().map(
-              ([field, value]) => [field, field === ':method' ? 'POST' : value] as const,
+          const connection = new KeptHttp2(() => openHttp2(name));
+          const post = RawHttp2.get().map(
+            ([field, value]) => [field, field === ':method' ? 'POST' : value] as const,
+          );
+          for (const text of TEXTS)
+            await connection.ask((client, stream) =>
+              client.send(
+                client.head(stream, false, post),
+                raw.data(stream, 'body'),
+                client.head(stream, true, make(text)),
+              ),
             );
-            client.send(client.head(1, false, post), raw.data(1, 'body'), client.head(1, true, make(text)));
-            await client.hears(/^(HEADERS|RST) 1 |^GOAWAY/);
-            client.socket.destroy();
-          }
+          connection.close();
         }));
 
   it('in the name of a client that a relay says', async () => {
     const { cert, key } = await issueLeaf(gateway.authority, { identity: RELAY });
     const names = TEXTS.flatMap((text) => [text, `${text}.${EAST}`]);
     await expectNoLag(':client', async () => {
-      let client: RawHttp2 | undefined;
-      let stream = 1;
+      const connection = new KeptHttp2(async () => {
+        const settings = { ALPNProtocols: [STREAMS_CLIENTS_ALPN], cert, key };
+        return new RawHttp2((await gateway.connect(settings)).socket);
+      });
       for (const name of names) {
-        if (client?.closed !== false || client.heard.some((line) => line.startsWith('GOAWAY'))) {
-          client = new RawHttp2(
-            (await gateway.connect({ ALPNProtocols: [STREAMS_CLIENTS_ALPN], cert, key })).socket,
-          );
-          stream = 1;
-        }
         const head: Fields = [...RawHttp2.get().slice(0, 3), [':target', `${WEB1}:80`], [':client', name]];
-        client.send(client.head(stream, true, head));
-        const { closed } = client;
-        await client.hears(new RegExp(`^(HEADERS|RST) ${stream} |^GOAWAY`)).catch((error: unknown) => {
-          if (closed) throw error;
-        });
-        stream += 2;
+        await connection.ask((client, stream) => client.send(client.head(stream, true, head)));
       }
-      client?.socket.destroy();
+      connection.close();
     });
   });
 

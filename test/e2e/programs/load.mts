@@ -14,7 +14,7 @@ export interface LoadResult {
   readonly answered: number;
   /** Those of them that had met a kept connection just being closed. */
   readonly again: number;
-  /** When each that was not failed, in milliseconds since the epoch, and how. */
+  /** When each that was not began, in milliseconds since the epoch, and how it failed. */
   readonly failures: readonly { readonly at: number; readonly why: string }[];
   /** The slowest: how many milliseconds it took, and when it began, in milliseconds since the epoch. */
   readonly slowest: { readonly ms: number; readonly at: number };
@@ -49,11 +49,12 @@ process.exit();
 async function work(agent: http.Agent | false): Promise<void> {
   while (!ending.signal.aborted) {
     const began = performance.now();
+    const at = Date.now();
     const why = await ask(agent);
     if (why === undefined && seen.answered++ === 0) process.stdout.write('answered\n');
-    if (why !== undefined) seen.failures.push({ at: Date.now(), why });
+    if (why !== undefined) seen.failures.push({ at, why });
     const ms = Math.round(performance.now() - began);
-    if (ms > seen.slowest.ms) seen.slowest = { ms, at: Date.now() - ms };
+    if (ms > seen.slowest.ms) seen.slowest = { ms, at };
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }

@@ -105,6 +105,31 @@ describe('address ranges', () => {
     );
   });
 
+  it('hold exactly these in either family, in a range that both have a part of too', () => {
+    const bits128 = fc.bigInt({ min: 0n, max: (1n << 128n) - 1n });
+    const mapped = fc.integer({ min: 0, max: 0xff_ff_ff_ff }).map((word) => (0xffffn << 32n) | BigInt(word));
+    const text = (value: bigint) =>
+      Array.from({ length: 8 }, (_, nth) => ((value >> BigInt(112 - 16 * nth)) & 0xffffn).toString(16)).join(
+        ':',
+      );
+    fc.assert(
+      fc.property(
+        fc.oneof(bits128, mapped),
+        fc.oneof(
+          fc.nat(127).map((bit) => 1n << BigInt(bit)),
+          bits128,
+        ),
+        fc.integer({ min: 0, max: 128 }),
+        (network, difference, bits) => {
+          const ranges = new IpRanges([`${text(network)}/${bits}`, '2001:db8::/128', '192.0.2.255']);
+          const inside = difference >> BigInt(128 - bits) === 0n;
+          expect(ranges.find(text(network ^ difference)) !== undefined).to.equal(inside);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
   it('read any IPv6 address as its bytes', () => {
     fc.assert(
       fc.property(fc.ipV6(), (text) => {

@@ -16,8 +16,7 @@ describe('p-queue', () => {
     ['egress', true],
     ['unlink', true],
   ] as const)
-    it(`is ${loads ? '' : 'not '}loaded by \`${verb}\``, async function () {
-      this.timeout(30_000);
+    it(`is ${loads ? '' : 'not '}loaded by \`${verb}\``, async () => {
       const found = await loadedModules(dir(), [verb, '--help']);
       expect(found).to.contain(`/src/cli/commands/${verb}.ts`);
       expect(found.includes('/p-queue/')).to.equal(loads);
@@ -32,8 +31,7 @@ describe("Node's own undici", () => {
   const dir = useTempDir();
 
   for (const verb of ['controller', 'gateway', 'egress', 'signer', 'links'])
-    it(`is not loaded by \`${verb}\``, async function () {
-      this.timeout(30_000);
+    it(`is not loaded by \`${verb}\``, async () => {
       const found = await loadedModules(dir(), [verb, '--help']);
       expect(found).to.contain(`/src/cli/commands/${verb}.ts`);
       expect(found).to.contain('NativeModule net');

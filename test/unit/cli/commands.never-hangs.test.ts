@@ -21,8 +21,7 @@ const leaseList = (...items: object[]) => ({ kind: 'LeaseList', metadata: { reso
  * Somebody who looks for what is wrong meets API servers and controllers that say nothing: the verbs end all
  * the same, and tell what they know.
  */
-describe('verbs that read, where somebody is silent', function () {
-  this.timeout(60_000);
+describe('verbs that read, where somebody is silent', () => {
   const tempDir = useTempDir();
   const closed = closedIn(afterEach);
 

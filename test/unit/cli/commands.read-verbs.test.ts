@@ -127,7 +127,6 @@ describe('texts of the verbs that read', () => {
 describe('examples in the help', () => {
   const commands = new Map<string, Command>();
   before(async function () {
-    this.timeout(30_000);
     for (const [name, load] of Object.entries(verbs)) {
       if (HIDDEN.has(name)) continue;
       const command = (await load())();
@@ -155,7 +154,6 @@ describe('examples in the help', () => {
 describe('completion', () => {
   const program = new Command('linkspan');
   before(async function () {
-    this.timeout(30_000);
     for (const [name, load] of Object.entries(verbs))
       if (!HIDDEN.has(name)) program.addCommand((await load())());
   });
@@ -195,8 +193,7 @@ describe('completion', () => {
     expect(await complete('completion', 'f')).to.deep.equal(['fish']);
   });
 
-  it('as the scripts ask it: verbs at once, and nothing that is only for machines', async function () {
-    this.timeout(30_000);
+  it('as the scripts ask it: verbs at once, and nothing that is only for machines', async () => {
     expect((await keptLinkspan('complete', '--', 'mir')).stdout).to.equal('mirrors\n');
     const all = (await keptLinkspan('complete', '--', '')).stdout.split('\n');
     expect(all).to.include.members(['gateways', 'links', 'mirrors']);
@@ -206,8 +203,7 @@ describe('completion', () => {
     expect(silent).to.deep.equal({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('has a script for each shell, and bash takes its own', async function () {
-    this.timeout(30_000);
+  it('has a script for each shell, and bash takes its own', async () => {
     for (const [shell, script] of Object.entries(SCRIPTS))
       expectGolden(`cli/completion/${shell}.txt`, script);
     const { stdout } = await promisify(execFile)(
@@ -223,9 +219,7 @@ COMP_WORDS=(linkspan explain reason GatewayD); COMP_CWORD=3; _linkspan; echo "\$
   });
 });
 
-describe('the program', function () {
-  this.timeout(30_000);
-
+describe('the program', () => {
   it('is a plugin of kubectl under its other name', async () => {
     const link = path.join(await mkdtemp(path.join(tmpdir(), 'linkspan-test-')), 'kubectl-linkspan');
     await symlink(BIN, link);

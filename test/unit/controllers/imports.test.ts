@@ -15,11 +15,8 @@ import {
   type LinkImportsOptions,
 } from '../../../src/controllers/imports/link-imports.ts';
 import { controlNamespaces, importRefusal } from '../../../src/controllers/imports/import-rules.ts';
-import {
-  BY_SERVICE,
-  serviceIndexes,
-  sliceService,
-} from '../../../src/controllers/reconcile/local-indexes.ts';
+import { serviceIndexes } from '../../../src/controllers/reconcile/local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../../../src/exports/slices-by-service.ts';
 import { LocalView } from '../../../src/controllers/reconcile/local-view.ts';
 import { NEVER_COPIED_ANNOTATIONS, NEVER_COPIED_GROUPS } from '../../../src/api/mirror/mirror-metadata.ts';
 import { plan } from '../../../src/controllers/mirror/mirror-plan.ts';

@@ -101,9 +101,7 @@ function found(source: FakeCluster): Mirroring {
 
 const RUNS = Number(process.env['LINKSPAN_PROPERTY_RUNS'] ?? 100);
 
-describe('mirroring converges', function () {
-  this.timeout(60_000);
-
+describe('mirroring converges', () => {
   it('to the same objects whatever happened in whatever order, and never touches what is not its own', async () => {
     const story = fc.array(fc.record({ what: happening, pauseMs: fc.constantFrom(0, 1, 50, 2000) }), {
       minLength: 15,

@@ -136,6 +136,15 @@ describe('openKubeTargets', () => {
     expect(targets.ready.ok).to.equal(false);
   });
 
+  // An egress without a right to read them goes on without pods of its own cluster.
+  it('is ready nevertheless where it is not required', async () => {
+    cluster.listError = new Error('forbidden');
+    open({ required: false });
+    expect(targets.ready.ok, 'before it is known').to.equal(false);
+    await seen('the reason', () => targets.ready.reason === 'forbidden');
+    expect(targets.ready.ok).to.equal(true);
+  });
+
   it('reaches Services that are exported or federated, and no others', async () => {
     cluster.put('services', service([80], { 'mirror.linkerd.io/federated': 'member' }));
     cluster.put('services', service([80], { 'mirror.linkerd.io/exported': 'remote-discovery' }, 'flat'));
@@ -315,15 +324,37 @@ describe('openKubeTargets', () => {
       await targets.close();
       let asked = 0;
       const raw = (_: string, at: string) => {
-        // Whether there are ServiceProfiles is another question.
-        if (at !== '/apis/linkerd.io') asked++;
+        // Whether there are ServiceProfiles, splits and grants are other questions.
+        if (at === '/apis/policy.linkerd.io') asked++;
         return Promise.reject(statusError(404, '{"reason":"NotFound"}', 'fake', undefined));
       };
-      open({ client: Object.assign(cluster.client, { raw }), mesh: { ...mesh, detect: true } });
+      const client = Object.assign(cluster.client, { raw });
+      open({ client, routes: 'profile', mesh: { ...mesh, detect: true } });
       await seen('readiness', () => targets.ready.ok && asked === 1);
       expect(cluster.watches.filter((one) => one.startsWith('pods'))).to.deep.equal([]);
       await clock.advance(60_000);
       await seen('that it looks again', () => asked === 2);
+    });
+
+    // An account of before has no rights to the kinds: exports are served as before, and not never.
+    it('is ready without the rights to read splits and routes, and only then without knowing them', async () => {
+      const resources = [{ name: 'httproutes' }];
+      const raw = (_: string, at: string) => {
+        if (at === '/apis/gateway.networking.k8s.io')
+          return Promise.resolve({ versions: [{ version: 'v1' }] });
+        if (at === '/apis/gateway.networking.k8s.io/v1') return Promise.resolve({ resources });
+        return Promise.reject(statusError(404, '{"reason":"NotFound"}', 'fake', undefined));
+      };
+      const plain = cluster.client;
+      let answer: (error: Error) => void = () => undefined;
+      const list = (...[resource, options]: Parameters<typeof plain.list>) =>
+        resource.plural === 'httproutes'
+          ? new Promise<never>((_, reject) => (answer = reject))
+          : plain.list(resource, options);
+      open({ client: Object.assign(cluster.client, { raw, list }) });
+      await seen('what is listed', () => targets.ready.reason === 'splits and routes are being listed');
+      answer(statusError(403, '{"reason":"Forbidden"}', 'fake', undefined));
+      await seen('readiness', () => targets.ready.ok);
     });
 
     it('begins when Linkerd is there', async () => {

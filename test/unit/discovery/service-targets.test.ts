@@ -1,7 +1,7 @@
 import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { countEndpoints, hasPodSelector } from '../../../src/exports/endpoint-slices.ts';
+import { countEndpoints, countLasting, hasPodSelector } from '../../../src/exports/endpoint-slices.ts';
 import { serviceTargets, targetHosts } from '../../../src/discovery/service-targets.ts';
 
 interface ServiceShape {
@@ -342,6 +342,20 @@ describe('countEndpoints', () => {
   it('counts the pods of a dual-stack Service once', () => {
     const slices = [slice([at('10.0.0.1')]), slice([at('fd00::1')], { addressType: 'IPv6' })];
     expect(countEndpoints(service(), slices)).to.deep.equal({ ready: 1, known: 1 });
+  });
+});
+
+describe('countLasting', () => {
+  const leaving = { ready: false, serving: true, terminating: true };
+
+  it('counts no endpoint that only serves until it ends', () => {
+    const slices = [slice([at('10.0.0.1', leaving), at('10.0.0.2', leaving)])];
+    expect(countLasting(service(), slices)).to.equal(0);
+    expect(countEndpoints(service(), slices)).to.deep.equal({ ready: 2, known: 2 });
+  });
+
+  it('counts those whose readiness is not known', () => {
+    expect(countLasting(service(), [slice([at('10.0.0.1'), at('10.0.0.2', leaving)])])).to.equal(1);
   });
 });
 

@@ -36,6 +36,7 @@ describe('the table of targets', () => {
       endpoints: endpoint === undefined ? [] : [{ ...endpoint, zone: 'a' }],
       protocol: 'http2',
       allow: [],
+      routed: { routing: { rules: [], entries: [] }, leaves: {} },
     };
     for (const [field, value] of Object.entries(changes))
       expect(sameTarget(target, { ...target, [field]: value }), field).to.equal(false);

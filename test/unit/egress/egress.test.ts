@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { Egress } from '../../../src/egress/egress.ts';
 import { RouteServer } from '../../../src/egress/route-server.ts';
-import type { Route } from '../../../src/egress/routes/routes.ts';
+import type { Route } from '../../../src/egress/routes/route.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';

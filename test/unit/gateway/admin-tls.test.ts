@@ -73,7 +73,7 @@ describe('The admin port inside TLS', () => {
     admin = await startAdmin({
       address: { host: '127.0.0.1', port: 0 },
       registry: new Registry(),
-      ready: () => ({ ok: true, reason: '' }),
+      ready: () => ({ ok: true, reason: '', fields: { 'linkspan-drain': 'to=0' } }),
       tls: adminTls(source, createLogger({ name: 'test', level: 'error' })),
     });
   });
@@ -129,8 +129,8 @@ describe('The admin port inside TLS', () => {
 
   if (process.versions['bun'] === undefined) {
     it('answers our own prober', async () => {
-      expect(await probe(prober)).to.deep.equal({ status: 200 });
-      expect(await probe(prober, '/nothing')).to.deep.equal({ status: 404 });
+      expect(await probe(prober)).to.deep.equal({ status: 200, drain: 'to=0' });
+      expect(await probe(prober, '/nothing')).to.deep.equal({ status: 404, drain: undefined });
     });
   }
 

@@ -31,6 +31,7 @@ const facts: UninstallFacts = {
     unseen: [],
   },
   others: [],
+  weighted: [],
   crd: object('CustomResourceDefinition', 'links.multicluster.linkerd.io'),
 };
 const request = { namespace: HOME, force: false, crds: false };
@@ -73,6 +74,15 @@ describe('uninstalling', () => {
     const { objects, notes } = planUninstall(linked, { ...request, force: true });
     expect(titles(objects)).to.not.include(`Namespace ${HOME}`);
     expect(notes[0]).to.equal(`Links and what they have mirrored stay: ${HOME}/west`);
+  });
+
+  // Weights of an outage would have stayed for ever: 0 for the Service that is well again.
+  it('says in which objects weights stay that failover has written, and how they come back', () => {
+    const weighted = [object('TrafficSplit', 'web', {}, 'shop')];
+    const [note] = planUninstall({ ...facts, weighted }, request).notes;
+    expect(note).to.match(
+      /take the label failover\.linkerd\.io\/controlled-by away before .*: TrafficSplit shop\/web$/,
+    );
   });
 
   it("keeps a namespace that others use, and one that is not the extension's", () => {

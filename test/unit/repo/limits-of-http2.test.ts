@@ -10,7 +10,7 @@ import {
   UPDATES_PER_FRAME,
 } from '../../../src/proxy/http2/flood-protection.ts';
 import { MAX_BLOCK, MAX_CONTINUATIONS } from '../../../src/proxy/http2/header-block.ts';
-import { MAX_HEADER_LIST, MAX_OPEN } from '../../../src/proxy/http2/http2-options.ts';
+import { MAX_HEADER_LIST, SERVER_STREAMS } from '../../../src/proxy/http2/http2-options.ts';
 import { MAX_UNREAD } from '../../../src/proxy/http2/sender.ts';
 import { STREAM_RESETS } from '../../../src/proxy/streams/stream-head.ts';
 import { root } from '../../support/runtime-process.ts';
@@ -32,7 +32,7 @@ const LIMITS = [
   `WINDOW_UPDATE: ${UPDATES_PER_FRAME} per DATA frame sent + 1 per ${1 << UPDATE_BYTES_SHIFT} bytes; further ones are idle frames`,
   `${atOnce(IDLE_FRAME_LIMIT, 'idle frames')} + 1 per frame that carries something`,
   `the same resets between our own egress and gateway: ${said(STREAM_RESETS.burst)} + ${said(STREAM_RESETS.perSecond)}/s`,
-  `${MAX_OPEN} streams at a time, said in SETTINGS; each one more costs a reset`,
+  `${SERVER_STREAMS} streams at a time, said in SETTINGS; each one more costs a reset`,
   `${MAX_HEADER_LIST / KIB} KiB of fields, said in SETTINGS`,
   `${MAX_BLOCK / KIB} KiB of a header block, in at most ${MAX_CONTINUATIONS} CONTINUATIONs`,
   `${MAX_UNREAD / MIB} MiB of frames that the peer asked for and does not read`,
@@ -96,7 +96,7 @@ describe("the table of HTTP/2's limits", () => {
     const text = readFileSync(path.join(root, GATEWAY), 'utf8');
     const limits = text.split('\n').find((line) => line.startsWith('**Limits of HTTP/2**')) ?? '';
     for (const part of [
-      `${MAX_OPEN} streams a connection`,
+      `${SERVER_STREAMS} streams a connection`,
       `${MAX_HEADER_LIST / KIB} KiB of headers, ${MAX_CONTINUATIONS} CONTINUATION frames`,
       `${said(RESET_LIMIT.burst)} streams that are reset within ${RAPID_MS} ms`,
       `then ${RESET_LIMIT.perSecond} a second, earned back by streams that end`,

@@ -1,6 +1,8 @@
 import { effectivePolicy } from '../../../src/policy/effective-policy.ts';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import fc from 'fast-check';
+import { readDrainField } from '../../../src/api/failover/drain-header.ts';
+import { readTraffic } from '../../../src/drains/egress-traffic.ts';
 import {
   ANNOTATION_GROUP_LIMITS,
   ANNOTATION_LIMITS,
@@ -19,6 +21,14 @@ import { parseTargets } from '../../../src/discovery/file-targets.ts';
 import { meshEndpoint, storedMeshPod } from '../../../src/discovery/mesh-pod.ts';
 import { isListed } from '../../../src/api/ports/port-list.ts';
 import { parseRate } from '../../../src/policy/rate-limits/rate-limit-annotations.ts';
+import { readDstOverrides } from '../../../src/api/routing/dst-overrides.ts';
+import { NotValid } from '../../../src/api/routing/read-value.ts';
+import { readReferenceGrant } from '../../../src/api/routing/reference-grant.ts';
+import { readTrafficSplit } from '../../../src/api/routing/traffic-split.ts';
+import { readRoute } from '../../../src/policy/routing/read-route.ts';
+import { serviceRouting } from '../../../src/policy/routing/service-routing.ts';
+import { changedPath, locationOf } from '../../../src/proxy/routing/request-changes.ts';
+import { RoutingTable } from '../../../src/proxy/routing/routing-table.ts';
 import { readServiceProfile } from '../../../src/policy/requests/service-profile.ts';
 import { serviceTargets } from '../../../src/discovery/service-targets.ts';
 import { readAllowedNamespaces } from '../../../src/api/mirror/allowed-namespaces.ts';
@@ -55,6 +65,7 @@ import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../../src/proxy/http1/head.ts';
 import { readPurpose, readTunnelRefusal as readRefusal } from '../../../src/proxy/streams/stream-head.ts';
 import { HeaderError, plainHost, TransportHeaderDecoder } from '../../../src/proxy/io/transport-header.ts';
+import { routeOf, routingFacts } from '../../support/routing-facts.ts';
 import { expectLinear, expectUnnoticed } from '../../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../../support/worst-text.ts';
 
@@ -237,6 +248,9 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a token': tokenFacts,
   'claims of a token': (text) => tokenFacts(`a.${Buffer.from(text, 'latin1').toString('base64url')}.c`),
   "Linkerd's values": (text) => quietly(() => linkerdFacts(text, 'linkerd-config')),
+  'a drain that a gateway asks for': (text) => readDrainField(text, 0),
+  'metrics of an egress': (text) =>
+    readTraffic(`response_total{${text}} 1\nresponse_total{a="${text}"} ${text}`),
   'a selector': (text) => quietly(() => parseSelectorText(text), Error),
   'a field of a Link': (text) =>
     parseLink({
@@ -260,6 +274,72 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a status of an API server': (text) => statusError(500, text, 'x', text),
   'a path of a ServiceProfile': (text) =>
     readServiceProfile({ routes: [{ name: text, timeout: text, condition: { pathRegex: text } }] }),
+  'a TrafficSplit': (text) =>
+    quietly(
+      () => readTrafficSplit({ service: text, backends: [{ service: text, weight: text }, text] }),
+      NotValid,
+    ),
+  'a weight of a TrafficSplit': (text) =>
+    quietly(
+      () => readTrafficSplit({ service: 'web', backends: [{ service: 'web', weight: text }] }),
+      NotValid,
+    ),
+  'overrides of a ServiceProfile': (text) =>
+    quietly(() => readDstOverrides([{ authority: text, weight: '1' }], 'cluster.local'), NotValid),
+  'a weight of overrides': (text) =>
+    quietly(() => readDstOverrides([{ authority: AUTHORITY, weight: text }], 'cluster.local'), NotValid),
+  'a ReferenceGrant': (text) =>
+    quietly(
+      () =>
+        readReferenceGrant({
+          from: [{ group: text, kind: text, namespace: text }],
+          to: [{ group: text, kind: text, name: text }],
+        }),
+      NotValid,
+    ),
+  'a reference of a route': (text) =>
+    routed(text, [{ backendRefs: [{ group: text, kind: text, name: text, namespace: text, port: 1 }] }]),
+  'a match of an HTTPRoute': (text) =>
+    ['Exact', 'PathPrefix', 'RegularExpression', text].map((type) =>
+      routed(text, [
+        { matches: [{ path: { type, value: text } }] },
+        { matches: [{ path: { type, value: `/${text}` }, method: text }] },
+        { matches: [{ headers: [{ type, name: text, value: text }] }] },
+        { matches: [{ headers: [{ type, name: 'x', value: text }] }] },
+        { matches: [{ queryParams: [{ type, name: text, value: text }] }] },
+      ]),
+    ),
+  'a match of a GRPCRoute': (text) =>
+    ['Exact', 'RegularExpression', text].map((type) =>
+      readRoute('GRPCRoute', '', {
+        spec: { rules: [{ matches: [{ method: { type, service: text, method: text } }] }] },
+      }),
+    ),
+  'a filter of a route': (text) =>
+    [
+      { name: text, value: text },
+      { name: 'x', value: text },
+    ].map((change) => {
+      const path = { type: 'ReplaceFullPath', replaceFullPath: `/${text}` };
+      const filters = [
+        { type: 'RequestHeaderModifier', requestHeaderModifier: { set: [change], remove: [text] } },
+        { type: 'RequestRedirect', requestRedirect: { hostname: text, scheme: text, path } },
+        { type: 'URLRewrite', urlRewrite: { hostname: text, path } },
+        { type: text },
+      ];
+      for (const one of filters) routed(text, [{ filters: [one] }]);
+    }),
+  'a time limit of a route': (text) =>
+    routed(text, [{ timeouts: { request: text, backendRequest: text }, retry: { backoff: text } }]),
+  'a route without form': (text) => routed(text, [{ matches: text, filters: text, backendRefs: text }, text]),
+  'a request that is routed': (text) => {
+    TABLE.find({ method: text, path: text, fields: [makeField('x', text), makeField(text, 'x')] });
+    TABLE.find({ method: 'GET', path: `/?${text}&a=${text}`, fields: [] });
+  },
+  'a request that is changed': (text) => {
+    for (const kind of ['full', 'prefix'] as const) changedPath(text, { kind, value: '/x' }, '/a');
+    locationOf({ port: 1, status: 302 }, { path: text, authority: text }, '');
+  },
   'a regular expression': (text) => quietly(() => linearRegex(text), RegexError),
   'a path for a regular expression': (text) => HARD.test(text.slice(0, 2048)),
   'a file of targets': (text) => quietly(() => parseTargets(text, 'targets.yaml')),
@@ -292,16 +372,36 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'an address of a setting': (text) => quietly(() => parseAddress(text, '--listen')),
   'a word that is none': (text) => nearest(text, ['until', 'percent', 'headers']),
 };
+const AUTHORITY = 'web.demo.svc.cluster.local';
+/** A route that says this in every place where text may stand, as far as it can be followed. */
+const routed = (text: string, rules: readonly unknown[]) => {
+  const parentRefs = [
+    { group: '', kind: 'Service', name: 'web' },
+    { group: text, kind: text, name: text, namespace: text, sectionName: text },
+  ];
+  const routes = rules.map((rule) => routeOf({ name: text, parentRefs, rules: [rule] }));
+  const { routing } = serviceRouting(routingFacts({ routes }));
+  if (routing !== undefined) new RoutingTable(routing).find({ method: 'GET', path: '/a', fields: [] });
+};
+const TABLE = new RoutingTable({
+  entries: ['(a|b)*a(a|b){30}c', '/x'].map((regex, rule) => ({
+    rule,
+    match: {
+      path: { kind: 'regex', regex },
+      headers: [{ name: 'x', value: { kind: 'regex', regex } }],
+      query: [{ name: 'a', value: { kind: 'regex', regex } }],
+    },
+  })),
+});
 const HARD = linearRegex('(a|b)*a(a|b){100}$');
 
-describe('text of tenants, pods and other clusters', function () {
-  this.timeout(60_000);
+describe('text of tenants, pods and other clusters', () => {
   const { stackTraceLimit } = Error;
 
   // Mocha has stack traces of any length made, and parsers that go down into each other make an error at each
   // level.
   before(() => {
-    Error.stackTraceLimit = 10;
+    Error.stackTraceLimit = 0;
   });
   after(() => {
     Error.stackTraceLimit = stackTraceLimit;

@@ -2,9 +2,7 @@ import { expect } from 'chai';
 import { keptLinkspan, linkspan } from '../../support/linkspan.ts';
 
 // Half of what the integration tests cost was to start Node and load the CLI, some hundred times.
-describe('linkspan in a process that is kept', function () {
-  this.timeout(60_000);
-
+describe('linkspan in a process that is kept', () => {
   const cases: readonly (readonly string[])[] = [
     ['version', '--client', '--short'],
     ['mirrors', '--help'],

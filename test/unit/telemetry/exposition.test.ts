@@ -5,13 +5,12 @@ import { countersExposition, publishCounters } from '../../../src/proxy/metrics/
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
 import { Registry } from '../../../src/telemetry/registry.ts';
-import { bestOf } from '../../support/linear-time.ts';
+import { expectLinear } from '../../support/linear-time.ts';
 
 const LISTEN = { host: '0.0.0.0', port: 4143 };
 const SERVICES = 1000;
 /** What may be written before everything else gets a turn. */
 const MAX_LINES = 300;
-const MAX_SLICE_MS = 10;
 
 function accountsOf(services: number): ProxyCounters {
   const counters = new ProxyCounters();
@@ -60,20 +59,17 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     }
   });
 
-  it(`takes less than ${MAX_SLICE_MS} ms of the thread for the snapshot, and for the longest piece that may be`, () => {
-    const snapshot = counters.snapshot();
-    const write = () => {
-      let written = 0;
-      for (const piece of countersExposition(snapshot, 'inbound', LISTEN).pieces())
-        written += Buffer.from(piece).length;
-      return written;
+  it('reads the numbers once, in time that grows with the services as they do', () => {
+    const sizes = new Map<number, ProxyCounters>();
+    // Made before anything is measured.
+    const sized = (length: number) => {
+      const services = Math.ceil(length / 16);
+      if (!sizes.has(services)) sizes.set(services, accountsOf(services));
+      return sizes.get(services)?.snapshot();
     };
-    const all = lines(countersExposition(snapshot, 'inbound', LISTEN).text);
-    expect(bestOf(10, () => counters.snapshot())).to.be.below(MAX_SLICE_MS);
-    expect((bestOf(10, write) / all) * MAX_LINES).to.be.below(MAX_SLICE_MS);
-    // Twenty times all lines: little of this thread's time, and much by the clock where others have the
-    // processor.
-  }).timeout(60_000);
+    for (const length of [500, 4000, 32_000]) sized(length);
+    expectLinear(sized, 'a snapshot');
+  });
 
   const request = (acceptEncoding: string): AdminRequest => ({
     method: 'GET',

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { createUpTo, creationPath, withLastApplied } from '../../testbed/direct-apply.ts';
+import { applyPatch, applyUpTo, collectionPath, withLastApplied } from '../../testbed/direct-apply.ts';
 import { clusterPki } from '../../testbed/pki.ts';
 
 const service = (name: string) => ({
@@ -18,7 +18,6 @@ describe('applying without kubectl', () => {
   let server: Server | undefined;
   afterEach(() => server?.close());
 
-  const flags = '?fieldManager=kubectl-client-side-apply&fieldValidation=Strict';
   for (const [object, path] of [
     [service('web'), '/api/v1/namespaces/shop/services'],
     [{ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' } }, '/api/v1/namespaces/default/secrets'],
@@ -28,7 +27,7 @@ describe('applying without kubectl', () => {
       '/apis/rbac.authorization.k8s.io/v1/clusterroles',
     ],
   ] as const)
-    it(`creates ${object.kind}s at ${path}`, () => expect(creationPath(object)).to.equal(path + flags));
+    it(`puts ${object.kind}s under ${path}`, () => expect(collectionPath(object)).to.equal(path));
 
   for (const [what, object] of [
     ['a kind that it does not know', { apiVersion: 'v1', kind: 'Job', metadata: { name: 'a' } }],
@@ -36,7 +35,7 @@ describe('applying without kubectl', () => {
     ['an object without a name', { apiVersion: 'v1', kind: 'Service', metadata: { generateName: 'a' } }],
     ['a list', { apiVersion: 'v1', kind: 'List', items: [] }],
   ] as readonly [string, object][])
-    it(`leaves ${what} to kubectl`, () => expect(creationPath(object)).to.equal(undefined));
+    it(`leaves ${what} to kubectl`, () => expect(collectionPath(object)).to.equal(undefined));
 
   it('keeps the copy of the object that kubectl compares with the next time', () => {
     const { metadata } = withLastApplied({
@@ -54,17 +53,47 @@ describe('applying without kubectl', () => {
     });
   });
 
-  it('creates in order up to the first object that is refused, and no further', async () => {
+  for (const [what, before, wanted, live, patch] of [
+    ['nothing where all is as wanted', {}, { a: 1 }, { a: 1, b: 2 }, {}],
+    ['what is new or other', {}, { a: 1, c: [3] }, { a: 2, b: 2 }, { a: 1, c: [3] }],
+    ['away what was wanted before', { a: 1, b: 2 }, { a: 1 }, { a: 1, b: 2 }, { b: null }],
+    ['nothing away that is gone', { b: 2 }, {}, {}, {}],
+    [
+      "inner fields, and leaves others'",
+      { m: { x: 1 } },
+      { m: { y: 1 } },
+      { m: { x: 1, z: 1 } },
+      { m: { x: null, y: 1 } },
+    ],
+    ['lists as a whole', {}, { l: [{ a: 1 }] }, { l: [{ a: 1, b: 2 }] }, { l: [{ a: 1 }] }],
+  ] as readonly (readonly [string, object, object, object, object])[])
+    it(`patches ${what}`, () => {
+      const fields = [before, wanted, live] as Record<string, unknown>[];
+      expect(applyPatch(fields[0] ?? {}, fields[1] ?? {}, fields[2] ?? {})).to.deep.equal(patch);
+    });
+
+  it('applies in order up to the first object that is refused, and no further', async () => {
     const { ca, server: own, admin } = await clusterPki('test', ['127.0.0.1'], '10.100.0.1');
-    const names: string[] = [];
+    const seen: string[] = [];
+    const live = withLastApplied({
+      ...service('there'),
+      metadata: { name: 'there', annotations: { a: 'b' } },
+    });
     server = createServer(
       { ...own, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
       (request, response) =>
         void text(request).then((body) => {
-          const { metadata } = JSON.parse(body) as ReturnType<typeof service>;
-          names.push(metadata.name);
-          response.statusCode = metadata.name === 'there' ? 409 : 201;
-          response.end('{}');
+          const { metadata } = (body === '' ? live : JSON.parse(body)) as ReturnType<typeof service>;
+          seen.push(`${request.method} ${new URL(request.url ?? '', 'http://x').pathname.split('/').pop()}`);
+          const status = { there: 409, bad: 422 }[metadata.name];
+          response.statusCode = request.method === 'POST' ? (status ?? 201) : 200;
+          if (request.method === 'PATCH')
+            seen.push(
+              JSON.stringify(
+                Object.keys((metadata as NonNullable<(typeof live)['metadata']>).annotations ?? {}),
+              ),
+            );
+          response.end(JSON.stringify(live));
         }),
     ).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -73,21 +102,26 @@ describe('applying without kubectl', () => {
       ca: ca.cert,
       ...admin,
     };
-    expect(await createUpTo(['a', 'b', 'there', 'c'].map(service), as)).to.equal(2);
-    expect(names).to.deep.equal(['a', 'b', 'there']);
-    expect(await createUpTo([service('a'), service('b')], as)).to.equal(2);
-    // Half of the lists that tests apply begin with a namespace that is there.
-    const there = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'there' } };
-    expect(await createUpTo([there, service('a')], as)).to.equal(2);
-    const labels = { a: 'b' };
-    const labelled = { ...there, metadata: { ...there.metadata, labels } };
-    expect(await createUpTo([labelled, service('a')], as)).to.equal(0);
+    expect(await applyUpTo(['a', 'bad', 'c'].map(service), as)).to.equal(1);
+    expect(seen.splice(0)).to.deep.equal(['POST services', 'POST services']);
+    expect(await applyUpTo(['there', 'c'].map(service), as)).to.equal(2);
+    expect(seen.filter((line) => !line.startsWith('['))).to.deep.equal([
+      'POST services',
+      'GET there',
+      'PATCH there',
+      'POST services',
+    ]);
+    // What was applied before goes, and the copy is of what was applied now.
+    expect(JSON.parse(seen.find((line) => line.startsWith('[')) ?? '[]')).to.have.members([
+      'a',
+      'kubectl.kubernetes.io/last-applied-configuration',
+    ]);
   });
 
   it('leaves everything to kubectl when nobody answers', async () => {
     const { ca, admin } = await clusterPki('test', ['127.0.0.1'], '10.100.0.1');
     expect(
-      await createUpTo([service('a')], { server: 'https://127.0.0.1:1', ca: ca.cert, ...admin }),
+      await applyUpTo([service('a')], { server: 'https://127.0.0.1:1', ca: ca.cert, ...admin }),
     ).to.equal(0);
   });
 });

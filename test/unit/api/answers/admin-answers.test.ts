@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
-  type AnswerPage,
   CONTROLLER_TRY_PAGE,
   EGRESS_TRY_PAGE,
   EXPLAIN_PAGE,
@@ -12,6 +11,7 @@ import {
   MIRRORS_PAGE,
   readExplainQuestion,
 } from '../../../../src/api/answers/admin-answers.ts';
+import type { AnswerPage } from '../../../../src/api/answers/answer-page.ts';
 
 const service = {
   service: 'demo/web',

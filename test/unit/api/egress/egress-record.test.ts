@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
+  ANY_MEMBER,
+  APEX_MEMBER,
   EGRESS_SHARDS,
   newShard,
   RECORD_SELECTOR,
@@ -24,6 +26,8 @@ const gateway = fc.record({
 });
 const entry: fc.Arbitrary<RecordEntry> = fc.oneof(
   fc.record({ ...holder, freed: fc.nat() }),
+  fc.record({ ...holder, member: fc.constant(ANY_MEMBER) }),
+  fc.record({ ...holder, member: fc.constant(APEX_MEMBER) }),
   fc.record(
     {
       ...holder,

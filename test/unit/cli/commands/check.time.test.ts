@@ -42,5 +42,5 @@ describe('`linkspan check`', () => {
     expect(code).to.equal(1);
     expect(stdout + stderr).to.not.match(/KUBE_TIMEOUT|destroyed/);
     server.close();
-  }).timeout(30_000);
+  });
 });

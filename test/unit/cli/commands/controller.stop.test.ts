@@ -6,6 +6,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { eventually } from '../../../support/eventually.ts';
+import { notFound } from '../../../support/in-process.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 
 const MAIN = path.resolve(import.meta.dirname, '../../../../src/cli/main.ts');
@@ -15,15 +16,11 @@ describe('a controller that is stopped', () => {
   // It waited for lists that then never came, and SIGTERM made a crash of that: exit code 1 and a stack,
   // Events and connections left open.
   for (const answers of ['nothing', 'that it knows no Links'] as const)
-    it(`before it has synced ends well (the API server answers ${answers})`, async function () {
-      this.timeout(30_000);
+    it(`before it has synced ends well (the API server answers ${answers})`, async () => {
       const asked: string[] = [];
       const server = http.createServer((request, response) => {
         asked.push(request.url ?? '');
-        if (answers === 'nothing') return;
-        response.statusCode = 404;
-        response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404 }));
+        if (answers !== 'nothing') notFound(response);
       });
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');

@@ -109,7 +109,7 @@ describe('linkspan explain', () => {
     const codes = await said('error');
     for (const code of Object.keys(catalogue))
       expect(codes.stdout).to.match(new RegExp(`^${code} +\\S`, 'm'));
-  }).timeout(60_000);
+  });
 
   it('a Link: each condition with what it means, and what to do where it is not well', () => {
     const [row] = linkRows([west], [lease], now, [report]);

@@ -34,8 +34,7 @@ async function linkspan(
   });
 }
 
-describe('linkspan identity import', function () {
-  this.timeout(60_000);
+describe('linkspan identity import', () => {
   const dir = useTempDir();
   const out = (name = 'out') => path.join(dir(), name);
 
@@ -115,8 +114,7 @@ describe('linkspan identity import', function () {
 describe('node-forge', () => {
   const dir = useTempDir();
 
-  it('is loaded by `identity import`', async function () {
-    this.timeout(30_000);
+  it('is loaded by `identity import`', async () => {
     const args = [
       'identity',
       'import',
@@ -130,8 +128,7 @@ describe('node-forge', () => {
     );
   });
 
-  it('is loaded by no other verb', async function () {
-    this.timeout(30_000);
+  it('is loaded by no other verb', async () => {
     // The list of verbs is made of them all.
     const found = await loadedModules(dir(), ['--help']);
     expect(found)

@@ -7,9 +7,8 @@ import { expectGolden } from '../../../support/golden.ts';
  * Scripts go by the exit code, people by the one line: a typing error must name itself and what was probably
  * meant.
  */
-describe('wrong usage', function () {
+describe('wrong usage', () => {
   // The first loads all verbs.
-  this.timeout(60_000);
 
   const cases: readonly (readonly [string[], string])[] = [
     [['miror'], "unknown command 'miror' (did you mean mirrors?). `linkspan --help` says what there is."],

@@ -109,9 +109,7 @@ async function play(
   }
 }
 
-describe('egress ports that are held', function () {
-  this.timeout(120_000);
-
+describe('egress ports that are held', () => {
   // Facts were gathered by claiming: who looked at a Service that is never mirrored, or unexported one, used
   // the ports up.
   it('are those that stand on Services, whatever was looked at, made, refused or taken away', async () => {

@@ -6,7 +6,9 @@ import {
   EGRESS_SHARDS,
   type EgressClaim,
   FREED_HOLD_MS,
-  isFreed,
+  isApexClaim,
+  isClaim,
+  isGroupClaim,
   MAX_ROUTE_LENGTH,
   readShard,
   RECORD_SELECTOR,
@@ -96,7 +98,7 @@ describe('the record of egress ports', () => {
 
   const claims = () =>
     [...record()]
-      .filter((entry): entry is [number, EgressClaim] => !isFreed(entry[1]))
+      .filter((entry): entry is [number, EgressClaim] => isClaim(entry[1]))
       .map(([port, { mirror, port: servicePort }]) => `${port} ${mirror}:${servicePort}`)
       .sort();
 
@@ -106,6 +108,147 @@ describe('the record of egress ports', () => {
     await rest();
     return allocator.allocate(one);
   }
+
+  describe("for users' Services", () => {
+    const APEX = 'demo/checkout';
+    const apexes = () =>
+      [...record()]
+        .filter(([, entry]) => isApexClaim(entry))
+        .map(([, { mirror, port }]) => `${mirror}:${port}`);
+
+    it('has ports that no mirror of that name has, and gives back those that are not needed', async () => {
+      const one = await replica();
+      const told: string[] = [];
+      one.followApexes((apex) => told.push(apex));
+      expect(one.allocateApex(APEX, [80, 90])).to.equal('unrecorded');
+      const mirrored = await granted(one, wish('checkout', { mirror: APEX }));
+      const ports = one.allocateApex(APEX, [80, 90]);
+      expect(Object.keys(ports)).to.deep.equal(['80', '90']);
+      expect(new Set([...Object.values(ports), ...Object.values(mirrored)]).size).to.equal(3);
+      expect(apexes().sort()).to.deep.equal([`${APEX}:80`, `${APEX}:90`]);
+      expect(one.apexes()).to.deep.equal(new Map([[APEX, 2]]));
+      expect(told).to.include(APEX);
+      one.allocateApex(APEX, [90]);
+      await rest();
+      expect(apexes()).to.deep.equal([`${APEX}:90`]);
+      one.allocateApex(APEX, []);
+      await rest();
+      expect(apexes()).to.deep.equal([]);
+      expect(one.apexes().size).to.equal(0);
+      expect(claims()).to.have.length(1);
+    });
+  });
+
+  describe('for all members of a federated Service', () => {
+    const MIRROR = 'demo/web-federated';
+    const member = (cluster: string): EgressWish =>
+      wish('web', { mirror: MIRROR, member: cluster, cluster, link: `links/${cluster}` });
+    const place = (cluster: string) => ({ cluster, export: 'demo/web', federated: true });
+    const groups = () => [...record()].filter(([, entry]) => isGroupClaim(entry)).map(([port]) => port);
+    const grantedGroup = async (allocator: EgressAllocator) => {
+      allocator.allocateGroup(MIRROR, [80]);
+      await rest();
+      return allocator.allocateGroup(MIRROR, [80]);
+    };
+
+    it('is one port, whichever member and replica asks, and the same after a restart', async () => {
+      const [one, other] = [await replica(), await replica()];
+      await granted(one, member('west'));
+      await granted(other, member('north'));
+      expect(one.allocateGroup(MIRROR, [80])).to.equal('unrecorded');
+      expect(other.allocateGroup(MIRROR, [80])).to.equal('unrecorded');
+      await rest();
+      const ports = one.allocateGroup(MIRROR, [80]);
+      expect(ports).to.deep.equal({ 80: groups()[0] });
+      expect(other.allocateGroup(MIRROR, [80])).to.deep.equal(ports);
+      expect(groups()).to.have.length(1);
+      expect((await replica()).allocateGroup(MIRROR, [80])).to.deep.equal(ports);
+    });
+
+    it('goes with the last member that has a port of its own', async () => {
+      const allocator = await replica();
+      await granted(allocator, member('west'));
+      await granted(allocator, member('north'));
+      await grantedGroup(allocator);
+      allocator.settle(place('west'), new Map());
+      await rest();
+      expect(groups()).to.have.length(1);
+      allocator.releaseLink('links/north', 'north');
+      await rest();
+      expect(groups()).to.deep.equal([]);
+      expect(claims()).to.deep.equal([]);
+    });
+
+    // Each of the two saw the other's member, and left the port of the group to it: nobody freed it, ever.
+    it('goes when two replicas give back the last two members at once', async () => {
+      const [one, other] = [await replica(), await replica()];
+      one.follow('links/west', () => undefined);
+      other.follow('links/north', () => undefined);
+      await granted(one, member('west'));
+      await granted(other, member('north'));
+      await grantedGroup(one);
+      one.settle(place('west'), new Map());
+      other.settle(place('north'), new Map());
+      await rest();
+      expect(claims()).to.deep.equal([]);
+      expect(groups()).to.deep.equal([]);
+    });
+
+    // An older controller frees members and does not know of groups: after the next upgrade the port was
+    // taken for good.
+    it('goes if its members were given back by a controller that knows no groups', async () => {
+      const older = await replica();
+      await granted(older, member('west'));
+      await grantedGroup(older);
+      const [port] = groups();
+      older.settle(place('west'), new Map());
+      await rest();
+      // What the older one leaves behind.
+      const name = `linkspan-egress-routes-${(port ?? 0) % EGRESS_SHARDS}`;
+      const shard = cluster.all<V1ConfigMap>('configmaps').get(`links/${name}`);
+      const left = { mirror: MIRROR, member: 'ANY', port: 80 } as const;
+      cluster.put('configmaps', {
+        ...shard,
+        data: { ...shard?.data, [String(port)]: writeEntry(left) ?? '' },
+      } as V1ConfigMap);
+      await rest();
+      expect(groups()).to.deep.equal([port]);
+      await replica();
+      await clock.advance(120_000);
+      await rest();
+      expect(groups()).to.deep.equal([]);
+    });
+
+    // The source cluster's own member has no port of its own, and leads to that of the group.
+    it('is known to a member that needs no port of its own as long as it stands in the record', async () => {
+      const [one, other] = [await replica(), await replica()];
+      const heard: string[] = [];
+      other.followGroups((mirror) => heard.push(mirror));
+      expect(other.groupPorts(MIRROR, [80])).to.equal(undefined);
+      await granted(one, member('west'));
+      const ports = await grantedGroup(one);
+      expect(other.groupPorts(MIRROR, [80])).to.deep.equal(ports);
+      expect(other.groupPorts(MIRROR, [80, 81]), 'not all ports').to.equal(undefined);
+      expect(new Set(heard)).to.deep.equal(new Set([MIRROR]));
+      heard.length = 0;
+      one.settle(place('west'), new Map());
+      expect(one.groupPorts(MIRROR, [80]), 'it is being given back').to.equal(undefined);
+      await rest();
+      expect(other.groupPorts(MIRROR, [80])).to.equal(undefined);
+      expect(heard).to.include(MIRROR);
+    });
+
+    it('is told to the Links of all members', async () => {
+      const [one, other] = [await replica(), await replica()];
+      await granted(one, member('west'));
+      await granted(other, member('north'));
+      const heard: string[] = [];
+      for (const cluster of ['west', 'north', 'south'])
+        one.follow(`links/${cluster}`, (changed) => heard.push(changed.cluster));
+      await grantedGroup(other);
+      expect(heard.sort()).to.deep.equal(['north', 'west']);
+    });
+  });
 
   it('gives ports only when they stand there, and the same after a restart', async () => {
     const first = await replica();

@@ -90,6 +90,114 @@ describe('federated membership', () => {
     });
   }
 
+  // The port of each cluster kept a client's connection with that cluster, and there were as many endpoints
+  // of a cluster as egress pods, whatever it could bear.
+  it('leads to the port of all members, where the egress pods know it', () => {
+    const relay = { union: 'relay', egressPorts: new Map([['web-federated', { 80: 11_000 }]]) } as const;
+    const portOf = (change: Partial<MemberFacts>) => {
+      const verdict = decideMember(memberFacts({ ...relay, ...change }));
+      return verdict.action === 'join'
+        ? verdict.slices.flatMap(({ ports }) => ports?.map(({ port }) => port))
+        : [];
+    };
+    const egressGroups = new Map([['web-federated', { 80: 12_000 }]]);
+    expect(portOf({ egressGroups })).to.deep.equal([12_000]);
+    expect(portOf({ egressGroups, member: 'north' })).to.deep.equal([12_000]);
+    expect(portOf({})).to.deep.equal([11_000]);
+  });
+
+  // A dead member's slice said of the egress pods that they are not ready, another's that they are:
+  // kube-proxy takes what it happens to see first, and in most cases nobody could be reached any more.
+  it('says nothing of egress pods that the slice of another member may contradict', () => {
+    const egressGroups = new Map([['web-federated', { 80: 12_000 }]]);
+    const dead = aliveGateway({ path: 'dead', alive: [] });
+    const egress = [{ ip: '10.1.0.1' }, { ip: '10.1.0.2' }];
+    const relay = { union: 'relay', egressGroups, egressPorts: egressGroups, egress } as const;
+    const endpointsOf = ({ slices }: MemberFacts['federated'], prefix: string) =>
+      slices
+        .filter(({ metadata }) => metadata?.name?.startsWith(prefix) === true)
+        .flatMap(({ endpoints }) => endpoints);
+    let federated = carryOut(nothing, planned(memberFacts(relay)));
+    const north = { ...relay, member: 'north', link: 'links/north', leads: false };
+    federated = carryOut(federated, planned(memberFacts({ ...north, federated })));
+    expect(endpointsOf(federated, 'web-federated-west')).to.have.length(2);
+    // Both while its membership is decided, and while it is kept because its cluster is not heard.
+    for (const heard of [{}, { remote: undefined, synced: false }]) {
+      const after = carryOut(
+        federated,
+        planned(memberFacts({ ...relay, ...heard, gateway: dead, federated })),
+      );
+      expect(endpointsOf(after, 'web-federated-west')).to.deep.equal([]);
+      expect(endpointsOf(after, 'web-federated-north')).to.have.length(2);
+      const back = carryOut(after, planned(memberFacts({ ...relay, ...heard, federated: after })));
+      expect(endpointsOf(back, 'web-federated-west')).to.have.length(2);
+    }
+  });
+
+  // Clients of a Service with pods in this cluster and in others went to these pods, or to an egress pod,
+  // whichever kube-proxy chose for the connection: the share of the others followed the number of egress
+  // pods.
+  describe('of this cluster', () => {
+    const source: V1EndpointSlice = {
+      metadata: { name: 'web-abcde', namespace: 'demo' },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.2.0.1'], conditions: { ready: true } }],
+      ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+    };
+    const local = (change: Partial<MemberFacts> = {}) =>
+      memberFacts({
+        member: LOCAL_MEMBER,
+        link: undefined,
+        union: 'pods',
+        gateway: undefined,
+        remoteSlices: [source],
+        egressGroups: new Map([['web-federated', { 80: 12_000 }]]),
+        ...change,
+      });
+    const whereTo = (slices: readonly V1EndpointSlice[]) =>
+      slices.flatMap(({ endpoints = [], ports = [] }) =>
+        endpoints.map(({ addresses }) => `${addresses.join()}:${ports.map(({ port }) => port).join()}`),
+      );
+    const leads = (facts: MemberFacts) => {
+      const verdict = decideMember(facts);
+      return verdict.action === 'join' ? whereTo(verdict.slices) : [];
+    };
+
+    it('leads to the port of all members, and to its pods while that cannot serve', () => {
+      expect(leads(local())).to.deep.equal(['10.1.0.1:12000']);
+      expect(leads(local({ egressGroups: new Map() }))).to.deep.equal(['10.2.0.1:8080']);
+      expect(leads(local({ egress: [] }))).to.deep.equal(['10.2.0.1:8080']);
+      expect(leads(local({ remoteReady: 0 })), 'without a ready pod').to.deep.equal([]);
+    });
+
+    it('goes from one to the other and back with endpoints at every moment, and keeps its facts', () => {
+      const factsText = '{"path":"alive"}';
+      const walk = [local({ factsText }), local({ factsText, egress: [] }), local({ factsText })];
+      let { federated } = local();
+      for (const facts of walk) {
+        const now = { ...facts, federated };
+        for (const step of planned(now)) {
+          federated = carryOut(federated, [step]);
+          if (step.kind === 'endpointSlices' && federated.slices.length > 0)
+            expect(whereTo(federated.slices), `after ${step.verb}`).not.to.deep.equal([]);
+        }
+        expect(whereTo(federated.slices)).to.deep.equal(leads(facts));
+        expect(planned({ ...facts, federated }), 'nothing is left to do').to.deep.equal([]);
+        expect(
+          federated.slices.flatMap(({ metadata }) => Object.values(metadata?.annotations ?? {})),
+        ).to.include(factsText);
+      }
+    });
+
+    it('follows the egress pods while it is kept as it is', () => {
+      const joined = local();
+      const federated = carryOut(joined.federated, planned(joined));
+      const kept = { ...joined, federated, remote: undefined, synced: false };
+      expect(planned({ ...kept, egress: [{ ip: '10.1.0.9' }] })).to.have.length(1);
+      expect(planned(kept)).to.deep.equal([]);
+    });
+  });
+
   it('is what Linkerd reads: no cluster label, entries in order of joining, the local member apart', () => {
     let federated = carryOut(nothing, planned(memberFacts()));
     federated = carryOut(

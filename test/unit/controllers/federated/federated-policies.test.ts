@@ -184,6 +184,12 @@ describe('policies of federated members', () => {
       relay,
       ['egressPortsMissing', 'keep', 'EgressPortsExhausted', ''],
     ],
+    [
+      'the cluster of a member that Linkerd resolves is lost',
+      { lost: true },
+      ['clusterLost', 'remove', 'ClusterLost', ''],
+    ],
+    ['… which is no reason to leave where there are slices', { lost: true, union: 'pods' }, undefined],
   ];
 
   for (const [sentence, change, found] of table) {
@@ -209,6 +215,7 @@ describe('policies of federated members', () => {
   it('are those of mirrors, in the same order, but for some, each with a reason', () => {
     const own: Readonly<Record<string, string>> = {
       headless: 'a mirror can be made host by host, a union has one address for all',
+      clusterLost: 'a mirror has nobody beside it who could serve instead',
     };
     const notTheirs: Readonly<Record<string, string>> = {
       importHeld: 'who is refused leaves the union at once: its other members go on serving the clients',

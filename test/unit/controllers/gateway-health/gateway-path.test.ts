@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { FailoverDrain } from '../../../../src/api/failover/failover-drain.ts';
 import { IpRanges } from '../../../../src/base/ip-ranges.ts';
 import { GatewayPath } from '../../../../src/controllers/gateway-health/gateway-path.ts';
 import { gatewayRefusal } from '../../../../src/controllers/imports/remote-addresses.ts';
@@ -86,6 +87,38 @@ describe('a host name of a gateway', () => {
     expect(path.facts.path).to.equal('refused');
     expect([...probed]).to.deep.equal([]);
     path.stop();
+  });
+
+  it('that asks to be drained is heard, and believed on the way back when it says nothing more', async () => {
+    let onAnswer: ((drain: FailoverDrain | undefined) => void) | undefined;
+    const clock = new VirtualClock(1_000_000);
+    const told: (number | undefined)[] = [];
+    const path: GatewayPath = new GatewayPath({
+      cluster: 'west',
+      hosts: ['203.0.113.7'],
+      port: 4143,
+      identity: 'gw',
+      own: false,
+      probe: { path: '/ready', port: 4191, periodMs: 1000, timeoutMs: 1000, failureThreshold: 1 },
+      health: (options) => {
+        onAnswer = options.onAnswer;
+        return { update: () => undefined, stateOf: () => 'alive', states: [], stop: () => undefined };
+      },
+      names: listedNames({}, clock),
+      refusal: () => undefined,
+      onChange: () => undefined,
+      asking: { clock, before: undefined, onDrain: () => told.push(path.drain?.until) },
+    });
+    const drain = { to: 0, start: clock.now(), rampMs: 1000, until: clock.now() + 60_000, drill: false };
+    onAnswer?.(undefined);
+    onAnswer?.(drain);
+    onAnswer?.({ ...drain });
+    await clock.advance(5000);
+    onAnswer?.(undefined);
+    onAnswer?.(undefined);
+    await clock.advance(1000);
+    onAnswer?.(undefined);
+    expect(told).to.deep.equal([drain.until, clock.now() - 1000, undefined]);
   });
 
   it('is one word among others: addresses of the source are refused wherever they stand', async () => {

@@ -183,6 +183,23 @@ describe('one probe of a gateway address', () => {
       expect(reasonOf(await ask(says(endless)))).to.equal('alive via http1');
     });
 
+    // A drained gateway answers 503, so that sources which know nothing of drains leave it; it is not dead.
+    it('hears that the gateway asks to be drained, and takes a drained one for alive', async () => {
+      const ask = `linkspan-drain: to=0, start=@1, ramp=60, until=@${Math.floor(Date.now() / 1000) + 600}`;
+      const answer = (status: number, field: string) =>
+        says(`HTTP/1.1 ${status} X\r\n${field}\r\ncontent-length: 0\r\n\r\n`);
+      const { port } = await stage(answer(200, ask));
+      expect(await prober().probe(target(port))).to.have.nested.property('drain.rampMs', 60_000);
+      const drained = await stage(answer(503, ask));
+      expect(await prober().probe(target(drained.port)))
+        .to.deep.include({ ok: true })
+        .and.to.have.property('drain');
+      for (const field of ['linkspan-drain: to=0', `${ask}, x`, `${ask}\r\n${ask}`]) {
+        const wrong = await stage(answer(503, field));
+        expect(reasonOf(await prober().probe(target(wrong.port))), field).to.equal('ProbeStatus');
+      }
+    });
+
     for (const status of [204, 301, 404, 500, 503]) {
       it(`fails with ProbeStatus for ${status}`, async () => {
         const outcome = await ask(says(`HTTP/1.1 ${status} X\r\ncontent-length: 0\r\n\r\n`), own);

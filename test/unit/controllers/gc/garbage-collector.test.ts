@@ -1,11 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { collect, leftoversOf } from '../../../../src/controllers/gc/garbage-collector.ts';
-import {
-  BY_SERVICE,
-  serviceIndexes,
-  sliceService,
-} from '../../../../src/controllers/reconcile/local-indexes.ts';
+import { serviceIndexes } from '../../../../src/controllers/reconcile/local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../../../../src/exports/slices-by-service.ts';
 import { LocalView } from '../../../../src/controllers/reconcile/local-view.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { WorkerPool } from '../../../../src/kube/queue/worker-pool.ts';

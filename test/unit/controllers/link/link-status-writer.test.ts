@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { writeDrain } from '../../../../src/api/failover/failover-drain.ts';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
@@ -295,6 +296,28 @@ describe('the writer of a Link’s status', () => {
     expect(patches[0]?.status.conditions?.find(({ type }) => type === 'Synced')?.reason).to.equal(
       'Mirroring',
     );
+  });
+
+  it('says at once what the gateway asks for, and nothing of it before it asks for anything', async () => {
+    const { writer, patches, clock } = start();
+    const drain = { to: 0, start: 0, rampMs: 1000, until: 5000, drill: false };
+    const asking = (depth: number, its?: typeof drain) => {
+      const { gateway } = peerFacts();
+      return peerOf({ depth, gateway: { ...gateway, drain: its } as unknown as PeerFacts['gateway'] });
+    };
+    const calm = asking(0);
+    await writer.write(object(), { problem: undefined, peer: calm });
+    expect(patches[0]?.status).not.to.have.property('gatewayDrain');
+    const busy = asking(7, drain);
+    await clock.advance(5000);
+    await writer.write(object(), { problem: undefined, peer: busy });
+    await clock.advance(5000);
+    await writer.write(object(), { problem: undefined, peer: busy });
+    expect(patches[1]?.status.gatewayDrain).to.equal(writeDrain(drain));
+    await writer.write(object(), { problem: undefined, peer: asking(0) });
+    expect(patches[2]?.status.gatewayDrain).to.equal('');
+    await writer.write(object(), { problem: undefined, peer: asking(0) });
+    expect(patches).to.have.length(3);
   });
 
   it('tries again what could not be written', async () => {

@@ -2,11 +2,8 @@ import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { apply } from '../../../../src/controllers/reconcile/mirror-apply.ts';
-import {
-  BY_SERVICE,
-  serviceIndexes,
-  sliceService,
-} from '../../../../src/controllers/reconcile/local-indexes.ts';
+import { serviceIndexes } from '../../../../src/controllers/reconcile/local-indexes.ts';
+import { BY_SERVICE, sliceService } from '../../../../src/exports/slices-by-service.ts';
 import { LocalView } from '../../../../src/controllers/reconcile/local-view.ts';
 import { apiError, FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

@@ -124,8 +124,7 @@ describe('what is said of the clients of a mirror', () => {
 
   // Only raw connections were ended: a download or a stream of events of somebody who was shut out went on
   // for ever.
-  it('ends an answer that is under way within ten seconds, and no other', async function () {
-    this.timeout(20_000);
+  it('ends an answer that is under way within ten seconds, and no other', async () => {
     clients.set(FRIEND, pod('friends', 'web'));
     const [out, friend] = [await answering(OTHER), await answering(FRIEND)];
     relay.say(services({ allowedNamespaces: ['friends'] }));
@@ -137,8 +136,7 @@ describe('what is said of the clients of a mirror', () => {
   });
 
   // A raw flow, or an answer, on a mirror that had been taken away went on for as long as its ends liked.
-  it('is nothing any more when the mirror is gone: what is under way ends within ten seconds', async function () {
-    this.timeout(20_000);
+  it('is nothing any more when the mirror is gone: what is under way ends within ten seconds', async () => {
     const [socket, answer, kept] = [await open('raw'), await answering(OTHER), await open('kept')];
     relay.say(services().slice(2));
     await eventually('both are ended', () => ended(socket) && ended(answer), grace);
@@ -163,8 +161,7 @@ describe('what is said of the clients of a mirror', () => {
 
   // Links are replaced, and gateways move: neither takes anything from those who may use the mirror, whose
   // flows are on the former way. What is said of the clients has to reach them there.
-  it('reaches those who came by a former way of the mirror, and takes nothing from them else', async function () {
-    this.timeout(20_000);
+  it('reaches those who came by a former way of the mirror, and takes nothing from them else', async () => {
     const socket = await open('raw');
     relay.say([]);
     relay.say(services());

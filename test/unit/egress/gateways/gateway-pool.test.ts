@@ -15,7 +15,7 @@ import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
-import { makeField } from '../../../../src/proxy/http/fields.ts';
+import { type Field, makeField } from '../../../../src/proxy/http/fields.ts';
 import { tlsConnect } from '../../../../src/proxy/io/dial.ts';
 import { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
 import type { Http2User } from '../../../../src/proxy/http2/http2-options.ts';
@@ -57,6 +57,8 @@ class ScriptedGateway {
   /** What came on connections with a transport header. */
   readonly headers: string[] = [];
   streams = 0;
+  /** Of the streams. */
+  readonly heads: Record<string, string>[] = [];
   data = '';
   /** What becomes of a stream; default: a tunnel that gives back what it gets. */
   onStream: (stream: Http2Stream, connection: Http2Connection) => void = (stream) => answer(stream);
@@ -96,10 +98,12 @@ class ScriptedGateway {
       clock: this.#clock,
       keepAliveMs: NEVER,
       maxStreams: this.maxStreams,
+      takesAlternatives: true,
       user: {
         ...NOBODY,
-        onRequest: (stream: Http2Stream) => {
+        onRequest: (stream: Http2Stream, fields: readonly Field[]) => {
           this.streams++;
+          this.heads.push(Object.fromEntries(fields.map(({ about, value }) => [about.text, value])));
           this.onStream(stream, connection);
         },
       },
@@ -401,6 +405,29 @@ describe('The connections of an egress to a gateway', () => {
     expect(pool.connections).to.deep.equal({ pooled: 1, open: 1 });
   });
 
+  // A dead gateway was dialled by a request of each protocol of each route, which waited for it for a second.
+  it('are known to be lost from when the last one is, or none could be opened, until there is one again', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    expect(pool.state).to.equal('good');
+    await opened(pool);
+    expect(pool.state).to.equal('good');
+    gateway.close();
+    await eventually('it is gone', () => pool.connections.open === 0);
+    expect(pool.state).to.equal('lost');
+    const never = trunkTo(gateway);
+    expect(await never.prove().catch(String)).to.match(/cannot be connected to/);
+    expect(never.state).to.equal('lost');
+    expect(await never.prove().catch(String)).to.match(/cannot be connected to/);
+    await ours(gateway.port);
+    expect(await never.prove().catch(String), 'not so soon').to.match(/cannot be connected to/);
+    await clock.advance(250);
+    expect(await never.prove()).to.equal(true);
+    expect(never.state).to.equal('good');
+    expect(await pool.prepare()).to.equal(true);
+    expect(pool.state).to.equal('good');
+  });
+
   it('show a new certificate as soon as there is one, and lose nothing', async () => {
     const gateway = await ours();
     const pool = trunkTo(gateway);
@@ -445,6 +472,94 @@ describe('The connections of an egress to a gateway', () => {
     expect([ear.ended, ear.error, refused]).to.deep.equal([true, undefined, 1]);
     await first.say('y').hears('xy');
     expect([...counters.failures]).to.deep.equal([]);
+  });
+
+  describe('whose gateway does not take a flow', () => {
+    let west: ScriptedGateway;
+    let north: ScriptedGateway;
+    let told: string[];
+    /** A flow that may go on by the other gateway. */
+    const flow = async () => {
+      const other = trunkTo(north);
+      const connection = await trunkTo(west).open(echo, 'opaque');
+      connection.owner = {
+        onTaken: () => told.push('taken'),
+        onRefused: ({ kind, message }) => {
+          told.push(`${kind}: ${message}`);
+          return other.open(echo, 'opaque');
+        },
+      };
+      return new Ear(connection);
+    };
+    const refusing = (status: number) => (stream: Http2Stream) => {
+      stream.head([statusField(status), makeField('l5d-proxy-error', 'no ready endpoints')], true);
+      stream.reset(Http2ErrorCode.NO_ERROR);
+    };
+    beforeEach(async () => {
+      told = [];
+      west = await ours();
+      north = await ours();
+    });
+
+    // A raw flow to a gateway whose Service had lost its endpoints was reset, although another cluster would
+    // have served it and nothing of it had reached anybody.
+    it('it goes on by what its owner gives, with all that was sent, and the end of it', async () => {
+      west.onStream = refusing(504);
+      const ear = await flow();
+      const early = 'early '.repeat(20_000);
+      ear.say(early);
+      await ear.hears(early);
+      ear.say('late').connection.end();
+      await ear.hears(`${early}late`);
+      await eventually('it has ended', () => ear.closed);
+      expect([ear.ended, ear.error]).to.deep.equal([true, undefined]);
+      expect(told).to.deep.equal(['failfast: no ready endpoints']);
+      expect([...counters.failures]).to.deep.equal([]);
+    });
+
+    it('it is reset where it is reset there', async () => {
+      west.onStream = refusing(504);
+      const ear = await flow();
+      await ear.say('x').hears('x');
+      north.close();
+      await eventually('it is closed', () => ear.closed);
+      expect(ear.error).to.be.instanceOf(Error);
+    });
+
+    it('it stays where load is shed, or nobody may take it', async () => {
+      for (const status of [503, 403, 404]) {
+        west.onStream = refusing(status);
+        const ear = await flow();
+        await eventually('it is refused', () => ear.closed);
+      }
+      expect(told).to.deep.equal([]);
+    });
+
+    it('it is lost with its gateway where something was sent, and goes on elsewhere where nothing was', async () => {
+      west.onStream = () => undefined;
+      const [silent, spoke] = [await flow(), await flow()];
+      spoke.say('x');
+      await eventually('both have come', () => west.streams === 2);
+      west.close();
+      await eventually('one is lost', () => spoke.closed);
+      await silent.say('y').hears('y');
+      expect(told).to.deep.equal([
+        'connection failed: the connection to the gateway was lost before it took the flow',
+      ]);
+    });
+
+    it('it says to how many others it could go, once it is known that the gateway reads that', async () => {
+      const pool = trunkTo(west);
+      await opened(pool);
+      for (const alternatives of [2, 0]) await pool.open({ ...echo, alternatives }, 'opaque');
+      await eventually('they have come', () => west.streams === 3);
+      expect(west.heads.map((head) => head[':alternatives'])).to.deep.equal([undefined, '2', undefined]);
+    });
+
+    it('its owner hears when it is taken', async () => {
+      await (await flow()).say('x').hears('x');
+      expect(told).to.deep.equal(['taken']);
+    });
   });
 
   it('keep no more of what is sent early than can be sent again, and make its sender wait', async () => {
@@ -510,6 +625,7 @@ describe('The connections of an egress to a gateway', () => {
         boundary: NO_BOUNDARY,
         head: tunnelHead(echo.field, 'opaque'),
         remoteAddress: '',
+        told: {},
         withRoom: () => Promise.reject(new Error('there is no other')),
         onRefused: () => undefined,
       });

@@ -1,8 +1,9 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { type EgressClaim, writeEntry } from '../../../../src/api/egress/egress-record.ts';
-import type { Route } from '../../../../src/egress/routes/routes.ts';
+import { isApex, isGroup, type Route } from '../../../../src/egress/routes/route.ts';
 import { RouteSource } from '../../../../src/egress/routes/route-source.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
@@ -47,7 +48,8 @@ describe('RouteSource', () => {
     eventually(what, async () => {
       await settle();
       const now = [...(routes?.values() ?? [])].map(
-        ({ label, gateway }) => `${label} ${gateway.addresses.join()}`,
+        (route) =>
+          `${route.label} ${isGroup(route) ? 'a group' : isApex(route) ? 'an apex' : route.gateway.addresses.join()}`,
       );
       return routes !== undefined && now.sort().join(' | ') === [...expected].sort().join(' | ');
     });
@@ -139,5 +141,63 @@ describe('RouteSource', () => {
       await settle();
       return source.ready.ok;
     });
+  });
+
+  // A slice of 100 pods for one text: there may be thousands of them, in each egress pod.
+  it('keeps of slices of mirrors what they say of failover, and nothing of others', async () => {
+    const labels = (service: string) => ({
+      'mirror.linkerd.io/mirrored-service': 'true',
+      'mirror.linkerd.io/cluster-name': 'west',
+      'kubernetes.io/service-name': service,
+    });
+    const slice = (service: string, facts: object = { 'failover.linkspan.dev/facts': '{}' }) => ({
+      metadata: {
+        name: `${service}-1`,
+        namespace: 'demo',
+        labels: labels(service),
+        annotations: { ...facts, other: 'text' },
+      },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.0.0.1'] }],
+      ports: [{ port: 80 }],
+    });
+    cluster.put('endpointslices', slice('api-west', {}));
+    cluster.put('endpointslices', slice('web-west'));
+    cluster.put('endpointslices', slice('web-federated'));
+    await eventually('they are there', async () => {
+      await settle();
+      return source.slices.size === 2;
+    });
+    for (const service of ['web-west', 'web-federated']) {
+      const [one] = source.slices.byIndex('service', `demo/${service}`);
+      expect(one?.metadata?.annotations).to.deep.equal({ 'failover.linkspan.dev/facts': '{}' });
+      expect(one?.metadata?.labels).to.deep.equal(labels(service));
+      expect(one?.endpoints).to.deep.equal([]);
+    }
+  });
+
+  // An egress of a new release whose rights are still those of the one before would be ready never.
+  it('is ready without a right to read slices, and says what follows', async () => {
+    await source.stop();
+    const { client } = cluster;
+    const list = (...[resource, options]: Parameters<KubeClient['list']>) =>
+      resource.plural === 'endpointslices'
+        ? Promise.reject(new Error('forbidden'))
+        : client.list(resource, options);
+    source = new RouteSource({
+      client: Object.assign(cluster.client, { list }),
+      namespace: 'links',
+      clock,
+      random: () => 0.5,
+      log: captureLog().log,
+      onRoutes: (found) => (routes = found),
+    });
+    source.start();
+    cluster.put('configmaps', shard(0));
+    await eventually('it is ready', async () => {
+      await settle();
+      return source.ready.ok;
+    });
+    expect(source.ready.reason).to.contain('all clusters of a group get the same');
   });
 });

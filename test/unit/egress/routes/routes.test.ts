@@ -2,13 +2,18 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import {
+  ANY_MEMBER,
+  APEX_MEMBER,
+  type EgressClaim,
   readShard,
   type RecordEntry,
   shardOf,
   writeEntry,
 } from '../../../../src/api/egress/egress-record.ts';
 import { useSurfaced } from '../../../support/surfaced.ts';
-import { type Route, routesOf } from '../../../../src/egress/routes/routes.ts';
+import type { RoutedService } from '../../../../src/discovery/apex-routing.ts';
+import { isApex, isGroup, type Route } from '../../../../src/egress/routes/route.ts';
+import { routesOf } from '../../../../src/egress/routes/routes.ts';
 
 const westGateway = { addresses: ['10.0.0.1', 'gw.example'], port: 4143, identity: 'gw' };
 const west: LinkObject = {
@@ -50,7 +55,11 @@ const web = {
 /** The routes of a record, as it is read from its ConfigMaps. */
 function routes(
   record: Readonly<Record<number, RecordEntry | string>>,
-  facts: { mirrors?: readonly V1Service[]; links?: Readonly<Record<string, LinkObject>> } = {},
+  facts: {
+    mirrors?: readonly V1Service[];
+    links?: Readonly<Record<string, LinkObject>>;
+    apex?: RoutedService;
+  } = {},
 ): Map<number, Route> {
   const { mirrors = [mirror()], links = { 'links/west': west, 'links/north': north } } = facts;
   const entries = new Map<number, RecordEntry>();
@@ -62,6 +71,7 @@ function routes(
     record: entries,
     mirror: (key) => mirrors.find(({ metadata }) => `${metadata?.namespace}/${metadata?.name}` === key),
     link: (key) => links[key],
+    apex: (key) => (key === 'demo/checkout' ? facts.apex : undefined),
   });
 }
 
@@ -83,6 +93,48 @@ describe('egress routes of the record', () => {
         },
       ],
     ]);
+  });
+
+  // Whoever may make an apex must not say where somebody's mirror leads, nor be able to make a port by it.
+  it("of a user's Service lead where the entries of mirrors lead, and to pods by their Services", () => {
+    const to = (service: string, weight: number) => ({ namespace: 'demo', service, port: 80, weight });
+    const backends = [to('web-west', 1), to('web', 9), to('gone-north', 1)];
+    const routing = { rules: [{ name: 'split', backends }], entries: [] };
+    const own = (name: string): V1Service => ({ metadata: { name, namespace: 'demo' }, spec: {} });
+    const apex: RoutedService = {
+      service: own('checkout'),
+      ports: new Map([[80, routing]]),
+      backends: new Map([['demo/web', own('web')]]),
+    };
+    const claim = { mirror: 'demo/checkout', member: APEX_MEMBER, port: 80 } as const;
+    const gone = { ...web, mirror: 'demo/gone-north', link: 'links/gone' };
+    const found = routes({ 12_000: web, 12_001: claim, 12_002: gone }, { apex }).get(12_001);
+    expect(found).to.include({
+      label: 'demo/checkout:80',
+      namespace: 'demo',
+      apex: 'demo/checkout',
+      routing,
+    });
+    expect(found !== undefined && isApex(found) && found.backends).to.deep.equal([
+      {
+        key: 'demo/web-west:80',
+        label: 'demo/checkout@web-west:80',
+        service: 'demo/web-west',
+        namespace: 'demo',
+        to: { cluster: 'west', gateway: { name: web.target, port: 80, gateway: westGateway } },
+      },
+      {
+        key: 'demo/web:80',
+        label: 'demo/checkout@web:80',
+        service: 'demo/web',
+        namespace: 'demo',
+        to: { local: { name: 'web.demo.svc.cluster.local', port: 80 } },
+      },
+    ]);
+    // Without an entry, and for a port about which nothing is said, there is none.
+    expect([...routes({ 12_000: web }, { apex }).keys()]).to.deep.equal([12_000]);
+    expect(routes({ 12_001: { ...claim, port: 90 } }, { apex }).size).to.equal(0);
+    expect(routes({ 12_001: claim }).size).to.equal(0);
   });
 
   // What one tenant has written must not be able to stop the routes of all others, nor to close its own.
@@ -139,7 +191,7 @@ describe('egress routes of the record', () => {
       { 12_000: { ...web, gateway } },
       { links: { 'links/west': { spec: { targetClusterName: 'west' } } } },
     );
-    expect(found.get(12_000)?.gateway).to.deep.equal(gateway);
+    expect(found.get(12_000)).to.have.deep.property('gateway', gateway);
   });
 
   it("are none where the gateway of an export is not known: the Link's may not serve it", () => {
@@ -155,10 +207,81 @@ describe('egress routes of the record', () => {
       cluster,
     });
     const found = [...routes({ 12_000: member('west'), 12_001: member('north') }).values()];
-    expect(found.map(({ label, gateway }) => [label, gateway])).to.deep.equal([
+    expect(found.map((route) => [route.label, 'gateway' in route && route.gateway])).to.deep.equal([
       ['demo/web-federated@west:80', westGateway],
       ['demo/web-federated@north:80', northGateway],
     ]);
+  });
+
+  describe('of all members of a federated Service', () => {
+    const member = (cluster: string, change: Partial<EgressClaim> = {}): EgressClaim => ({
+      ...web,
+      mirror: 'demo/web-federated',
+      member: cluster,
+      link: `links/${cluster}`,
+      cluster,
+      ...change,
+    });
+    const group = { mirror: 'demo/web-federated', member: ANY_MEMBER, port: 80 } as const;
+    const backend = { name: web.target, port: 80 };
+    const expected = {
+      label: 'demo/web-federated:80',
+      service: 'demo/web-federated',
+      namespace: 'demo',
+      listenPort: 12_002,
+      protocol: undefined,
+      allowedNamespaces: [],
+      members: [
+        { cluster: 'north', ...backend, gateway: northGateway },
+        { cluster: 'west', ...backend, gateway: westGateway },
+      ],
+    };
+
+    // The port of a federated Service led to one cluster, whichever it was that kube-proxy had drawn.
+    it('lead to those that have a port of their own, in whichever order the record has them', () => {
+      const record = { 12_000: member('west'), 12_001: member('north'), 12_002: group };
+      expect(routes(record).get(12_002)).to.deep.equal(expected);
+      const turned = { 12_000: member('north'), 12_001: member('west'), 12_002: group };
+      expect(routes(turned).get(12_002)).to.deep.equal(expected);
+    });
+
+    it('leave out a member whose Link is gone or names another cluster, and other Services and ports', () => {
+      const record = {
+        12_000: member('west'),
+        12_001: member('south'),
+        12_002: group,
+        12_003: member('north', { port: 81 }),
+        12_004: member('north', { mirror: 'demo/shop-federated' }),
+        12_005: { ...web, link: 'links/north', cluster: 'north', mirror: 'demo/web-federated' },
+        12_006: { mirror: 'demo/web-federated', member: 'north', port: 80, freed: 1 },
+      };
+      expect(routes(record).get(12_002)).to.deep.equal({
+        ...expected,
+        members: expected.members.slice(1),
+      });
+    });
+
+    // Its pods were beside the egress pods, and not in the group.
+    it('lead to the member of this cluster, too, where the Service says that it has one', () => {
+      const record = { 12_000: member('west'), 12_002: group };
+      const localOf = (name: string, entries: Readonly<Record<number, RecordEntry>> = record): unknown => {
+        const annotations = { 'multicluster.linkerd.io/local-discovery': name };
+        const mirror = { metadata: { name: 'web-federated', namespace: 'demo', annotations } };
+        const route = routes(entries, { mirrors: [mirror] }).get(12_002);
+        return route !== undefined && isGroup(route) ? route.local : 'no route';
+      };
+      const there = { name: 'web.demo.svc.cluster.local', port: 80 };
+      expect(localOf('web')).to.deep.equal(there);
+      expect(localOf('other'), 'another than its name says').to.equal(undefined);
+      // The last other member has gone a moment ago.
+      const freed = { mirror: 'demo/web-federated', member: ANY_MEMBER, port: 80, freed: 1 };
+      expect(localOf('web', { 12_002: freed })).to.deep.equal(there);
+      expect([...routes({ 12_002: freed }).keys()]).to.deep.equal([]);
+    });
+
+    it('are none without a member', () => {
+      expect([...routes({ 12_001: member('south'), 12_002: group }).keys()]).to.deep.equal([]);
+    });
   });
 
   const none: [string, RecordEntry | string, Readonly<Record<string, LinkObject>>?][] = [

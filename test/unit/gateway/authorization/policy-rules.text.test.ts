@@ -138,9 +138,7 @@ function readPolicies(writer: Writer): void {
 
 // Any tenant who may write policies of a namespace writes what every gateway of the cluster reads at each
 // request.
-describe('text in policies and in what they select', function () {
-  this.timeout(60_000);
-
+describe('text in policies and in what they select', () => {
   it('is read in time that is in proportion to its length', () => {
     for (const make of WORST_TEXTS)
       for (const there of [true, false])

@@ -5,7 +5,7 @@ import { ExportView } from '../../../../src/exports/export-view.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
-import { ownTotal, TotalBudget } from '../../../../src/kube/budget/total-budget.ts';
+import { defaultTotal, TotalBudget } from '../../../../src/kube/budget/total-budget.ts';
 import { TARGET_BUDGETS } from '../../../../src/controllers/settings/target-budgets.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
@@ -210,7 +210,7 @@ describe('the budget of all peers together', () => {
   });
 
   it('is half of the heap, where the process has four times as much', () => {
-    expect(ownTotal(256 * MIB, 512 * MIB)).to.equal(128 * MIB);
-    expect(ownTotal(4096 * MIB, 512 * MIB)).to.equal(128 * MIB);
+    expect(defaultTotal(256 * MIB, 512 * MIB)).to.equal(128 * MIB);
+    expect(defaultTotal(4096 * MIB, 512 * MIB)).to.equal(128 * MIB);
   });
 });

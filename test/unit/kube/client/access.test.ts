@@ -193,8 +193,7 @@ describe('kubeconfig that names files', () => {
       .with.property('code', 'KUBECONFIG_UNREADABLE');
   });
 
-  it('may run a plugin, which is asked for the token', async function () {
-    this.timeout(20_000);
+  it('may run a plugin, which is asked for the token', async () => {
     const credential = {
       kind: 'ExecCredential',
       apiVersion: 'client.authentication.k8s.io/v1',

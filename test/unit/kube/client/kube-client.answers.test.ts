@@ -130,6 +130,26 @@ describe('answers of API servers', () => {
     expect(await codeFrom(client.raw('GET', '/x'))).to.equal('KUBE_GARBLED');
   });
 
+  // A limit that was asked at the ends of pieces alone was passed by what one piece opens and closes.
+  it('refuses text that is nested too deep and closed again in one piece', async () => {
+    const deep = `${'['.repeat(200)}${']'.repeat(200)}`;
+    const { client } = await start((request, response) => {
+      json(request, response);
+      response.end(deep);
+    });
+    expect(await codeFrom(client.raw('GET', '/x'))).to.equal('KUBE_GARBLED');
+    const splitter = new ListSplitter('list', () => undefined);
+    expect(() => splitter.write(Buffer.from(`{"items":[{"a":${deep}}]}`))).to.throw(/too deep/);
+    async function* line() {
+      await Promise.resolve();
+      yield Buffer.from(`{"type":"ADDED","object":{"a":${deep}}}\n`);
+    }
+    const read = async () => {
+      for await (const _ of decodeWatch(line(), 'watch')) continue;
+    };
+    expect(await codeFrom(read())).to.equal('KUBE_WATCH_BROKEN');
+  });
+
   it('reads as much of a refusal as is worth reading, and repeats a little of it', async () => {
     const { client } = await start((request, response) => {
       json(request, response);
@@ -222,6 +242,7 @@ describe('answers of API servers', () => {
       for (const text of [
         long,
         `${start}[${'1,'.repeat(100_001)}`,
+        `${start}[${'1,'.repeat(100_001)}1]}]}`,
         `${start}${'['.repeat(200)}`,
         `{"a":"${'x'.repeat(70_000)}`,
       ])

@@ -40,9 +40,7 @@ const event = fc.record({
 });
 
 // A target's API server that means harm sends what it likes down a watch, in pieces that it likes.
-describe('the bytes of a watch', function () {
-  this.timeout(60_000);
-
+describe('the bytes of a watch', () => {
   it('are the same events however they are cut, with blank lines between them', () =>
     fc.assert(
       fc.asyncProperty(fc.array(event, { maxLength: 5 }), fc.boolean(), cuts, async (events, blank, at) => {

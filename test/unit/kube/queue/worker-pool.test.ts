@@ -185,7 +185,7 @@ describe('worker pool', () => {
       ),
       { numRuns: 60 },
     );
-  }).timeout(30_000);
+  });
 });
 
 describe('work queue order', () => {

@@ -62,7 +62,7 @@ describe('what a frame that is neither HEADERS nor DATA has to be', () => {
 });
 
 describe('the first SETTINGS', () => {
-  const own = { maxStreams: 7, window: 70_000, maxHeaderList: 5000 };
+  const own = { maxStreams: 7, window: 70_000, maxHeaderList: 5000, takesAlternatives: false };
   const pairs = (role: 'client' | 'server') => {
     const payload = firstSettings(role, own).subarray(FRAME_HEADER);
     return Array.from({ length: payload.length / 6 }, (_, nth) => [
@@ -84,6 +84,15 @@ describe('the first SETTINGS', () => {
     const read = initialRemoteSettings();
     readSettings(firstSettings('server', own).subarray(FRAME_HEADER), read, 'client');
     expect([read.maxConcurrentStreams, read.initialWindow]).to.deep.equal([7, 70_000]);
+    expect(read.takesAlternatives).to.equal(false);
+  });
+
+  // A peer that does not know the setting ignores it, and sends no such field.
+  it('of a gateway in stream mode say that streams may have alternatives', () => {
+    const read = initialRemoteSettings();
+    const said = firstSettings('server', { ...own, takesAlternatives: true });
+    readSettings(said.subarray(FRAME_HEADER), read, 'client');
+    expect(read.takesAlternatives).to.equal(true);
   });
 });
 

@@ -37,18 +37,18 @@ describe('how a server says that no streams may begin (RFC 9113 section 6.8)', (
   it('by a warning, and by the last id when the client has seen it', () => {
     shutdown.begin();
     shutdown.begin();
-    expect([heard, shutdown.last]).to.deep.equal([[`GOAWAY ${MAX_WINDOW}`, 'PING'], false]);
+    expect([heard, shutdown.closing]).to.deep.equal([[`GOAWAY ${MAX_WINDOW}`, 'PING'], false]);
     shutdown.answered(Buffer.from('linkspan'));
-    expect(shutdown.last).to.equal(false);
+    expect(shutdown.closing).to.equal(false);
     shutdown.answered(ping);
     shutdown.answered(ping);
-    expect([heard.slice(2), shutdown.last]).to.deep.equal([['GOAWAY 7', 'last'], true]);
+    expect([heard.slice(2), shutdown.closing]).to.deep.equal([['GOAWAY 7', 'last'], true]);
   });
 
   it('by the last id a second later, to one that answers no PING', async () => {
     shutdown.begin();
     await clock.advance(999);
-    expect(shutdown.last).to.equal(false);
+    expect(shutdown.closing).to.equal(false);
     await clock.advance(1);
     expect(heard.slice(2)).to.deep.equal(['GOAWAY 7', 'last']);
     shutdown.answered(ping);
@@ -57,9 +57,9 @@ describe('how a server says that no streams may begin (RFC 9113 section 6.8)', (
 
   it('not at all where the client has said so, or what it answers was not asked', async () => {
     shutdown.answered(Buffer.from('draining'));
-    expect(shutdown.last).to.equal(false);
+    expect(shutdown.closing).to.equal(false);
     shutdown.stop();
     await clock.advance(5000);
-    expect([heard, shutdown.last]).to.deep.equal([[], true]);
+    expect([heard, shutdown.closing]).to.deep.equal([[], true]);
   });
 });

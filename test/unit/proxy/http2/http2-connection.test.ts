@@ -15,6 +15,7 @@ import { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts
 import type { Http2User } from '../../../../src/proxy/http2/http2-options.ts';
 import type { StreamHandler } from '../../../../src/proxy/http2/stream.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
+import { MAX_INTERIM } from '../../../../src/proxy/http/messages.ts';
 import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
@@ -142,6 +143,19 @@ class Sent extends Socket {
 }
 
 /**
+ * An endpoint whose header blocks cannot be decoded was reported as one that had ended the stream itself,
+ * with COMPRESSION_ERROR: whoever looked for the cause looked for a reset that nobody had sent.
+ */
+describe('a connection that is ended because of its peer', () => {
+  it('says why, also where a header block cannot be decoded', () => {
+    const served = new Served();
+    // A table size update beyond what our SETTINGS allow (RFC 7541 section 4.2).
+    served.read(headerFrames(1, Buffer.from('3fe21f82', 'hex'), true));
+    expect(served.verdict).to.equal('the dynamic table is larger than allowed');
+  });
+});
+
+/**
  * The other end of it: the head of a request leaves at the end of a turn, and where turns are long its reset
  * left with it; the proxy or gateway that others share the connection to took us for the attacker.
  */
@@ -177,6 +191,26 @@ describe('a request that is given up in a turn that is late', () => {
 });
 
 describe('a connection that is gone', () => {
+  // A socket is closed a turn of the event loop after its peer has ended it; requests that came meanwhile
+  // were sent on it, and those that may not be sent twice were lost.
+  it('is spent from the moment that its peer has ended it, or it is given up', () => {
+    for (const end of ['by its peer', 'by us'] as const) {
+      const bytes = new SocketConnection(new Sent());
+      const options = {
+        role: 'client',
+        clock: new VirtualClock(),
+        user: UNHEARD,
+        trustedStreams: 1,
+      } as const;
+      const connection = new Http2Connection(bytes, options);
+      connection.start(Buffer.alloc(0));
+      expect([connection.available, connection.closed]).to.deep.equal([true, false]);
+      if (end === 'by us') connection.destroy();
+      else connection.onEnd();
+      expect([connection.available, connection.spent]).to.deep.equal([false, true]);
+    }
+  });
+
   // The second that its client had to answer the warning ran out later, and it was told of the last stream.
   it('says nothing more of a shutdown that was under way', async () => {
     const clock = new VirtualClock();
@@ -278,5 +312,44 @@ describe('a client of which bytes are read late', () => {
     expect(served.verdict).to.contain('too many streams are given up');
     const regained = (RESET_LIMIT.perSecond * (served.clock.monotonic() - before)) / 1000;
     expect(served.requests).to.be.at.most(RESET_LIMIT.burst + MAX_STREAMS + 1 + regained);
+  });
+});
+
+// A request over HTTP/1 had a limit of interim responses, one over HTTP/2 had none: a target could send them
+// without end, each of which was passed on to a client that might not read.
+describe('a target that sends interim responses', () => {
+  const given = (count: number): { came: number; reset: number | undefined } => {
+    let came = 0;
+    let reset: number | undefined;
+    const bytes = new SocketConnection(new Socket());
+    const connection = new Http2Connection(bytes, {
+      role: 'client',
+      clock: new VirtualClock(),
+      user: UNHEARD,
+    });
+    connection.start(settingsFrame([]));
+    const handler = {
+      ...NO_HANDLER,
+      onInterim: () => void came++,
+      onReset: (_: unknown, code: number) => void (reset = code),
+    };
+    const stream = connection.open(FIELDS, true, handler);
+    const encoder = new HpackEncoder();
+    const hint = [makeField(':status', '103'), makeField('link', '</style.css>')];
+    for (let at = 0; at < count; at++) {
+      const block = Buffer.alloc(encoder.bound(hint));
+      const length = encoder.encode(hint, block, 0);
+      connection.onData(bytes, headerFrames(stream.id, block.subarray(0, length), false));
+    }
+    expect(connection.verdict).to.equal(undefined);
+    return { came, reset };
+  };
+
+  it('may send some', () => {
+    expect(given(MAX_INTERIM)).to.deep.equal({ came: MAX_INTERIM, reset: undefined });
+  });
+
+  it('loses the request, and no other, when it does not stop', () => {
+    expect(given(1000)).to.deep.equal({ came: MAX_INTERIM, reset: Http2ErrorCode.ENHANCE_YOUR_CALM });
   });
 });

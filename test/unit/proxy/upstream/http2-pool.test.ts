@@ -2,7 +2,6 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { sleep as clockSleep } from '../../../../src/base/clock.ts';
 import type { DialAddress } from '../../../../src/proxy/io/dial-address.ts';
 import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
@@ -204,10 +203,12 @@ describe('HTTP/2 connections to endpoints', () => {
 
   it('dial no more than a few times to an endpoint that takes no streams, and tell those who wait', async () => {
     const { pool, endpoint } = poolTo(await strictServer(0));
-    const asked = Promise.allSettled(Array.from({ length: 20 }, () => ask(pool, endpoint)));
-    const outcome = await Promise.race([asked, sleep(1000)]);
+    let told = 0;
+    const asked = Array.from({ length: 20 }, () => ask(pool, endpoint).finally(() => told++));
+    const outcome = Promise.allSettled(asked);
+    await eventually('all are told', () => told === 20, { timeoutMs: 1000 });
     expect(sockets.length).to.be.at.most(8);
-    expect(outcome).to.have.length(20);
+    expect(await outcome).to.have.length(20);
   });
 
   it('tell all who wait that the endpoint cannot be connected to', async () => {

@@ -6,7 +6,13 @@ import { ConnectionCounters } from '../../../../src/proxy/metrics/connection-cou
 import { plainDial } from '../../../../src/proxy/io/dial.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { Target } from '../../../../src/proxy/upstream/target.ts';
-import type { TargetOptions } from '../../../../src/proxy/upstream/target-options.ts';
+import type {
+  PathState,
+  StreamCarrier,
+  TargetOptions,
+} from '../../../../src/proxy/upstream/target-options.ts';
+import type { EndpointAddress } from '../../../../src/proxy/upstream/balancer/balancer.ts';
+import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
 
@@ -151,6 +157,14 @@ describe('target', () => {
     expect(await failureOf(one.lease(true))).to.equal(reason);
   });
 
+  it('gives it at once to a raw connection whose client could go elsewhere', async () => {
+    const one = target();
+    one.update([{ ...here, ready: false }]);
+    expect(await failureOf(one.lease(true, 'opaque', undefined, { alternatives: 1 }))).to.equal(
+      'failfast: no ready endpoints for web:80 (1 known, 0 ready)',
+    );
+  });
+
   it('keeps unused connections across updates that leave the endpoint, and closes them with it', async () => {
     const one = target();
     one.update([here]);
@@ -225,5 +239,117 @@ describe('target', () => {
     one.update([{ ...here, port }, here]);
     const leases = await Promise.all(Array.from({ length: 4 }, () => one.lease(true)));
     expect(leases.every(({ endpoint }) => endpoint.state.port === here.port)).to.equal(true);
+  });
+
+  describe('whose endpoints have shared connections', () => {
+    let states: Record<string, PathState>;
+    let prepared: string[];
+    let ready: () => Promise<boolean>;
+    const first = { host: '10.0.0.1', port: 1, ready: true };
+    const second = { host: '10.0.0.2', port: 1, ready: true };
+    const carried = (addresses: readonly EndpointAddress[]): Target => {
+      const open = plainDial({ label: 'web:80', counters, boundary: NO_BOUNDARY, clock });
+      const dial: TargetOptions['dial'] = () => open(here, 'opaque');
+      const stateOf = ({ host }: { readonly host: string }) => states[host] ?? 'good';
+      const streams: StreamCarrier = {
+        target: makeField(':target', 'web:80'),
+        possible: true,
+        get state() {
+          const all = new Set(addresses.map(stateOf));
+          return (['good', 'lost', 'late'] as const).find((one) => all.has(one)) ?? 'good';
+        },
+        stateOf,
+        takes: () => true,
+        ready: () => undefined,
+        prepare: () => Promise.resolve(true),
+        prove: ({ host }) => {
+          prepared.push(host);
+          return ready();
+        },
+      };
+      const one = target({ dial, streams });
+      one.update(addresses);
+      return one;
+    };
+    beforeEach(() => {
+      states = {};
+      prepared = [];
+      ready = () => Promise.resolve(true);
+    });
+
+    // Requests of a group went to a gateway that had just been found to be dead, and waited for a second
+    // until it could not be connected to, while another cluster would have served them.
+    it('is unproven while all of them are lost, and is connected to in the background, once at a time', async () => {
+      const one = carried([first]);
+      expect(one.standing).to.equal('open');
+      states[first.host] = 'late';
+      expect(one.standing).to.equal('closed');
+      states[first.host] = 'lost';
+      expect(one.standing).to.equal('unproven');
+      const opening = Promise.withResolvers<boolean>();
+      ready = () => opening.promise;
+      one.prove();
+      one.prove();
+      expect(prepared).to.deep.equal([first.host]);
+      states[first.host] = 'good';
+      opening.resolve(true);
+      await settle();
+      expect(one.standing).to.equal('open');
+      one.prove();
+      expect(prepared).to.have.length(2);
+    });
+
+    it('is closed for a while where that fails', async () => {
+      const one = carried([first]);
+      states[first.host] = 'lost';
+      ready = () => Promise.reject(new ProxyFailure('connect timeout', 'nobody there'));
+      one.prove();
+      await settle();
+      expect(one.standing).to.equal('closed');
+      await clock.advance(1500);
+      expect(one.standing).to.equal('unproven');
+    });
+
+    // After an outage of minutes a breaker waits for a minute, so that a cluster that was back, and had a
+    // share, got nothing of it for that long.
+    it('can be proven before it is due, which opens it again', async () => {
+      const one = carried([first]);
+      states[first.host] = 'lost';
+      ready = () => Promise.reject(new ProxyFailure('connect timeout', 'nobody there'));
+      for (let count = 0; count < 8; count++) {
+        one.prove();
+        await settle();
+        await clock.advance(100_000);
+      }
+      one.prove();
+      await settle();
+      expect(one.standing).to.equal('closed');
+      ready = () => {
+        states = {};
+        return Promise.resolve(true);
+      };
+      one.prove();
+      await settle();
+      expect(one.standing).to.equal('closed');
+      one.proveEarly();
+      await settle();
+      expect(one.standing).to.equal('open');
+      const before = prepared.length;
+      one.proveEarly();
+      expect(prepared).to.have.length(before);
+    });
+
+    it('passes over an address that does not answer, and has one that was lost proven', async () => {
+      const one = carried([first, second]);
+      for (const state of ['late', 'lost'] as const) {
+        states = { [first.host]: state };
+        prepared = [];
+        for (let count = 0; count < 4; count++) {
+          const { endpoint } = await one.lease(true, 'opaque');
+          expect(endpoint.endpoint).to.equal('10.0.0.2:1');
+        }
+        expect([...new Set(prepared)]).to.deep.equal(state === 'lost' ? [first.host] : []);
+      }
+    });
   });
 });

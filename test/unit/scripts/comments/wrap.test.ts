@@ -51,5 +51,5 @@ describe('comments of a file', () => {
         expect(wrapComments(wrapped), file).to.equal(wrapped);
         expect(wideComments(wrapped), `${file}, ${WIDTH} columns`).to.deep.equal([]);
       }
-  }).timeout(30_000);
+  });
 });

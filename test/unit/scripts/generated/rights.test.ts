@@ -38,11 +38,18 @@ describe('rights of the accounts', () => {
 
   it('of the gateway are those that its values need', () => {
     const gateway = of('default', 'linkerd-gateway');
-    for (const resource of ['pods', 'servers', 'nodes', 'certificatesigningrequests'])
+    for (const resource of ['pods', 'servers', 'nodes', 'certificatesigningrequests', 'httproutes'])
       expect(has(gateway, resource), resource).to.equal(true);
     const least = of('least', 'linkerd-gateway');
-    for (const resource of ['pods', 'servers', 'externalworkloads', 'nodes', 'certificatesigningrequests'])
-      expect(has(least, resource), resource).to.equal(false);
+    const unneeded = [
+      'pods',
+      'servers',
+      'externalworkloads',
+      'nodes',
+      'certificatesigningrequests',
+      'httproutes',
+    ];
+    for (const resource of unneeded) expect(has(least, resource), resource).to.equal(false);
     expect(least.every(({ verb }) => verb === 'list' || verb === 'watch')).to.equal(true);
   });
 });

@@ -13,20 +13,34 @@ describe('dealing tests out to processes', () => {
   ]);
 
   it('gives every file to one process, the long ones to different ones, in the order of their names', () => {
-    const { together } = schedule(files, { durations: { b: 10, d: 9, e: 2 }, shards: each(2), alone: [] });
+    const durations = { a: 1, b: 10, c: 1, d: 9, e: 2, x: 5 };
+    const { together } = schedule(files, { durations, shards: each(2), alone: [] });
     expect(together).to.deep.equal([
-      { title: 'unit 1 of 2', suite: 'unit', files: ['a', 'b', 'c'] },
-      { title: 'unit 2 of 2', suite: 'unit', files: ['d', 'e'] },
-      { title: 'integration', suite: 'integration', files: ['x'] },
+      { title: 'integration', suite: 'integration', files: ['x'], seconds: 5 },
+      { title: 'unit 1 of 2', suite: 'unit', files: ['a', 'b', 'c'], seconds: 12 },
+      { title: 'unit 2 of 2', suite: 'unit', files: ['d', 'e'], seconds: 11 },
     ]);
+  });
+
+  // Tests at the wire went on alone for two minutes, when those of integration and their places were over.
+  it('begins with those of integration, in their order, then the longest', () => {
+    const { together } = schedule(
+      new Map([
+        ['unit' as const, ['a']],
+        ['wire' as const, ['k', 'l', 'm']],
+        ['integration' as const, ['x', 'y']],
+      ]),
+      { durations: { a: 4, k: 1, l: 9, m: 3, y: 2 }, shards: each(3), alone: [] },
+    );
+    expect(together.flatMap((shard) => shard.files)).to.deep.equal(['x', 'y', 'l', 'a', 'm', 'k']);
   });
 
   it('runs what measures the machine after all others, each file by itself', () => {
     const { together, alone } = schedule(files, { durations: {}, shards: each(9), alone: ['c', 'x'] });
     expect(together.flatMap((shard) => shard.files)).to.have.members(['a', 'b', 'd', 'e']);
     expect(alone).to.deep.equal([
-      { title: 'c', suite: 'unit', files: ['c'] },
-      { title: 'x', suite: 'integration', files: ['x'] },
+      { title: 'c', suite: 'unit', files: ['c'], seconds: 0 },
+      { title: 'x', suite: 'integration', files: ['x'], seconds: 0 },
     ]);
   });
 
@@ -44,24 +58,33 @@ describe('dealing tests out to processes', () => {
   });
 
   const all = ['unit', 'wire', 'integration'] as const;
-  for (const { what, suites = all, cores, gigabytes, shards } of [
-    { what: 'two cores', cores: 2, gigabytes: 16, shards: [1, 2, 4] },
-    { what: 'one core, because most tests wait', cores: 1, gigabytes: 16, shards: [1, 2, 4] },
-    { what: 'four cores', cores: 4, gigabytes: 16, shards: [2, 4, 5] },
-    { what: 'many cores, no more than eight and ten', cores: 64, gigabytes: 256, shards: [4, 8, 10] },
-    { what: 'cores without memory for so many clusters', cores: 8, gigabytes: 7, shards: [4, 8, 2] },
-    { what: 'hardly any memory', cores: 2, gigabytes: 1, shards: [1, 2, 1] },
+  for (const { what, suites = all, cores, gigabytes, shards, atOnce } of [
+    { what: 'two cores', cores: 2, gigabytes: 16, shards: [2, 8, 4], atOnce: 7 },
+    { what: 'one core, because most tests wait', cores: 1, gigabytes: 16, shards: [2, 8, 4], atOnce: 7 },
+    { what: 'four cores', cores: 4, gigabytes: 16, shards: [4, 16, 5], atOnce: 11 },
+    {
+      what: 'many cores, no more than for eight',
+      cores: 64,
+      gigabytes: 256,
+      shards: [8, 32, 10],
+      atOnce: 22,
+    },
+    { what: 'cores without memory for clusters', cores: 8, gigabytes: 7, shards: [8, 32, 2], atOnce: 14 },
+    { what: 'hardly any memory', cores: 2, gigabytes: 1, shards: [2, 8, 1], atOnce: 4 },
     {
       what: 'two cores without integration',
-      suites: ['unit'] as const,
+      suites: ['unit', 'wire'] as const,
       cores: 2,
       gigabytes: 16,
-      shards: [2, 2, 4],
+      shards: [2, 8, 4],
+      atOnce: 3,
     },
   ])
     it(`gives each suite its processes on ${what}`, () => {
       const given = defaultShards(suites, { cores, bytes: gigabytes * 2 ** 30 });
-      expect([given.unit, given.wire, given.integration]).to.deep.equal(shards);
+      const { unit, wire, integration } = given.shards;
+      expect([unit, wire, integration]).to.deep.equal(shards);
+      expect(given.atOnce).to.equal(atOnce);
     });
 
   it('keeps what was measured, but not of files that are gone or take no second', () => {

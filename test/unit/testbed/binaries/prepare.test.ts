@@ -203,7 +203,7 @@ describe('preparing the testbed', () => {
     expect(server?.asked).to.deep.equal(['/a.tar.gz']);
     expect(performance.now() - start, 'the ten seconds of a default were waited for').to.be.lessThan(10_000);
     expect(said.join('')).to.include('no answer within 0.2 s');
-  }).timeout(30_000);
+  });
 
   it('goes through the proxy of the environment', async () => {
     const options = await from({ '/a.tar.gz': whole });
@@ -292,7 +292,7 @@ describe('preparing the testbed', () => {
     expect(codes).to.deep.equal([0, 0]);
     await prepare(NEEDS.demo, options);
     expect(server?.asked).to.have.length(1);
-  }).timeout(30_000);
+  });
 
   describe('leaves nothing half that a later run believes', () => {
     const NAMES = ['etcd', 'kube-apiserver', 'kubectl'] as const;
@@ -365,7 +365,7 @@ describe('preparing the testbed', () => {
         await gone;
         await server.close();
         await nextRunIsRight();
-      }).timeout(30_000);
+      });
 
     it('when there is no more room', async () => {
       server = await serveFiles({ '/a.tar.gz': (_request, response) => void response.end(large) });
@@ -377,7 +377,7 @@ describe('preparing the testbed', () => {
       expectNothingHalf();
       await server.close();
       await nextRunIsRight();
-    }).timeout(30_000);
+    });
   });
 
   // What lay in the cache was run, whatever had become of it: half of a program after a power cut, or another

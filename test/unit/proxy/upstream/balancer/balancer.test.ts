@@ -217,6 +217,18 @@ describe('balancer', () => {
       expect(pick(made).host).to.match(/^near/);
     });
 
+    // A preferred one that waits hid the others: the target was closed, and nobody tried them.
+    it('knows which is due, be it preferred or not', async () => {
+      const { made, clock } = balancer();
+      made.update([near('a'), at('b')]);
+      const [a, b] = [pick(made), pick(made, new Set([pick(made)]))];
+      eject(b);
+      await clock.advance(1500);
+      eject(a);
+      expect([a.host, a.breaker, b.host, b.breaker]).to.deep.equal(['a', 'ejected', 'b', 'probation']);
+      expect(made.due()).to.equal(b);
+    });
+
     it('uses the others when the preferred ones are gone, and for what those have refused', () => {
       const { made } = zoned();
       const tried = new Set([...made.endpoints].filter(({ host }) => host.startsWith('near')));

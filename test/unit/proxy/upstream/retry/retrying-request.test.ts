@@ -1,9 +1,14 @@
 import { expect } from 'chai';
 import type { RequestRules } from '../../../../../src/policy/requests/request-rules.ts';
-import type { Framing, Upstream, UpstreamHandler } from '../../../../../src/proxy/http/messages.ts';
+import type {
+  Framing,
+  OutgoingRequest,
+  Upstream,
+  UpstreamHandler,
+} from '../../../../../src/proxy/http/messages.ts';
 import { ProxyCounters } from '../../../../../src/proxy/metrics/counters.ts';
-import type { EndpointState } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../../src/proxy/http/failures.ts';
+import { EarlierTries } from '../../../../../src/proxy/upstream/retry/earlier-tries.ts';
 import { RequestPolicy } from '../../../../../src/proxy/upstream/retry/policy.ts';
 import { MAX_UNSEEN, ReplayRoom } from '../../../../../src/proxy/upstream/retry/replay-body.ts';
 import { RetryingRequest } from '../../../../../src/proxy/upstream/retry/retrying-request.ts';
@@ -58,6 +63,7 @@ describe('tries of a request', () => {
   let room: ReplayRoom;
   let tries: FakeTry[];
   let heard: string[];
+  let alternatives: (number | undefined)[];
   /** Connections come when they are let. */
   let hold: Promise<void> | undefined;
   let openAgain: boolean;
@@ -70,21 +76,27 @@ describe('tries of a request', () => {
     room = new ReplayRoom(100_000);
     tries = [];
     heard = [];
+    alternatives = [];
     hold = undefined;
     openAgain = true;
     again = Promise.resolve();
   });
 
-  async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<RetryingRequest> {
+  async function begin(
+    rules: RequestRules,
+    framing: Framing = { kind: 'none' },
+    others?: number,
+  ): Promise<RetryingRequest> {
     const policy = new RequestPolicy(rules, { label: 'web:80', clock, random: () => 0, counters, room });
     const opener = {
       openAttempt: async (
         _: string,
-        __: unknown,
+        asked: OutgoingRequest,
         handler: UpstreamHandler,
-        how: { avoid: Set<EndpointState> },
+        how: { readonly earlier: EarlierTries },
       ) => {
-        expect(how.avoid).to.be.instanceOf(Set);
+        expect(how.earlier).to.be.instanceOf(EarlierTries);
+        alternatives.push(asked.alternatives);
         await hold;
         const one = new FakeTry(handler);
         tries.push(one);
@@ -109,6 +121,7 @@ describe('tries of a request', () => {
       version: 'HTTP/1.1',
       fields: [],
       framing,
+      alternatives: others,
     } as const;
     const one = new RetryingRequest({ opener, policy, protocol: 'http1', request, handler });
     one.begin();
@@ -121,6 +134,18 @@ describe('tries of a request', () => {
     return one;
   };
   const retries = () => counters.route('web:80', '').retries;
+
+  // The gateway said REFUSED_STREAM of a request whose first try an endpoint had answered, because there was
+  // no endpoint for the second: the egress sent it to another cluster, whatever its method and beyond all
+  // limits.
+  it('tell the target of alternatives as long as no endpoint has had the request', async () => {
+    await begin(RETRY, undefined, 3);
+    last().handler.onFailure(new ProxyFailure('connection failed', 'REFUSED_STREAM'), true);
+    await settle();
+    last().answer(503);
+    await clock.advance(1000);
+    expect(alternatives).to.deep.equal([3, 3, undefined]);
+  });
 
   it('pause between 25 and 250 ms, longer each time', async () => {
     await begin(RETRY);

@@ -1,16 +1,20 @@
 import { expect } from 'chai';
-import { MAY_KNOW_MS, MUST_KNOW_MS, NO_CLIENTS } from '../../../src/egress/clients/client.ts';
-import { ClientFields } from '../../../src/egress/clients/client-fields.ts';
-import { NO_NAMESPACE_RULES } from '../../../src/egress/clients/namespace-rules.ts';
-import { RefusedClients } from '../../../src/egress/clients/refusals.ts';
-import { type ClientParts, RelayedClient, RouteClients } from '../../../src/egress/route-clients.ts';
-import type { Route } from '../../../src/egress/routes/routes.ts';
-import type { Identity } from '../../../src/identity/sources/identity.ts';
-import type { Connection } from '../../../src/proxy/io/connection.ts';
-import { createLogger } from '../../../src/telemetry/log.ts';
-import { fixedIdentity } from '../../support/fixed-identity.ts';
-import { ListedClients, pod } from '../../support/listed-clients.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { MAY_KNOW_MS, MUST_KNOW_MS, NO_CLIENTS } from '../../../../src/egress/clients/client.ts';
+import { ClientFields } from '../../../../src/egress/clients/client-fields.ts';
+import { NO_NAMESPACE_RULES } from '../../../../src/egress/clients/namespace-rules.ts';
+import { RefusedClients } from '../../../../src/egress/clients/refusals.ts';
+import {
+  type ClientParts,
+  RelayedClient,
+  RouteClients,
+} from '../../../../src/egress/clients/route-clients.ts';
+import type { Route } from '../../../../src/egress/routes/route.ts';
+import type { Identity } from '../../../../src/identity/sources/identity.ts';
+import type { Connection } from '../../../../src/proxy/io/connection.ts';
+import { createLogger } from '../../../../src/telemetry/log.ts';
+import { fixedIdentity } from '../../../support/fixed-identity.ts';
+import { ListedClients, pod } from '../../../support/listed-clients.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 const EAST = 'serviceaccount.identity.linkerd.east';
 const ADDRESS = '10.0.0.1';

@@ -1,0 +1,181 @@
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { TrunkReport } from '../../src/api/answers/trunk-report.ts';
+import { endpointSlices } from '../../src/api/kubernetes/resource.ts';
+import { factsOf } from '../../src/api/mirror/slice-facts.ts';
+import { readyAddresses } from '../../src/controllers/objects/mirrored-endpoints.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
+import { issueLeaf } from '../../src/identity/authority/issue.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { ensureNamespace, find, findCondition, findSlices } from '../support/cluster-objects.ts';
+import { EgressProcess } from '../support/egress-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { exportService, ownSelectors } from '../support/exports.ts';
+import { freePort } from '../support/free-port.ts';
+import {
+  apply,
+  installCrd,
+  linkObjects,
+  probedEachSecond,
+  startController,
+} from '../support/linked-clusters.ts';
+import { localGateway } from '../support/local-gateway.ts';
+import { http1Origin } from '../support/origins.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { address } from '../testbed/netns.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+const wait = { timeoutMs: 40_000, everyMs: 100 };
+
+// Probes go to another port than data, and from another pod. With the one open and the other shut, mirrors
+// led clients to a gateway that no egress pod could reach, and nothing ever said so.
+describe('a gateway that answers probes', function () {
+  this.timeout(120_000);
+  let east: Cluster;
+  let west: Cluster;
+  let ns: string;
+  let links: string;
+  let egress: EgressProcess;
+  let gatewayPort: number;
+  let dataPort: number;
+  let way: Server | undefined;
+  const sockets = new Set<Socket>();
+  const closed = closedIn(after);
+
+  /** The way of data to the gateway, which stands at another port. */
+  const openWay = () =>
+    new Promise<void>((resolve) => {
+      way = createServer((socket) => {
+        const onward = connect(gatewayPort, '127.0.0.1');
+        for (const one of [socket, onward]) {
+          sockets.add(one);
+          one.on('error', () => one.destroy());
+          one.on('close', () => {
+            sockets.delete(one);
+            (one === socket ? onward : socket).destroy();
+          });
+        }
+        socket.pipe(onward).pipe(socket);
+      });
+      way.listen(dataPort, address(18), resolve);
+    });
+  const shutWay = () => {
+    way?.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  const condition = async () => {
+    const found = await findCondition(east, links, 'west', 'GatewayAlive');
+    return `${found?.status ?? ''} ${found?.reason ?? ''}`;
+  };
+  const isSaid = (text: string) => eventually(text, async () => (await condition()) === text, wait);
+  const endpoints = async () => readyAddresses(await findSlices(east, ns, 'web-west'));
+  const trunk = async () => {
+    const answer = await fetch(`http://127.0.0.1:${egress.admin}/trunks`);
+    return ((await answer.json()) as TrunkReport[])[0];
+  };
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+    ns = await createNamespace(west, 'app');
+    await ensureNamespace(east, ns);
+    links = await createNamespace(east, 'links');
+    const origin = await http1Origin();
+    closed(origin, (one) => one.close());
+    const gateway = await localGateway([
+      { name: 'web.demo.svc.cluster.local', port: 80, endpoints: [{ host: '127.0.0.1', port: origin.port }] },
+    ] as never);
+    closed(gateway, (one) => one.close());
+    gatewayPort = gateway.port;
+    dataPort = await freePort();
+    await openWay();
+    const dir = await mkdtemp(path.join(tmpdir(), 'linkspan-test-'));
+    closed(dir, (one) => rm(one, { recursive: true, force: true }));
+    egress = await EgressProcess.start({
+      runtime: 'node',
+      dir,
+      identity: await issueLeaf(gateway.issuer, { identity: 'egress.east' }),
+      gateway: { addresses: [address(18)], port: dataPort, identity: 'gateway.west' },
+      services: [{ name: 'web.demo.svc.cluster.local', protocol: 'http1' }],
+      adminHost: '0.0.0.0',
+    });
+    closed(egress, (one) => one.kill());
+    const probes: HttpServer = createHttpServer((_, response) => response.end('ready\n'));
+    const probePort = await freePort();
+    await new Promise<void>((resolve) => probes.listen(probePort, address(18), resolve));
+    closed(probes, (one) => void one.close());
+    await apply(
+      east,
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'linkspan-egress', namespace: links },
+        spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
+      },
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: {
+          name: 'linkspan-egress-1',
+          namespace: links,
+          labels: { 'kubernetes.io/service-name': 'linkspan-egress' },
+        },
+        addressType: 'IPv4',
+        endpoints: [{ addresses: [address(18)], conditions: { ready: true } }],
+        ports: [{ name: 'admin', port: egress.admin, protocol: 'TCP' }],
+      },
+      ...linkObjects(west, links, 'west', {
+        gatewayAddress: address(18),
+        gatewayPort: String(dataPort),
+        gatewayIdentity: 'gateway.west',
+        probeSpec: probedEachSecond(probePort),
+        ...ownSelectors(ns),
+      }),
+    );
+    await exportService(west, ns, 'web', { test: ns, federated: true });
+    closed(startController(east, { namespace: links, dataPath: 'relay' }), (one: MirrorController) =>
+      one.stop(),
+    );
+    await isSaid('True ProbesAnswered');
+    await eventually('the mirror leads somewhere', async () => (await endpoints()).length > 0, wait);
+  });
+  after(shutWay);
+
+  const request = () =>
+    egress.client.request('http1', 'web.demo.svc.cluster.local', { path: '/hello' }).catch(() => undefined);
+
+  it('and that the egress reaches is alive', async () => {
+    await request();
+    await eventually('it is tried', async () => (await trunk())?.state === 'alive', wait);
+    expect(await condition()).to.equal('True ProbesAnswered');
+  });
+
+  it('is dead when the egress cannot reach it, which the Link, the slices and the facts say', async () => {
+    shutWay();
+    await isSaid('False EgressCannotReach');
+    expect((await findCondition(east, links, 'west', 'GatewayAlive'))?.message).to.contain(
+      'probes are answered, the egress cannot reach it',
+    );
+    await eventually('the mirror leads nowhere', async () => (await endpoints()).length === 0, wait);
+    const name = 'web-federated-west-linkspan-ipv4';
+    const slice = await find(east, endpointSlices, { namespace: ns, name });
+    expect(slice && factsOf([slice])?.path).to.equal('dead');
+  });
+
+  it('is alive again when the egress has found out by itself that it can', async () => {
+    await openWay();
+    await isSaid('True ProbesAnswered');
+    await eventually('the mirror leads there again', async () => (await endpoints()).length > 0, wait);
+  });
+
+  it('is judged by its probes alone while no egress pod says anything', async () => {
+    shutWay();
+    await isSaid('False EgressCannotReach');
+    await egress.kill();
+    await isSaid('True ProbesAnswered');
+  });
+});

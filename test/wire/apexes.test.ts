@@ -1,0 +1,502 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { type FailoverDrain, writeDrain } from '../../src/api/failover/failover-drain.ts';
+import { FAILOVER_DRAIN } from '../../src/api/failover/failover-names.ts';
+import { ALLOWED_NAMESPACES } from '../../src/api/names.ts';
+import {
+  ANY_MEMBER,
+  APEX_MEMBER,
+  type EgressClaim,
+  type RecordEntry,
+} from '../../src/api/egress/egress-record.ts';
+import type { LinkObject } from '../../src/api/link/link-schema.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import { PublishedBackends } from '../../src/egress/apexes/known-backends.ts';
+import { routesOf } from '../../src/egress/routes/routes.ts';
+import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
+import { type RoutingFacts, serviceRouting } from '../../src/policy/routing/service-routing.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePorts } from '../support/free-port.ts';
+import { factsSlice, GroupStores } from '../support/group-objects.ts';
+import { ListedClients, pod } from '../support/listed-clients.ts';
+import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
+import { PlainClient } from '../support/plain-client.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
+import { routeOf, routingFacts } from '../support/routing-facts.ts';
+import { SetTargets } from '../support/set-targets.ts';
+import type { ClientKind } from '../support/service-client.ts';
+
+const named = (name: string) => `${name}.demo.svc.cluster.local`;
+const KINDS: readonly ClientKind[] = ['http1', 'http2'];
+const APEX = 'checkout';
+const to = (name: string, weight = 1, more: object = {}) => ({ name, port: 80, weight, ...more });
+const split = (weights: Readonly<Record<string, number>>, more: object = {}): Partial<RoutingFacts> => ({
+  splits: [
+    {
+      name: 'canary',
+      created: 0,
+      service: APEX,
+      backends: Object.entries(weights).map(([service, weight]) => ({ service, weight })),
+      ...more,
+    },
+  ],
+});
+const service = (name: string, annotations: Record<string, string> = {}): V1Service => ({
+  metadata: { name, namespace: 'demo', annotations },
+  spec: { ports: [{ port: 80 }] },
+});
+const OTHER = '127.0.0.21';
+const HERE = '127.0.0.22';
+
+/** The same numbers in each run (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+// Clients without a mesh had no canary to another cluster: splits and routes were followed by the gateway of
+// the target only, and a Service for one needs Linkerd's proxy beside its clients.
+describe('a Service of a user that leads to pods here and to other clusters', () => {
+  const closed = closedIn(after);
+  const origins = new Map<string, Origin>();
+  const stores = new GroupStores();
+  const targets = new SetTargets();
+  let relay: Relay;
+  let client: PlainClient;
+  let other: PlainClient;
+  let here: PlainClient;
+  let ports: number[];
+  /** Annotations of backends, by name. */
+  let rules: Readonly<Record<string, Record<string, string>>> = {};
+  /** Of the apex. */
+  let own: Record<string, string> = {};
+
+  before(async () => {
+    for (const name of ['web', 'west', 'north']) origins.set(name, await http1Origin(name));
+    origins.set('h2', await http2Origin('h2'));
+    origins.set('grpc', await grpcOrigin());
+    origins.set('raw-a', await rawOrigin('a'));
+    origins.set('raw-b', await rawOrigin('b'));
+    for (const origin of origins.values()) closed(origin, (one) => one.close());
+    relay = closed(
+      await startRelay({
+        specs: [],
+        services: [],
+        egress: {
+          random: seeded(40),
+          local: { targets, dial: endpointDial },
+          known: new PublishedBackends(stores),
+          clients: new ListedClients({ [OTHER]: [pod('other', 'o')], [HERE]: [pod('demo', 'd')] }),
+        },
+      }),
+      (one) => one.close(),
+    );
+    ports = await freePorts(5);
+    const open = (from?: string) =>
+      closed(new PlainClient(new Map([[`${APEX}:80`, ports[0] ?? 0]]), from), (one) => one.close());
+    [client, other, here] = [open(), open(OTHER), open(HERE)];
+    west('west', 'north');
+    pods('web', 'web');
+    pods('h2', 'h2', 'http2');
+    pods('grpc', 'grpc', 'http2');
+  });
+  afterEach(async () => {
+    rules = {};
+    own = {};
+    stores.links.replace([link('west'), link('north')]);
+    west('west', 'north');
+    pods('web', 'web');
+    // What has refused requests for lack of endpoints is left out for a while, until it has answered one.
+    await serve(split({ 'web-west': 1 }));
+    for (const kind of KINDS)
+      await eventually('west is used again', async () => (await ask(kind)) === 'west');
+  });
+
+  const endpointsOf = (origin: string | undefined) => {
+    const port = origins.get(origin ?? '')?.port;
+    return port === undefined ? [] : [{ host: '127.0.0.1', port, ready: true }];
+  };
+  /** Pods of this cluster behind a Service; undefined: none. */
+  const pods = (name: string, origin: string | undefined, protocol: TargetSpec['protocol'] = 'http1') =>
+    targets.set(named(name), endpointsOf(origin), protocol);
+  /** What the gateway of the other clusters serves: each as `web`, one for each origin. */
+  const west = (...served: readonly string[]) =>
+    relay.local.serve(
+      ['west', 'north'].map((origin) => ({
+        name: named(origin),
+        port: 80,
+        endpoints: served.includes(origin) ? endpointsOf(origin) : [],
+        protocol: 'http1',
+      })),
+    );
+  const link = (cluster: string, annotations: Record<string, string> = {}): LinkObject =>
+    ({
+      metadata: { name: cluster, namespace: 'links', annotations, resourceVersion: String(Math.random()) },
+      spec: {
+        targetClusterName: cluster,
+        gatewayAddress: '127.0.0.1',
+        gatewayPort: String(relay.local.port),
+        gatewayIdentity: 'gateway.west',
+      },
+    }) as LinkObject;
+  const claim = (mirror: string, cluster: string, member?: string): EgressClaim => ({
+    mirror: `demo/${mirror}`,
+    ...(member === undefined ? {} : { member }),
+    port: 80,
+    export: `demo/${cluster}`,
+    link: `links/${cluster}`,
+    cluster,
+    target: named(cluster),
+  });
+
+  /** Has the egress serve the apex by these facts. */
+  async function serve(facts: Partial<RoutingFacts>): Promise<void> {
+    const routing = serviceRouting(routingFacts({ service: APEX, failover: {}, ...facts })).routing;
+    const entries: RecordEntry[] = [
+      { mirror: `demo/${APEX}`, member: APEX_MEMBER, port: 80 },
+      claim('web-west', 'west'),
+      claim('web-federated', 'west', 'west'),
+      claim('web-federated', 'north', 'north'),
+      { mirror: 'demo/web-federated', member: ANY_MEMBER, port: 80 },
+    ];
+    const record = new Map(entries.map((entry, at) => [ports[at] ?? 0, entry] as const));
+    const object = (key: string) => {
+      const name = key.slice('demo/'.length);
+      return service(name, rules[name]);
+    };
+    const routes = routesOf({
+      record,
+      mirror: object,
+      link: (key) => link(key.slice('links/'.length)),
+      apex: () =>
+        routing && {
+          service: service(APEX, own),
+          ports: new Map([[80, routing]]),
+          backends: new Map(
+            routing.rules
+              .flatMap(({ backends }) => backends)
+              .map(({ service: name }) => [`demo/${name}`, object(`demo/${name}`)]),
+          ),
+        },
+    });
+    relay.egress.update(routes);
+    await eventually('the egress listens', () => relay.egress.ports.includes(ports[0] ?? 0));
+  }
+  const routes = (...all: object[]) => ({
+    routes: [routeOf({ rules: all, parentRefs: [{ group: '', kind: 'Service', name: APEX }] })],
+  });
+
+  async function ask(
+    kind: ClientKind,
+    path = '/hello',
+    headers: Readonly<Record<string, string>> = {},
+    by = client,
+  ): Promise<string> {
+    const response = await by.request(kind, APEX, { path, headers });
+    return response.status === 200 ? String(response.headers['x-origin']) : String(response.status);
+  }
+
+  /** How many of so many requests each origin had, or each status that is not 200. */
+  async function spread(kind: ClientKind, count: number, by = client): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (let n = 0; n < count; n++) {
+      const from = await ask(kind, '/hello', {}, by);
+      counts[from] = (counts[from] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  /** Answers to requests on one connection, whose heads are these. */
+  async function sent(by: PlainClient, ...heads: readonly string[]): Promise<string[]> {
+    const socket = await by.connect(APEX);
+    const answers: string[] = [];
+    for (const head of heads) {
+      socket.write(`${head}\r\nhost: ${APEX}\r\n\r\n`);
+      const [chunk] = (await once(socket, 'data')) as [Buffer];
+      answers.push(chunk.toString('latin1'));
+    }
+    socket.destroy();
+    return answers;
+  }
+
+  // What stands before the routes for each client did not pass on whether a route answers a request itself,
+  // and whether a client's own connection may carry the next one.
+  for (const [what, fields] of [
+    ['an upgrade', 'connection: upgrade\r\nupgrade: echo'],
+    ['a request that signs in', 'authorization: Negotiate abc'],
+  ] as const) {
+    it(`redirects ${what}`, async () => {
+      const requestRedirect = { path: { type: 'ReplaceFullPath', replaceFullPath: '/new' } };
+      await serve(routes({ filters: [{ type: 'RequestRedirect', requestRedirect }] }));
+      const [answer] = await sent(client, `GET /old HTTP/1.1\r\n${fields}`);
+      expect(answer).to.match(/^HTTP\/1.1 302 /);
+    });
+
+    it(`changes ${what} as its backend says`, async () => {
+      const filters = [
+        { type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: 'x-a', value: 'set' }] } },
+        { type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: 'x-by', value: 'it' }] } },
+      ];
+      await serve(routes({ backendRefs: [to('web', 1, { filters })] }));
+      const [answer] = await sent(client, `GET /facts HTTP/1.1\r\n${fields}`);
+      expect(answer)
+        .to.match(/\r\nx-by: it\r\n/)
+        .and.to.contain('"x-a":"set"');
+    });
+  }
+
+  it('asks for each request of a client that has signed in who may use its backend', async () => {
+    rules = { 'web-west': { [ALLOWED_NAMESPACES]: 'demo' } };
+    await serve(
+      routes(
+        { matches: [{ path: { type: 'Exact', value: '/hello' } }], backendRefs: [to('web')] },
+        { matches: [{ path: { type: 'PathPrefix', value: '/facts' } }], backendRefs: [to('web-west')] },
+      ),
+    );
+    const origin = (answer: string) => /\r\nx-origin: (\S+)/.exec(answer)?.[1] ?? answer.split(' ', 2)[1];
+    const heads = ['GET /hello HTTP/1.1\r\nauthorization: Negotiate abc', 'GET /facts HTTP/1.1'];
+    expect((await sent(here, ...heads)).map(origin)).to.deep.equal(['web', 'west']);
+    expect((await sent(other, ...heads)).map(origin)).to.deep.equal(['web', '403']);
+  });
+
+  it('ends an upgrade when its backend lets the client in no more', async () => {
+    await serve(routes({ backendRefs: [to('web')] }));
+    const socket = await other.connect(APEX);
+    socket.on('error', () => undefined);
+    socket.write(`GET / HTTP/1.1\r\nhost: ${APEX}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n`);
+    await once(socket, 'data');
+    const closes = new Promise((resolve) => socket.once('close', resolve));
+    rules = { web: { [ALLOWED_NAMESPACES]: 'demo' } };
+    await serve(routes({ backendRefs: [to('web')] }));
+    await closes;
+  });
+
+  for (const kind of KINDS) {
+    it(`divides 90/10 over ${kind}`, async () => {
+      await serve(split({ web: 90, 'web-west': 10 }));
+      const counts = await spread(kind, 400);
+      expect(counts).to.have.keys('web', 'west');
+      expect(counts['west']).to.be.within(20, 60);
+    });
+
+    it(`follows changes on open connections over ${kind}`, async () => {
+      await serve(split({ web: 1 }));
+      expect(await ask(kind)).to.equal('web');
+      await serve(split({ 'web-west': 1 }));
+      expect(await ask(kind)).to.equal('west');
+    });
+
+    it(`gives the part of a backend that cannot be used to the others over ${kind}`, async () => {
+      await serve(split({ web: 90, 'web-west': 10, missing: 5 }));
+      pods('web', undefined);
+      expect(await spread(kind, 20)).to.deep.equal({ west: 20 });
+      pods('web', 'web');
+      west();
+      const counts = await spread(kind, 20);
+      expect(counts).to.deep.equal({ web: 20 });
+    });
+
+    it(`refuses it where that is asked for over ${kind}`, async () => {
+      await serve(split({ web: 50, missing: 50 }, { failUnavailable: true }));
+      expect(await spread(kind, 40)).to.have.keys('web', '503');
+    });
+
+    it(`leads by header, path and method over ${kind}, and refuses what is wrong`, async () => {
+      await serve(
+        routes(
+          {
+            matches: [
+              {
+                path: { type: 'Exact', value: '/hello' },
+                headers: [{ name: 'x-canary', value: 'yes' }],
+              },
+            ],
+            backendRefs: [to('web-west')],
+          },
+          {
+            matches: [{ path: { type: 'Exact', value: '/status/200' } }],
+            backendRefs: [to('x', 1, { kind: 'Bucket' })],
+          },
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/old' } }],
+            filters: [
+              {
+                type: 'URLRewrite',
+                urlRewrite: { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/hello' } },
+              },
+            ],
+            backendRefs: [to('web-west')],
+          },
+          { matches: [{ path: { type: 'Exact', value: '/hello' } }], backendRefs: [to('web')] },
+        ),
+      );
+      expect(await ask(kind, '/hello', { 'x-canary': 'yes' })).to.equal('west');
+      expect(await ask(kind, '/hello')).to.equal('web');
+      expect(await ask(kind, '/old')).to.equal('west');
+      expect(await ask(kind, '/status/200')).to.equal('500');
+      expect(await ask(kind, '/none')).to.equal('404');
+    });
+
+    it(`limits the time of a rule and tries again as it says, over ${kind}`, async () => {
+      await serve(
+        routes(
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/silence' } }],
+            timeouts: { request: '100ms' },
+            backendRefs: [to('web-west')],
+          },
+          {
+            matches: [{ path: { type: 'PathPrefix', value: '/status' } }],
+            retry: { codes: [503], attempts: 2 },
+            backendRefs: [to('web-west')],
+          },
+        ),
+      );
+      expect(await ask(kind, '/silence')).to.equal('504');
+      const before = origins.get('west')?.count() ?? 0;
+      expect(await ask(kind, '/status/503')).to.equal('503');
+      expect((origins.get('west')?.count() ?? 0) - before).to.equal(3);
+    });
+
+    it(`divides the part of a federated Service among its clusters over ${kind}`, async () => {
+      await serve(split({ web: 50, 'web-federated': 50 }));
+      const counts = await spread(kind, 200);
+      expect(counts).to.have.keys('web', 'west', 'north');
+      expect(counts['web']).to.be.within(70, 130);
+      // One of the clusters is lost: its part stays in the federated Service.
+      west('north');
+      const after = await spread(kind, 200);
+      expect(after).to.have.keys('web', 'north');
+      expect(after['web']).to.be.within(70, 130);
+      // Both are: another backend takes it.
+      west();
+      expect(await spread(kind, 20)).to.deep.equal({ web: 20 });
+    });
+
+    it(`takes a drained cluster's part away over ${kind}, and gives it back`, async () => {
+      await serve(split({ web: 50, 'web-west': 50 }));
+      const now = Date.now();
+      const drain: FailoverDrain = {
+        to: 0,
+        start: now - 2000,
+        rampMs: 1000,
+        until: now + 60_000,
+        by: 'test',
+      } as FailoverDrain;
+      stores.links.set(link('west', { [FAILOVER_DRAIN]: writeDrain(drain) }));
+      expect(await spread(kind, 20)).to.deep.equal({ web: 20 });
+      // Nobody else: what is drained still serves.
+      pods('web', undefined);
+      expect(await spread(kind, 5)).to.deep.equal({ west: 5 });
+      pods('web', 'web');
+      stores.links.set(link('west'));
+      expect(await spread(kind, 40)).to.have.keys('web', 'west');
+    });
+
+    it(`uses the next tier when the first is lost over ${kind}`, async () => {
+      await serve(split({ web: 1, 'web-west': 0 }, { failover: { tiers: 'web; web-west' } }));
+      expect(await spread(kind, 10)).to.deep.equal({ web: 10 });
+      const refused = split({ web: 1, 'web-west': 0 }, { failover: { managed: { primary: 'web-west' } } });
+      await serve(refused);
+      expect(await spread(kind, 10)).to.deep.equal({ west: 10 });
+      west();
+      expect(await spread(kind, 10)).to.deep.equal({ web: 10 });
+    });
+
+    // Strictest wins: whoever may make an apex must not lead clients past the rule of a mirror.
+    it(`refuses the part of a backend that the client may not use, over ${kind}`, async () => {
+      rules = { 'web-west': { [ALLOWED_NAMESPACES]: 'demo' } };
+      await serve(split({ web: 50, 'web-west': 50 }));
+      expect(await spread(kind, 40, other)).to.have.keys('web', '403');
+      expect(await spread(kind, 40, here)).to.have.keys('web', 'west');
+      // On connections that are open, too.
+      rules = {};
+      await serve(split({ web: 50, 'web-west': 50 }));
+      expect(await spread(kind, 40, other)).to.have.keys('web', 'west');
+      own = { [ALLOWED_NAMESPACES]: 'demo' };
+      await serve(split({ web: 50, 'web-west': 50 }));
+      expect(await spread(kind, 4, other)).to.deep.equal({ '403': 4 });
+    });
+
+    it(`speaks to pods here as their Service says, over ${kind}`, async () => {
+      await serve(split({ h2: 1 }));
+      expect(await ask(kind)).to.equal('h2');
+    });
+  }
+
+  it('leads gRPC by its method', async () => {
+    const more = { parentRefs: [{ group: '', kind: 'Service', name: APEX }] };
+    const all = [{ matches: [{ method: { service: 'fail' } }], backendRefs: [to('grpc')] }];
+    await serve({ routes: [routeOf({ rules: all, ...more }, 'GRPCRoute')] });
+    const headers = { 'content-type': 'application/grpc', te: 'trailers' };
+    const call = (path: string) => client.request('http2', APEX, { method: 'POST', path, headers });
+    const before = origins.get('grpc')?.count() ?? 0;
+    await call('/fail/5');
+    expect((origins.get('grpc')?.count() ?? 0) - before).to.equal(1);
+    const none = await call('/other/x');
+    expect(none.headers['grpc-status'] ?? none.trailers['grpc-status']).to.equal('12');
+  });
+
+  describe('for raw connections', () => {
+    const greeting = async (by = client) => {
+      const socket = await by.connect(APEX);
+      socket.write('x');
+      let said = '';
+      let ended = false;
+      socket.on('data', (chunk: Buffer) => (said += String(chunk)));
+      for (const how of ['end', 'close']) socket.once(how, () => (ended = true));
+      await eventually('it answers or ends', () => said.endsWith('x') || ended);
+      socket.destroy();
+      return said.endsWith('x') ? said : 'closed';
+    };
+    const opaque = () => {
+      own = { 'config.linkerd.io/opaque-ports': '80' };
+    };
+
+    it('follows a split, once for each connection', async () => {
+      opaque();
+      pods('raw-a', 'raw-a', 'opaque');
+      pods('raw-b', 'raw-b', 'opaque');
+      await serve(split({ 'raw-a': 50, 'raw-b': 50 }));
+      const said = new Set<string>();
+      await eventually('both are reached', async () => {
+        said.add(await greeting());
+        return said.size === 2;
+      });
+      expect([...said].sort()).to.deep.equal(['ax', 'bx']);
+      pods('raw-a', undefined, 'opaque');
+      for (let n = 0; n < 5; n++) expect(await greeting()).to.equal('bx');
+    });
+
+    it('ends those to a backend that the client may not use any more', async () => {
+      opaque();
+      await serve(split({ 'raw-a': 1 }));
+      pods('raw-a', 'raw-a', 'opaque');
+      const socket = await other.connect(APEX);
+      socket.write('x');
+      await once(socket, 'data');
+      const gone = new Promise((resolve) => socket.once('close', resolve));
+      rules = { 'raw-a': { [ALLOWED_NAMESPACES]: 'demo' } };
+      await serve(split({ 'raw-a': 1 }));
+      await gone;
+      expect(await greeting(other)).to.equal('closed');
+      expect(await greeting(here)).to.equal('ax');
+    });
+  });
+
+  it('knows the facts of mirrors, and goes on by them', async () => {
+    await serve(split({ 'web-west': 1, web: 1 }, { failover: { tiers: 'web-west; web' } }));
+    expect(await spread('http1', 5)).to.deep.equal({ west: 5 });
+    const slice = factsSlice('web', 'west', { facts: { path: 'dead', usableSince: null } });
+    const labels = { ...slice.metadata?.labels, 'kubernetes.io/service-name': 'web-west' };
+    stores.slices.set({ ...slice, metadata: { ...slice.metadata, labels } });
+    expect(await spread('http1', 5)).to.deep.equal({ web: 5 });
+  });
+});
