@@ -65,7 +65,7 @@ export class KubeRouting {
   readonly #leaves: LeafView;
   readonly #statuses: RouteStatusWriter | undefined;
   /** Services that are watched for themselves. */
-  #kept = new Set<string>();
+  readonly #kept = new Set<string>();
   /** The backends that each Service's routes lead to, and the other way round; keys. */
   readonly #backends = new Map<string, ReadonlySet<string>>();
   readonly #users = new Map<string, Set<string>>();
@@ -120,15 +120,30 @@ export class KubeRouting {
     return this.#objects.subjects();
   }
 
+  /** Whether a Service (key) is one of them. */
+  isSubject(key: string): boolean {
+    return this.#objects.isSubject(key);
+  }
+
   /**
    * Watches these Services for themselves, and no others: `onChange` tells of them, too. Whoever does not
    * hand in Services from watches of its own says which it wants.
    */
   keep(keys: ReadonlySet<string>): void {
-    const former = this.#kept;
-    this.#kept = new Set(keys);
-    for (const key of former) if (!keys.has(key)) this.forget(key);
-    for (const key of keys) this.#want(key);
+    for (const key of this.#kept) if (!keys.has(key)) this.dropOne(key);
+    for (const key of keys) this.keepOne(key);
+  }
+
+  /** Watches one more Service for itself. */
+  keepOne(key: string): void {
+    if (this.#kept.has(key)) return;
+    this.#kept.add(key);
+    this.#want(key);
+  }
+
+  /** Watches a Service for itself no more. */
+  dropOne(key: string): void {
+    if (this.#kept.delete(key)) this.forget(key);
   }
 
   /**

@@ -148,6 +148,12 @@ export class RoutingObjects {
     return new Set([...splits, ...routes]);
   }
 
+  /** Whether a split or a route is about a Service (key). */
+  isSubject(service: string): boolean {
+    const kinds = [this.#splits, ...this.#routes.map(({ kind }) => kind)];
+    return kinds.some(({ store }) => store.byIndex(BY_SERVICE, service).length > 0);
+  }
+
   /** The routes of its own namespace that have a Service among their parents. */
   routesOf(service: string): RoutesOfService {
     const found = this.#routes
