@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
+import { APEX_MEMBER, type RecordEntry } from '../../api/egress/egress-record.ts';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf, services } from '../../api/kubernetes/resource.ts';
 import { federatedName } from '../../api/mirror/federated-members.ts';
@@ -31,7 +31,8 @@ import type { LocalView } from '../reconcile/local-view.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
 import { leadSteps, releaseSteps } from './apex-plan.ts';
-import { type ApexFacts, type ApexVerdict, apexVerdict } from './apex-verdict.ts';
+import { type ApexFacts, type ApexVerdict, apexVerdict, MAX_APEX_PORTS } from './apex-verdict.ts';
+import { RoomWaiters } from './room-waiters.ts';
 import type { TieredServices } from './tiered-services.ts';
 
 /** What a term works with. */
@@ -70,11 +71,17 @@ export class ApexTerm {
   readonly #candidates = new Set<string>();
   /** The apexes that lead to each mirror, and the other way round. */
   readonly #backends = new Map<string, ReadonlySet<string>>();
+  readonly #waiters: RoomWaiters;
   #unsubscribe: readonly (() => void)[] = [];
 
   constructor(options: ApexTermOptions) {
     const { client, clock, random, log, clusterDomain, lookMs } = options;
     this.#options = options;
+    this.#waiters = new RoomWaiters(
+      clock,
+      (namespace) => this.#room(namespace),
+      (key) => options.queue.add(key),
+    );
     this.#routing = new KubeRouting({
       client,
       clock,
@@ -107,7 +114,7 @@ export class ApexTerm {
     this.#routing.start();
     const own = view.stores.endpointSlices.list().filter((slice) => clusterOf(slice) === APEX_MEMBER);
     const left = own.flatMap((object) => [...servicesOfChange({ object })]);
-    for (const key of [...left, ...egress.apexes().keys(), ...tiered.keys()]) this.#consider(key);
+    for (const key of [...left, ...egress.apexes(), ...tiered.keys()]) this.#consider(key);
   }
 
   /** Egress pods or Links have changed. */
@@ -117,13 +124,14 @@ export class ApexTerm {
 
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe) end();
+    this.#waiters.stop();
     await this.#routing.stop();
   }
 
   #consider(key: string): void {
     if (!this.#candidates.has(key)) {
       this.#candidates.add(key);
-      this.#routing.keep(this.#candidates);
+      this.#routing.keepOne(key);
     }
     this.#options.queue.add(key);
   }
@@ -138,11 +146,12 @@ export class ApexTerm {
     const service = found === 'unknown' ? found : found?.service;
     const routes = this.#routesOf(service);
     const verdict = apexVerdict(this.#factsOf(key, found, routes));
+    this.#waitOrNot(key, verdict);
     switch (verdict.action) {
       case 'wait':
         return;
       case 'ignore':
-        return this.#drop(key);
+        return this.#ignore(key);
       case 'lead':
         return this.#lead(key, verdict, routes);
       default:
@@ -154,9 +163,9 @@ export class ApexTerm {
     const { egress, view, tiered } = this.#options;
     const { namespace, name } = parseKey(key);
     const service = found === 'unknown' ? found : found?.service;
-    const held = egress.apexes();
-    held.delete(key);
-    const counts = [...held].filter(([apex]) => apex.startsWith(`${namespace}/`)).map(([, count]) => count);
+    const kept = egress.keptByApexes();
+    const others = kept.filter(({ mirror }) => mirror !== key);
+    const own = kept.filter(({ mirror }) => mirror === key).map(({ port }) => port);
     return {
       namespace,
       name,
@@ -166,7 +175,8 @@ export class ApexTerm {
       isForPlainClients: this.#isForPlainClients(service, routes),
       isComplete: this.#routing.complete && tiered.isComplete,
       isFederated: view.service(namespace, federatedName(name)) !== undefined,
-      held: { namespace: sum(counts), all: sum([...held.values()]) },
+      kept: { namespace: inNamespace(others, namespace), all: others.length },
+      own,
     };
   }
 
@@ -183,13 +193,27 @@ export class ApexTerm {
     verdict: ApexVerdict,
     was: { readonly service: V1Service | 'unknown' | undefined; readonly routes: ServiceRoutes },
   ): Promise<void> {
-    const { egress, queue } = this.#options;
-    // Ports last: until the slices are gone, clients come to them.
-    if ((await this.#apply(releaseSteps(this.#slicesOf(key)))) === 'stale') return queue.add(key);
-    egress.allocateApex(key, []);
+    if (!(await this.#giveBack(key))) return;
     const { service, routes } = was;
     if (service !== undefined && service !== 'unknown') await this.#tell(key, service, verdict, routes);
     if (verdict.action === 'release' && this.#isNothing(key)) this.#drop(key);
+  }
+
+  /** @returns false: something was not as expected, and is looked at again */
+  async #giveBack(key: string): Promise<boolean> {
+    const { egress, queue } = this.#options;
+    // Ports last: until the slices are gone, clients come to them.
+    if ((await this.#apply(releaseSteps(this.#slicesOf(key)))) === 'stale') {
+      queue.add(key);
+      return false;
+    }
+    egress.allocateApex(key, []);
+    return true;
+  }
+
+  /** Somebody may have marked as a mirror what led elsewhere until now; its conditions are the mirror's. */
+  async #ignore(key: string): Promise<void> {
+    if ((await this.#giveBack(key)) && this.#isNothing(key)) this.#drop(key);
   }
 
   async #lead(
@@ -208,6 +232,7 @@ export class ApexTerm {
         reason: 'TooManyApexes',
         message: 'no egress port is free',
       } as const;
+      this.#waiters.wait(key);
       return this.#tell(key, verdict.service, refusal, routes);
     }
     // `followApexes` tells when the ports are recorded.
@@ -276,6 +301,7 @@ export class ApexTerm {
   ): FailoverCondition[] | undefined {
     if (verdict.action === 'refuse') return notReady(verdict.reason, verdict.message);
     if (verdict.action !== 'lead') return undefined;
+    if (verdict.short !== undefined) return notReady(verdict.short.reason, verdict.short.message);
     const rules = new Map<string, readonly FailoverCondition[]>();
     const backends = new Set<string>();
     let next = Number.POSITIVE_INFINITY;
@@ -311,18 +337,37 @@ export class ApexTerm {
     const slices: readonly V1EndpointSlice[] = view.slices(namespace, name);
     return (
       !slices.some((slice) => clusterOf(slice) === APEX_MEMBER) &&
-      !egress.apexes().has(key) &&
+      !egress.isApex(key) &&
       !tiered.has(key) &&
-      !this.#routing.subjects().has(key)
+      !this.#routing.isSubject(key)
+    );
+  }
+
+  #waitOrNot(key: string, verdict: ApexVerdict): void {
+    const isShort =
+      verdict.action === 'refuse'
+        ? verdict.reason === 'TooManyApexes'
+        : verdict.action === 'lead' && verdict.short;
+    if (isShort) this.#waiters.wait(key);
+    else this.#waiters.forget(key);
+  }
+
+  /** How many ports a namespace may have more. */
+  #room(namespace: string): number {
+    const kept = this.#options.egress.keptByApexes();
+    return Math.min(
+      MAX_APEX_PORTS.namespace - inNamespace(kept, namespace),
+      MAX_APEX_PORTS.all - kept.length,
     );
   }
 
   #drop(key: string): void {
+    this.#waiters.forget(key);
     this.#backends.delete(key);
-    if (this.#candidates.delete(key)) this.#routing.keep(this.#candidates);
+    if (this.#candidates.delete(key)) this.#routing.dropOne(key);
   }
 }
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((all, one) => all + one, 0);
+function inNamespace(kept: readonly RecordEntry[], namespace: string): number {
+  return kept.filter(({ mirror }) => mirror.startsWith(`${namespace}/`)).length;
 }

@@ -7,7 +7,11 @@ import { isExternalName, isHeadless } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { isLeaving } from '../reconcile/steps.ts';
 
-/** Most ports of Services that lead elsewhere: of one namespace, and of all, of the 20,000 of an egress. */
+/**
+ * Most ports of Services that lead elsewhere: of one namespace, and of all, of the 20,000 of an egress. Ports
+ * that were given back count for as long as nobody else may have them: else whoever makes and deletes
+ * Services could take all of them.
+ */
 export const MAX_APEX_PORTS = { namespace: 100, all: 2000 } as const;
 
 /** Everything that decides about one Service. */
@@ -26,18 +30,26 @@ export interface ApexFacts {
   readonly isComplete: boolean;
   /** Whether there is a Service `<name>-federated`. */
   readonly isFederated: boolean;
-  /** How many ports others hold: of its namespace, and all. */
-  readonly held: { readonly namespace: number; readonly all: number };
+  /** How many ports other Services keep from everybody: of its namespace, and all. */
+  readonly kept: { readonly namespace: number; readonly all: number };
+  /** Its own ports that have, or had until a moment ago, a port of the egress. */
+  readonly own: readonly number[];
 }
 
 /**
  * `wait`: not enough is known, what is stays; `ignore`: it is none of ours, and nothing of it is touched;
- * `release`: it leads nowhere else (any more); `refuse`: it is to lead elsewhere, and cannot.
+ * `release`: it leads nowhere else (any more); `refuse`: it is to lead elsewhere, and cannot; `lead`: it does
+ * on these ports, and on no others because of `short`.
  */
 export type ApexVerdict =
   | { readonly action: 'wait' | 'ignore' | 'release' }
   | { readonly action: 'refuse'; readonly reason: FailoverReason; readonly message: string }
-  | { readonly action: 'lead'; readonly service: V1Service; readonly ports: readonly number[] };
+  | {
+      readonly action: 'lead';
+      readonly service: V1Service;
+      readonly ports: readonly number[];
+      readonly short?: { readonly reason: FailoverReason; readonly message: string };
+    };
 
 /** What is to be done with a Service. Pure. */
 export function apexVerdict(facts: ApexFacts): ApexVerdict {
@@ -52,7 +64,7 @@ function ofUser(service: V1Service, facts: ApexFacts): ApexVerdict {
   const { ports, isComplete } = facts;
   if (ports.length === 0) return { action: isComplete ? 'release' : 'wait' };
   if (Object.keys(service.spec?.selector ?? {}).length > 0) return withSelector(facts);
-  return unsuitable(service) ?? foreign(facts) ?? tooMany(facts) ?? { action: 'lead', service, ports };
+  return unsuitable(service) ?? foreign(facts) ?? lead(service, facts);
 }
 
 /**
@@ -82,13 +94,27 @@ function foreign({ slices }: ApexFacts): ApexVerdict | undefined {
   return { action: 'refuse', reason: 'ApexHasEndpoints', message };
 }
 
-/** A tenant must not take the ports of all others. */
-function tooMany({ namespace, ports, held }: ApexFacts): ApexVerdict | undefined {
-  if (held.namespace + ports.length > MAX_APEX_PORTS.namespace) {
-    const message = `the namespace ${namespace} holds ${held.namespace} of ${MAX_APEX_PORTS.namespace} ports`;
-    return { action: 'refuse', reason: 'TooManyApexes', message };
-  }
-  if (held.all + ports.length <= MAX_APEX_PORTS.all) return undefined;
-  const message = `${held.all} of ${MAX_APEX_PORTS.all} ports of this cluster are held`;
-  return { action: 'refuse', reason: 'TooManyApexes', message };
+/**
+ * A tenant must not take the ports of all others. What leads already goes on: a port more that has no room
+ * must not take the others from their clients.
+ */
+function lead(service: V1Service, { namespace, ports, kept, own }: ApexFacts): ApexVerdict {
+  const had = new Set(own);
+  const room = Math.max(
+    0,
+    Math.min(MAX_APEX_PORTS.namespace - kept.namespace - had.size, MAX_APEX_PORTS.all - kept.all - had.size),
+  );
+  const more = ports.filter((port) => !had.has(port));
+  if (more.length <= room) return { action: 'lead', service, ports };
+  const left = new Set(more.slice(room));
+  const isOwn = kept.namespace + had.size + more.length > MAX_APEX_PORTS.namespace;
+  const whose = isOwn
+    ? `the namespace ${namespace} may have ${MAX_APEX_PORTS.namespace} ports`
+    : `Services of this cluster may have ${MAX_APEX_PORTS.all} ports`;
+  const short = {
+    reason: 'TooManyApexes',
+    message: `${whose}, those given back within 2 minutes included: ${left.size} of ${ports.length} lead nowhere`,
+  } as const;
+  const led = ports.filter((port) => !left.has(port));
+  return led.length === 0 ? { action: 'refuse', ...short } : { action: 'lead', service, ports: led, short };
 }

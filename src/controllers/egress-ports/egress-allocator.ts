@@ -121,16 +121,41 @@ export class EgressAllocator {
     return this.#allocateOpen({ mirror: apex, member: APEX_MEMBER }, servicePorts);
   }
 
-  /** How many ports each user's Service (`namespace/name`) holds, or is about to. */
-  apexes(): Map<string, number> {
-    const { recorded, pending } = this.#shards;
-    const found = new Map<string, number>();
-    for (const port of new Set([...recorded.ports(), ...pending.ports()])) {
+  /** Users' Services (`namespace/name`) that hold ports, or are about to. */
+  apexes(): Set<string> {
+    return new Set(
+      this.#ofApexes()
+        .filter(isApexClaim)
+        .map(({ mirror }) => mirror),
+    );
+  }
+
+  /** Whether one of them holds ports, or is about to. */
+  isApex(apex: string): boolean {
+    const ports = this.#shards.ofHolder(holderOf({ mirror: apex, member: APEX_MEMBER }));
+    return ports.some((port) => {
       const entry = this.#shards.get(port);
-      if (entry !== undefined && isApexClaim(entry))
-        found.set(entry.mirror, (found.get(entry.mirror) ?? 0) + 1);
-    }
-    return found;
+      return entry !== undefined && isApexClaim(entry);
+    });
+  }
+
+  /**
+   * What keeps ports from everybody else because of users' Services: they hold them, are about to, or have
+   * given them back within `FREED_HOLD_MS`.
+   */
+  keptByApexes(): RecordEntry[] {
+    const now = this.#options.clock.now();
+    return this.#ofApexes().filter(
+      (entry) => !isFreed(entry) || Math.abs(now - entry.freed) <= FREED_HOLD_MS,
+    );
+  }
+
+  #ofApexes(): RecordEntry[] {
+    const { recorded, pending } = this.#shards;
+    return [...new Set([...recorded.ofApexes(), ...pending.ofApexes()])]
+      .map((port) => this.#shards.get(port))
+      .filter((entry) => entry !== undefined)
+      .filter(({ member }) => member === APEX_MEMBER);
   }
 
   /** Claims ports whose entries name a holder and no cluster. */

@@ -1,5 +1,11 @@
 import { addTo, removeFrom } from '../../base/multimap.ts';
-import { holderOf, isClaim, type EgressClaim, type RecordEntry } from '../../api/egress/egress-record.ts';
+import {
+  APEX_MEMBER,
+  type EgressClaim,
+  holderOf,
+  isClaim,
+  type RecordEntry,
+} from '../../api/egress/egress-record.ts';
 
 /** One export in one of its two forms, for which ports are claimed: as mirrors, or as a federated member. */
 export interface ClaimScope {
@@ -15,6 +21,7 @@ export class EgressTable {
   readonly #holders = new Map<string, Set<number>>();
   readonly #scopes = new Map<string, Set<number>>();
   readonly #mirrors = new Map<string, Set<number>>();
+  readonly #apexes = new Set<number>();
 
   /** How many ports have entries, freed ones too. */
   get size(): number {
@@ -45,6 +52,11 @@ export class EgressTable {
     return [...(this.#mirrors.get(mirror) ?? [])];
   }
 
+  /** The ports of users' Services, freed ones too. */
+  ofApexes(): number[] {
+    return [...this.#apexes];
+  }
+
   /** The ports that are held for an export, freed ones not. */
   ofScope(scope: ClaimScope): number[] {
     return [...(this.#scopes.get(scopeKey(scope)) ?? [])];
@@ -56,6 +68,7 @@ export class EgressTable {
     this.#entries.set(port, entry);
     addTo(this.#holders, holderOf(entry), port);
     addTo(this.#mirrors, entry.mirror, port);
+    if (entry.member === APEX_MEMBER) this.#apexes.add(port);
     if (isClaim(entry)) addTo(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 
@@ -65,6 +78,7 @@ export class EgressTable {
     this.#entries.delete(port);
     removeFrom(this.#holders, holderOf(entry), port);
     removeFrom(this.#mirrors, entry.mirror, port);
+    this.#apexes.delete(port);
     if (isClaim(entry)) removeFrom(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 }

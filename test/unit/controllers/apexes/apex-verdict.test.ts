@@ -24,7 +24,8 @@ const facts = (change: Partial<ApexFacts> = {}): ApexFacts => ({
   isForPlainClients: true,
   isComplete: true,
   isFederated: false,
-  held: { namespace: 0, all: 0 },
+  kept: { namespace: 0, all: 0 },
+  own: [],
   ...change,
 });
 const told = (change: Partial<ApexFacts>) => {
@@ -74,8 +75,18 @@ describe('what becomes of a Service about which routes, a split or tiers say som
   // A tenant who may make Services must not take the ports of all others.
   it('is refused where its namespace or the cluster holds as many ports as it may', () => {
     const { namespace, all } = MAX_APEX_PORTS;
-    expect(told({ held: { namespace: namespace - 1, all: 0 } })).to.equal('lead');
-    expect(told({ held: { namespace, all: 0 } })).to.match(/^TooManyApexes: the namespace shop/);
-    expect(told({ held: { namespace: 0, all } })).to.match(/^TooManyApexes/);
+    expect(told({ kept: { namespace: namespace - 1, all: 0 } })).to.equal('lead');
+    expect(told({ kept: { namespace, all: 0 } })).to.match(/^TooManyApexes: the namespace shop/);
+    expect(told({ kept: { namespace: 0, all } })).to.match(/^TooManyApexes: Services of this cluster/);
+  });
+
+  // A port more took all the others from their clients.
+  it('goes on leading ports that it has, and those that there is room for', () => {
+    const { namespace } = MAX_APEX_PORTS;
+    const kept = { namespace: namespace - 3, all: namespace };
+    const verdict = apexVerdict(facts({ ports: [80, 81, 82, 83], own: [81, 8080], kept }));
+    expect(verdict).to.deep.include({ action: 'lead', ports: [80, 81] });
+    expect((verdict as { short?: object }).short).to.deep.include({ reason: 'TooManyApexes' });
+    expect(told({ ports: [80], own: [80], kept: { namespace: namespace * 2, all: 0 } })).to.equal('lead');
   });
 });

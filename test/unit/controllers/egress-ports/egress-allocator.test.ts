@@ -126,7 +126,8 @@ describe('the record of egress ports', () => {
       expect(Object.keys(ports)).to.deep.equal(['80', '90']);
       expect(new Set([...Object.values(ports), ...Object.values(mirrored)]).size).to.equal(3);
       expect(apexes().sort()).to.deep.equal([`${APEX}:80`, `${APEX}:90`]);
-      expect(one.apexes()).to.deep.equal(new Map([[APEX, 2]]));
+      expect(one.apexes()).to.deep.equal(new Set([APEX]));
+      expect(one.keptByApexes()).to.have.length(2);
       expect(told).to.include(APEX);
       one.allocateApex(APEX, [90]);
       await rest();

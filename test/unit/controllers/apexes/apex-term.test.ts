@@ -1,0 +1,108 @@
+import { expect } from 'chai';
+import { MAX_APEX_PORTS } from '../../../../src/controllers/apexes/apex-verdict.ts';
+import { ApexWorld } from '../../../support/apex-world.ts';
+
+// A tenant may write Services and splits as he likes. Ports that he had given back counted for nothing: 200
+// Services made and deleted within two minutes took every port of the egress from the mirrors of all others.
+describe('the writer of apexes, against a tenant who may write Services and splits', () => {
+  let world: ApexWorld;
+
+  beforeEach(async () => {
+    world = new ApexWorld();
+    await world.start();
+  });
+  afterEach(() => world.stop());
+
+  it('takes not more ports of a namespace than it may, however often Services are made and deleted', async () => {
+    for (let n = 0; n < 5; n++) {
+      const key = `shop/a-${n}`;
+      world.service(key, { ports: MAX_APEX_PORTS.namespace });
+      world.split(key, 'web');
+      await world.rest();
+      world.cluster.remove('services', 'shop', `a-${n}`);
+      await world.rest();
+    }
+    const { claimed, freed } = world.held();
+    expect(claimed + freed).to.be.at.most(MAX_APEX_PORTS.namespace);
+  });
+
+  it('leads one that was too much as soon as there is room', async () => {
+    for (const [name, ports] of [
+      ['first', MAX_APEX_PORTS.namespace],
+      ['late', 1],
+    ] as const) {
+      world.service(`shop/${name}`, { ports });
+      world.split(`shop/${name}`, 'web');
+      await world.rest();
+    }
+    expect(world.reason('shop/late')).to.equal('TooManyApexes');
+    world.cluster.remove('services', 'shop', 'first');
+    await world.clock.advance(130_000);
+    await world.rest();
+    expect(world.leading('shop/late')).to.deep.equal(['p-80']);
+  });
+
+  it('goes on leading ports that it leads when one more is too many', async () => {
+    world.service('shop/first', { ports: MAX_APEX_PORTS.namespace - 2 });
+    world.split('shop/first', 'web');
+    await world.rest();
+    world.service('shop/second', { ports: 2 });
+    world.split('shop/second', 'web');
+    await world.rest();
+    expect(world.leading('shop/second')).to.deep.equal(['p-80', 'p-81']);
+    world.service('shop/second', { ports: 3 });
+    await world.rest();
+    expect(world.leading('shop/second')).to.deep.equal(['p-80', 'p-81']);
+    expect(world.reason('shop/second')).to.equal('TooManyApexes');
+  });
+
+  it('gives everything back when somebody marks a Service as a mirror', async () => {
+    world.service('shop/checkout');
+    world.split('shop/checkout', 'web');
+    await world.rest();
+    expect(world.leading('shop/checkout')).to.deep.equal(['p-80']);
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };
+    world.service('shop/checkout', { metadata: { labels } });
+    await world.rest();
+    expect(world.leading('shop/checkout')).to.deep.equal([]);
+    expect(world.held().claimed).to.equal(0);
+  });
+
+  it('leads one again that was marked as a mirror for a while', async () => {
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };
+    world.service('shop/checkout', { metadata: { labels } });
+    world.split('shop/checkout', 'web');
+    await world.rest();
+    expect(world.leading('shop/checkout')).to.deep.equal([]);
+    world.service('shop/checkout');
+    await world.rest();
+    expect(world.leading('shop/checkout')).to.deep.equal(['p-80']);
+  });
+});
+
+// Each Service more was entered into the list of all others anew: 10,000 splits kept the controller, and all
+// gateways' probes with it, busy for a minute.
+describe('thousands of splits of one tenant', () => {
+  async function cpuOf(splits: number): Promise<number> {
+    const world = new ApexWorld();
+    for (let n = 0; n < splits; n++) {
+      // As Flagger's and Linkerd's splits are: about Services with pods.
+      const spec = { clusterIP: '10.0.0.1', selector: { app: 'web' }, ports: [{ port: 80 }] };
+      world.cluster.put('services', { metadata: { name: `a-${n}`, namespace: 'shop' }, spec } as never);
+      world.split(`shop/a-${n}`, 'web');
+    }
+    const before = process.cpuUsage();
+    await world.start();
+    const { user } = process.cpuUsage(before);
+    await world.stop();
+    return user;
+  }
+
+  it('cost in proportion', async () => {
+    await cpuOf(100);
+    const ratio = async () => (await cpuOf(8000)) / (await cpuOf(1000));
+    let least = await ratio();
+    for (let again = 0; again < 3 && least >= 20; again++) least = Math.min(least, await ratio());
+    expect(least).to.be.below(20);
+  });
+});
