@@ -9,6 +9,7 @@ import { effectivePolicy } from '../policy/effective-policy.ts';
 import type { RouteBackend, Routing } from '../policy/routing/routing.ts';
 import { serviceVerdicts } from '../policy/routing/route-verdicts.ts';
 import {
+  MAX_REFERENCES,
   type ProfileRouting,
   type RouteVerdict,
   type RoutingFacts,
@@ -199,11 +200,13 @@ export class KubeRouting {
     const asked = new Set<string>();
     const ports = new Map<number, RoutedSpec>();
     const verdicts: RouteVerdict[] = [];
+    let references = MAX_REFERENCES;
     for (const port of tcpPorts(service)) {
       const decided = serviceRouting({
         ...said,
         namespace,
         service: name,
+        references,
         port: port.port,
         portName: port.name,
         follow: this.#options.follow,
@@ -216,6 +219,7 @@ export class KubeRouting {
           return this.#objects.granted(from, to);
         },
       });
+      references -= decided.references;
       verdicts.push(...decided.verdicts);
       if (decided.routing === undefined) continue;
       for (const backend of validBackends(decided.routing))

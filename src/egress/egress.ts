@@ -299,7 +299,7 @@ function sameWay(a: Route, b: Route): boolean {
   const said = { requests, allowedNamespaces };
   let followed: object = said;
   if (isGroup(a) && isGroup(b)) followed = { ...said, members: [], local: undefined };
-  if (isApex(a) && isApex(b)) followed = { ...said, routing: undefined, backends: [] };
+  if (isApex(a) && isApex(b)) followed = { ...said, routing: undefined, backends: [], leftOut: undefined };
   return isDeepStrictEqual({ ...a, ...followed }, { ...b, ...followed });
 }
 

@@ -25,6 +25,12 @@ import {
   type RouteBackend,
 } from './route.ts';
 
+/**
+ * Most backends of all apexes of a namespace, counted on each of their ports: `all` in fair parts, but not
+ * fewer than `least`.
+ */
+export const MAX_BACKENDS = { namespace: 1000, all: 10_000, least: 50 } as const;
+
 /** What leads of backends are made from. */
 interface LeadFacts {
   readonly mirror: (key: string) => V1Service | undefined;
@@ -39,6 +45,8 @@ interface LeadFacts {
  */
 export class ApexLeads {
   readonly #facts: LeadFacts;
+  /** How many backends apexes of a namespace may have yet. */
+  readonly #room = new Map<string, number>();
   /** Entries of mirrors and of groups, by `namespace/name:port`. */
   readonly #entries = new Map<string, readonly [listenPort: number, entry: EgressClaim | GroupClaim]>();
 
@@ -46,9 +54,24 @@ export class ApexLeads {
     this.#facts = facts;
     // In the order of egress ports, so that of two entries for one port the lower one counts, as elsewhere.
     for (const [listenPort, entry] of [...record].sort(([a], [b]) => b - a)) {
+      if (isApexClaim(entry)) this.#room.set(namespaceOf(entry.mirror), 0);
       if (isFreed(entry) || isApexClaim(entry) || (isClaim(entry) && entry.member !== undefined)) continue;
       this.#entries.set(`${entry.mirror}:${entry.port}`, [listenPort, entry]);
     }
+    const fair = Math.floor(MAX_BACKENDS.all / Math.max(1, this.#room.size));
+    const most = Math.min(MAX_BACKENDS.namespace, Math.max(MAX_BACKENDS.least, fair));
+    for (const namespace of this.#room.keys()) this.#room.set(namespace, most);
+  }
+
+  /**
+   * Whether an apex may have one backend more. Each costs some 10 KB and is prepared whether requests come or
+   * not; who may make Services must not be able to take the memory of all.
+   */
+  take(apex: string): boolean {
+    const namespace = namespaceOf(apex);
+    const room = this.#room.get(namespace) ?? 0;
+    this.#room.set(namespace, room - 1);
+    return room > 0;
   }
 
   /** What is behind a port of a Service; undefined: a mirror whose gateway is not known. */
@@ -86,12 +109,18 @@ export function apexRoute(
   const settings = routeSettings(routed.service, { listenPort, holder, key: apex, port });
   const label = `${apex}:${port}`;
   const backends = new Map<string, ApexBackend>();
+  const left = new Set<string>();
   for (const backend of routing.rules.flatMap((rule) => rule.backends)) {
     const key = leafKey(backend);
-    const to = backend.invalid === undefined && !backends.has(key) ? leads.of(backend) : undefined;
-    if (to !== undefined) backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
+    if (backend.invalid !== undefined || backends.has(key) || left.has(key)) continue;
+    const to = leads.of(backend);
+    if (to === undefined) continue;
+    // Its part of the requests is refused, as if it had no endpoints.
+    if (!leads.take(apex)) left.add(key);
+    else backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
   }
-  return { ...settings, label, apex, routing, backends: [...backends.values()] };
+  const leftOut = left.size === 0 ? {} : { leftOut: left.size };
+  return { ...settings, label, apex, routing, backends: [...backends.values()], ...leftOut };
 }
 
 function backendOf(
@@ -127,4 +156,8 @@ function backendOf(
 /** Retries and timeouts are those of the rule, or of the apex, over all of its backends. */
 function withoutRequests({ requests: _requests, ...route }: GroupRoute): GroupRoute {
   return route;
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'));
 }

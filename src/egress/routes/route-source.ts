@@ -26,7 +26,7 @@ import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
-import type { Route } from './route.ts';
+import { isApex, type Route } from './route.ts';
 import { mirrorPolicy } from './route-settings.ts';
 import { routesOf } from './routes.ts';
 
@@ -81,6 +81,8 @@ export class RouteSource {
   readonly #facts: Reflector<V1EndpointSlice>;
   readonly #options: RouteSourceOptions;
   readonly #problems: AnnotationProblems;
+  /** By label of apexes' ports. */
+  readonly #leftOut: AnnotationProblems;
   #routes: ReadonlyMap<number, Route> = new Map();
   /** The routes will be computed at the end of this turn. */
   #pending = false;
@@ -88,6 +90,7 @@ export class RouteSource {
   constructor(options: RouteSourceOptions) {
     this.#options = options;
     this.#problems = new AnnotationProblems(options.log);
+    this.#leftOut = new AnnotationProblems(options.log);
     const { client, namespace, clock, random, log } = options;
     const shared = { client, clock, random, log };
     const mirrors = new Reflector({
@@ -180,8 +183,20 @@ export class RouteSource {
         link: (key) => this.links.get(key),
         former: (port) => this.#routes.get(port),
       });
+      this.#tellLeftOut();
       this.#options.onRoutes(this.#routes);
     });
+  }
+
+  /** Whoever wrote their rules learns nothing of it from the status of routes: it is decided here. */
+  #tellLeftOut(): void {
+    const apexes = [...this.#routes.values()].filter(isApex);
+    for (const { label, leftOut = 0 } of apexes)
+      this.#leftOut.tell(
+        label,
+        leftOut === 0 ? [] : [`${leftOut} backends lead nowhere: all apexes of its namespace have too many`],
+      );
+    this.#leftOut.keepOnly(new Set(apexes.map(({ label }) => label)));
   }
 
   #remember(key: string, mirror: V1Service): void {

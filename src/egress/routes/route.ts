@@ -91,6 +91,8 @@ export interface ApexRoute extends RouteSettings {
   readonly routing: Routing;
   /** One for each Service in the rules whose reference is right. */
   readonly backends: readonly ApexBackend[];
+  /** How many more there would be, were they not too many for its namespace; absent: none. */
+  readonly leftOut?: number;
 }
 
 /** Where the connections that arrive at one port of the egress are relayed to. */

@@ -69,7 +69,10 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
     else if (isGroupEntry(entry)) route = group(listenPort, entry);
     if (route !== undefined) routes.set(listenPort, route);
   };
-  forEachIsolated('routes of the record', facts.record, read, (error, [listenPort]) => {
+  // Those of an apex that comes later may be too many for its namespace: always the same ones.
+  const apexes = [...facts.record].filter(([, entry]) => isApexClaim(entry)).sort(([a], [b]) => a - b);
+  const all = [...[...facts.record].filter(([, entry]) => !isApexClaim(entry)), ...apexes];
+  forEachIsolated('routes of the record', all, read, (error, [listenPort]) => {
     reportContained(error, 'routes of the record', { port: String(listenPort) });
     const former = facts.former?.(listenPort);
     if (former !== undefined) routes.set(listenPort, former);

@@ -41,6 +41,11 @@ export interface RoutingFacts extends BackendFacts {
   /** Name of the port, if it has one. */
   readonly portName?: string | undefined;
   readonly profile?: ProfileRouting | undefined;
+  /**
+   * How many backends the routes that count may name; default `MAX_REFERENCES`. Whoever decides for several
+   * ports of a Service takes off what others have used.
+   */
+  readonly references?: number;
   /** Routes that have the Service among their parents. */
   readonly routes: readonly ReadRoute[];
   readonly splits: readonly NamedSplit[];
@@ -80,8 +85,15 @@ export interface ServiceRouting {
   readonly routing?: Routing;
   /** In no particular order: one for each route that counts here, and parent of it that is this port. */
   readonly verdicts: readonly RouteVerdict[];
+  /** How many backends the routes that count name. */
+  readonly references: number;
 }
 
+/**
+ * Most backends that routes name for all ports of a Service: each is looked up and kept ready, on each port,
+ * and a hundred ports of 32 routes of 256 backends would be 800,000.
+ */
+export const MAX_REFERENCES = 1024;
 /** Most matches over all routes of a port. */
 const MAX_ENTRIES = 512;
 const RESOLVED = { reason: 'ResolvedRefs', message: '' } as const;
@@ -96,13 +108,13 @@ export function serviceRouting(facts: RoutingFacts): ServiceRouting {
   const { profile } = facts;
   if (profile !== undefined && (profile.hasRoutes || profile.overrides.length > 0)) {
     const verdicts = attached.map((one) => overridden(one, facts));
-    return { ...overrideRouting(profile.overrides, facts), verdicts };
+    return { ...overrideRouting(profile.overrides, facts), verdicts, references: 0 };
   }
-  const judged = attached.length === 0 ? [] : judge(attached, facts);
+  const { judged, references } = attached.length === 0 ? NOTHING_JUDGED : judge(attached, facts);
   const accepted = judged.filter(({ verdict }) => verdict.accepted.reason === 'Accepted');
   const verdicts = judged.map(({ verdict }) => verdict);
-  if (accepted.length > 0) return { routing: routesRouting(accepted), verdicts };
-  return { ...splitRouting(facts), verdicts };
+  if (accepted.length > 0) return { routing: routesRouting(accepted), verdicts, references };
+  return { ...splitRouting(facts), verdicts, references };
 }
 
 // --- overrides and splits
@@ -229,8 +241,13 @@ function overridden({ route, parent }: Attached, { namespace, service }: Routing
   return { route, parent, accepted: { reason: 'Overridden', message }, resolved: RESOLVED };
 }
 
+const NOTHING_JUDGED = { judged: [], references: 0 } as const;
+
 /** The oldest first; of one age by name, then by kind and group. */
-function judge(attached: readonly Attached[], facts: RoutingFacts): readonly Judged[] {
+function judge(
+  attached: readonly Attached[],
+  facts: RoutingFacts,
+): { readonly judged: readonly Judged[]; readonly references: number } {
   const ordered = attached.toSorted(
     ({ route: a }, { route: b }) =>
       a.created - b.created ||
@@ -240,9 +257,18 @@ function judge(attached: readonly Attached[], facts: RoutingFacts): readonly Jud
   );
   // A Service has routes of one kind: GRPCRoutes come before HTTPRoutes (GEP-1426).
   const grpc = ordered.some(({ route }) => route.kind === 'GRPCRoute' && route.problem === undefined);
+  const { references: most = MAX_REFERENCES } = facts;
+  let references = 0;
   let entries = 0;
   const seen = new Set<ReadRoute>();
-  return ordered.map(({ route, parent }) => {
+  const judged = ordered.map(({ route, parent }): Judged => {
+    const named = route.rules.reduce((sum, { backends }) => sum + backends.length, 0);
+    if (references + named > most) {
+      const message = `the routes of the Service name more than ${MAX_REFERENCES} backends on all of its ports`;
+      const accepted = { reason: 'UnsupportedValue', message } as const;
+      return { verdict: { route, parent, accepted, resolved: RESOLVED }, rules: [] };
+    }
+    references += named;
     const { rules, resolved } = resolveRules(route, parent, facts);
     const verdict = (reason: AcceptedReason, message: string): Judged => ({
       verdict: { route, parent, accepted: { reason, message }, resolved },
@@ -256,10 +282,11 @@ function judge(attached: readonly Attached[], facts: RoutingFacts): readonly Jud
     if (entries + own > MAX_ENTRIES)
       return verdict('UnsupportedValue', `the routes of the Service have more than ${MAX_ENTRIES} matches`);
     entries += own;
-    const judged = verdict('Accepted', '');
+    const accepted = verdict('Accepted', '');
     seen.add(route);
-    return judged;
+    return accepted;
   });
+  return { judged, references };
 }
 
 function resolveRules(

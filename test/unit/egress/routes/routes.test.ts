@@ -137,6 +137,56 @@ describe('egress routes of the record', () => {
     expect(routes({ 12_001: claim }).size).to.equal(0);
   });
 
+  // Each backend of each port is kept ready: one tenant's routes took gigabytes of all egress pods.
+  it('have no more backends of apexes than their namespace may, and take none from others', () => {
+    const apexOf = (namespace: string, count: number): RoutedService => {
+      const backends = Array.from({ length: count }, (_, n) => ({
+        namespace,
+        service: `web-${n}`,
+        port: 80,
+        weight: 1,
+      }));
+      const routing = { rules: [{ name: 'it', backends }], entries: [] };
+      const service: V1Service = { metadata: { name: 'a', namespace }, spec: { ports: [{ port: 80 }] } };
+      return { service, ports: new Map([80, 81, 82].map((port) => [port, routing])), backends: new Map() };
+    };
+    const record = new Map<number, RecordEntry>();
+    for (const namespace of ['small', 'greedy', ...Array.from({ length: 18 }, (_, n) => `n-${n}`)])
+      for (const port of [80, 81, 82])
+        record.set(12_000 + record.size, { mirror: `${namespace}/a`, member: APEX_MEMBER, port });
+    const kept = (entries: ReadonlyMap<number, RecordEntry>) => {
+      const found = routesOf({
+        record: entries,
+        mirror: () => undefined,
+        link: () => undefined,
+        apex: (key) => {
+          const namespace = key.split('/')[0] ?? '';
+          return apexOf(namespace, namespace === 'small' ? 5 : 400);
+        },
+      });
+      return [...found.values()]
+        .filter(isApex)
+        .sort((a, b) => a.listenPort - b.listenPort)
+        .map(({ backends, leftOut }) => [backends.length, leftOut]);
+    };
+    const found = kept(record);
+    expect(found.slice(0, 6)).to.deep.equal([
+      [5, undefined],
+      [5, undefined],
+      [5, undefined],
+      [400, undefined],
+      [100, 300],
+      [0, 400],
+    ]);
+    // The same ones, in whatever order the record is.
+    expect(kept(new Map([...record].reverse()))).to.deep.equal(found);
+    expect(kept(new Map([...record].slice(3, 6)))).to.deep.equal([
+      [400, undefined],
+      [400, undefined],
+      [200, 200],
+    ]);
+  });
+
   // What one tenant has written must not be able to stop the routes of all others, nor to close its own.
   it('at which a mistake of ours comes stay as they were, and the others follow', () => {
     const former = routes({ 12_000: web }).get(12_000);
