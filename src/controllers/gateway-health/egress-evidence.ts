@@ -17,6 +17,8 @@ const ANSWER_MS = 1000;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 /** Most pods that are asked; beyond it the first ones speak for all. */
 const MAX_PODS = 64;
+/** Most addresses of one look that have a line each: a pod may make up thousands. */
+const MAX_TOLD = 16;
 const WHAT = 'evidence of the egress';
 
 /** Asks one pod what it knows. @throws when it does not answer in time, or not as it should */
@@ -136,10 +138,15 @@ export class EgressEvidence implements TrunkWitness {
 
   #tell(lost: ReadonlySet<string>): void {
     const { log } = this.#options;
-    for (const gateway of lost)
-      if (!this.#lost.has(gateway)) log.warn({ gateway }, 'gateway address out of reach for the egress');
-    for (const gateway of this.#lost)
-      if (!lost.has(gateway)) log.info({ gateway }, 'gateway address within reach of the egress again');
+    const gone = [...lost].filter((gateway) => !this.#lost.has(gateway));
+    const back = [...this.#lost].filter((gateway) => !lost.has(gateway));
+    for (const gateway of gone.slice(0, MAX_TOLD))
+      log.warn({ gateway }, 'gateway address out of reach for the egress');
+    for (const gateway of back.slice(0, MAX_TOLD))
+      log.info({ gateway }, 'gateway address within reach of the egress again');
+    const untold = [gone, back].reduce((sum, { length }) => sum + Math.max(0, length - MAX_TOLD), 0);
+    if (untold > 0)
+      log.warn({ count: untold }, 'further gateway addresses out of reach, or within reach again');
   }
 }
 
