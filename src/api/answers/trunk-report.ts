@@ -21,15 +21,19 @@ export interface TrunkReport {
   readonly attempts: number;
 }
 
-/** Most entries of a page that are written, and that are read. */
-export const MAX_TRUNKS = 4096;
+/**
+ * Most entries of a page that are written, and that are read, and the longest of their texts: together less
+ * than the 1 MiB that is read of a page.
+ */
+export const MAX_TRUNKS = 1024;
+export const MAX_TRUNK_TEXT = 300;
 
 /** An egress pod's evidence about all gateway addresses that it has routes to. */
 export const EGRESS_TRUNKS_PAGE = page<TrunkReport>(
   '/trunks',
   z.looseObject({
-    gateway: z.string().max(300),
-    identity: z.string().max(300),
+    gateway: z.string().max(MAX_TRUNK_TEXT),
+    identity: z.string().max(MAX_TRUNK_TEXT),
     state: z.string(),
     sinceMs: z.number().min(0),
     attempts: z.number().min(0),

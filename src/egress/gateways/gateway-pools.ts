@@ -1,4 +1,4 @@
-import { MAX_TRUNKS, type TrunkReport } from '../../api/answers/trunk-report.ts';
+import { MAX_TRUNK_TEXT, MAX_TRUNKS, type TrunkReport } from '../../api/answers/trunk-report.ts';
 import { formatAddress } from '../../base/address.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
 import { GatewayPool } from './gateway-pool.ts';
@@ -37,13 +37,18 @@ export class GatewayPools {
     entry.pool.close();
   }
 
-  /** What is known of each address, of `MAX_TRUNKS` at most. */
+  /**
+   * What is known of each address, of `MAX_TRUNKS` at most. One whose texts are too long is left out: for it
+   * nobody would read the page, and no pod's word would count about any cluster.
+   */
   reports(): TrunkReport[] {
     const reports: TrunkReport[] = [];
     for (const { pool } of this.#pools.values()) {
       if (reports.length >= MAX_TRUNKS) break;
       const { host, port, identity } = pool.place;
-      reports.push({ gateway: formatAddress({ host, port }), identity, ...pool.report });
+      const gateway = formatAddress({ host, port });
+      if (Math.max(gateway.length, identity.length) > MAX_TRUNK_TEXT) continue;
+      reports.push({ gateway, identity, ...pool.report });
     }
     return reports;
   }
