@@ -22,7 +22,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const CLUSTERS = ['west', 'north'] as const;
 
 // What is published about a federated Service decides who serves it, whoever is dead: so it must neither
