@@ -78,7 +78,6 @@ for (const runtime of RUNTIMES)
     });
 
     it('held and then ramped where one is back, by time alone', async function () {
-      this.timeout(60_000);
       const policy = 'delay=1h ramp=3s overprovision=2';
       await start({ west: {}, north: { facts: dead } }, { policy });
       expect(await ask(20)).to.deep.equal([20, 0]);
@@ -137,7 +136,6 @@ for (const runtime of RUNTIMES)
 
     // Linkerd's gateways have no streams, and say in an answer that they have no endpoints.
     it("with a gateway of Linkerd's kind that has no endpoints, requests that only read go elsewhere", async function () {
-      this.timeout(60_000);
       await start({ west: {}, north: {} }, { tiers: 'west; north', flags: { west: ['--streams', 'off'] } });
       expect(await ask(10)).to.deep.equal([10, 0]);
       bed.serve('west', 'none');
