@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { GroupBed, type KeptClient } from '../support/group-bed.ts';
 import { groupObjects, type SaidOfMember } from '../support/group-objects.ts';
 import { http1Origin } from '../support/origins.ts';
+import { seenMeanwhile } from '../support/passing.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
 const CLUSTERS = ['west', 'north'] as const;
@@ -85,9 +86,15 @@ for (const runtime of RUNTIMES)
       divide(back(), { policy });
       await eventually('it is held', async () => (await bed.egress.metrics()).includes('state="Held"'));
       expect(await ask(20)).to.deep.equal([20, 0]);
-      divide(back(), { policy: 'delay=1s ramp=3s overprovision=2' });
-      await untilShares('it ramps', ({ north = 0 }) => north > 0 && north < 50);
-      await untilShares('it is back', ({ north }) => north === 50);
+      const ramp = async () => {
+        divide(back(), { policy: 'delay=1s ramp=3s overprovision=2' });
+        await untilShares('it begins', ({ north = 0 }) => north < 50);
+        await untilShares('it is back', ({ north }) => north === 50);
+      };
+      await seenMeanwhile('it ramps', ramp, async () => {
+        const { north = 0 } = await bed.shares();
+        return north > 0 && north < 50;
+      });
       const [, north = 0] = await ask(100);
       expect(north).to.be.within(20, 80);
     });
