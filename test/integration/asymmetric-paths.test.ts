@@ -34,7 +34,6 @@ const wait = { everyMs: 100 };
 // Probes go to another port than data, and from another pod. With the one open and the other shut, mirrors
 // led clients to a gateway that no egress pod could reach, and nothing ever said so.
 describe('a gateway that answers probes', function () {
-  this.timeout(120_000);
   let east: Cluster;
   let west: Cluster;
   let ns: string;

@@ -52,7 +52,6 @@ const OK = { ok: true, reason: '' };
 
 // Drains could be decided about, and nobody could begin, refuse or end one, here or in the target.
 describe('a cluster that is drained', function () {
-  this.timeout(120_000);
   let east: Cluster;
   let west: Cluster;
   let ns: string;

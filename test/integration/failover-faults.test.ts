@@ -28,7 +28,6 @@ const CLUSTERS = ['west', 'north'] as const;
 // What is published about a federated Service decides who serves it, whoever is dead: so it must neither
 // change by ignorance nor be lost with whoever has written it.
 describe('what is published for failover, when something else is lost', function () {
-  this.timeout(120_000);
   let east: Cluster;
   let target: Cluster;
   let ns: string;
