@@ -1,19 +1,15 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { type AbortRule, troubleIn } from './abort-rule.ts';
 import type { ServiceTraffic, Traffic } from './egress-traffic.ts';
-import { RecentTraffic } from './recent-traffic.ts';
+import { type EgressPages, RecentTraffic, silentTexts } from './recent-traffic.ts';
 
 /** How often is looked, milliseconds: as exact are the times of the report. */
 export const LOOK_MS = 500;
 
 /** What one look has found. */
-export interface DrillLook {
-  /** By pod of the egress. */
-  readonly traffic: ReadonlyMap<string, Traffic>;
+export interface DrillLook extends EgressPages {
   /** Services whose capacity does not suffice, with what there is as part of what is asked of them. */
   readonly short: ReadonlyMap<string, number>;
-  /** Pods that did not answer. */
-  readonly silent: readonly string[];
 }
 
 /** The stage on which a drill is played: everything that it does to the world. */
@@ -55,6 +51,7 @@ export interface DrillRecord {
   readonly endedAt: number;
   /** Why it was given up; undefined: it was not. */
   readonly aborted: string | undefined;
+  /** Pods that did not answer a look, and why, sorted. */
   readonly silent: readonly string[];
 }
 
@@ -67,17 +64,17 @@ export interface DrillRecord {
 export async function runDrill(stage: DrillStage, script: DrillScript): Promise<DrillRecord> {
   const { clock, signal } = stage;
   const first = await stage.look();
-  const silent = new Set(first.silent);
+  const silent = new Set(silentTexts(first));
   const samples: DrillSample[] = [];
   let begun = clock.monotonic();
   const since = () => clock.monotonic() - begun;
-  const traffic = new RecentTraffic(0, first.traffic);
+  const traffic = new RecentTraffic(0, first);
   const lookAt = async () => {
     const look = await stage.look();
     const at = since();
-    const { now, recent } = traffic.see(at, look.traffic);
+    const { now, recent } = traffic.see(at, look);
     samples.push({ at, traffic: now, short: look.short });
-    for (const pod of look.silent) silent.add(pod);
+    for (const text of silentTexts(look)) silent.add(text);
     return recent;
   };
   let aborted: string | undefined;

@@ -7,17 +7,10 @@ import { adminPortOf, isRunning } from '../check/check-facts.ts';
 import { anonymousAccess } from '../kube/client/access.ts';
 import { KubeClient } from '../kube/client/kube-client.ts';
 import { readTraffic, type Traffic } from './egress-traffic.ts';
+import type { EgressPages } from './recent-traffic.ts';
 
 /** Time for one pod to answer, milliseconds. */
 const ANSWER_MS = 3000;
-
-/** What the pods of the egress have counted. */
-export interface EgressPages {
-  /** By pod, or by URL. */
-  readonly traffic: ReadonlyMap<string, Traffic>;
-  /** Those that did not answer, and why. */
-  readonly silent: readonly string[];
-}
 
 /** Where the egress is: in the installation's namespace, or at the URLs of admin ports. */
 export interface EgressPlace {
@@ -38,17 +31,17 @@ export async function readEgressPages(client: KubeClient, place: EgressPlace): P
         )
       : urls.map((url) => [url, urlPage(url)] as const);
   const traffic = new Map<string, Traffic>();
-  const silent: string[] = [];
+  const silent = new Map<string, string>();
   await Promise.all(
     asked.map(async ([name, page]) => {
       try {
         traffic.set(name, readTraffic(await page));
       } catch (error) {
-        silent.push(`${name}: ${messageOf(error)}`);
+        silent.set(name, messageOf(error));
       }
     }),
   );
-  return { traffic, silent: silent.sort() };
+  return { traffic, silent };
 }
 
 async function listPods(client: KubeClient, namespace: string): Promise<V1Pod[]> {

@@ -53,7 +53,6 @@ const NEVER: readonly Omit<Right, 'account' | 'namespace'>[] = [
  * name or namespace are not another's.
  */
 describe('the accounts of the chart', function () {
-  this.timeout(180_000);
   const closed = closedIn(after);
   const options = { clock: systemClock, random: Math.random, log: captureLog().log };
   let cluster: Cluster;

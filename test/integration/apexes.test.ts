@@ -50,7 +50,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 const { log } = captureLog();
 const shared = { clock: systemClock, random: Math.random, log };
 const splits: Resource<Route> = {

@@ -28,7 +28,6 @@ const COUNT = 24;
  * traffic was taken away.
  */
 describe('mirroring through chaos', function () {
-  this.timeout(180_000);
   let east: Cluster;
   let north: Cluster;
   let links: string;

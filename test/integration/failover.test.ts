@@ -23,12 +23,11 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 // The facts of two clusters, what is decided by them, and what people are told of it, were each tested by
 // itself: this is the whole way, from a gateway that dies to the table and back.
 describe('a federated Service whose first cluster is lost and comes back', function () {
-  this.timeout(120_000);
   let east: Cluster;
   let west: Cluster;
   let ns: string;

@@ -14,12 +14,11 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-const wait = { timeoutMs: 30_000, everyMs: 50 };
+const wait = { everyMs: 50 };
 
 // What a gateway makes of its own Service was tested in parts, and not by the program that the chart runs.
 for (const workers of [1, 2])
   describe(`a gateway of ${workers} worker${workers === 1 ? '' : 's'} that watches its own Service`, function () {
-    this.timeout(120_000);
     const dir = useTempDir();
     let west: Cluster;
     let ns: string;

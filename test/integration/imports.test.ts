@@ -340,7 +340,6 @@ describe('a target that means harm', () => {
   describe('with very many ports', () => {
     it("takes no more than the Link's share of the egress' ports, and leaves other Links theirs", async function () {
       // 200 Services of 100 ports each took all 20,000 ports: a mirror of another cluster got none.
-      this.timeout(180_000);
       const ports = Array.from({ length: 100 }, (_, i) => ({ name: `p${i}`, port: 1000 + i }));
       const many = Array.from({ length: 200 }, (_, i) => `many-${i}`);
       const greedy = `${ns}-greedy`;

@@ -93,7 +93,6 @@ describe('install, upgrade and uninstall', () => {
   };
 
   before(async function () {
-    this.timeout(300_000);
     ({ helm } = binaries(['helm']));
     ({ east: cluster } = closed(await ownClusters(), (one) => one.giveBack()));
   });

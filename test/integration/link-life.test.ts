@@ -52,17 +52,20 @@ describe('the life of a Link', () => {
   after(() => controller.stop());
 
   it('shows its Services in the shape that Linkerd writes', async () => {
-    const mirrored = await settled(
-      'the status lists it',
-      async () => (await findLink(east, links, 'west'))?.status?.mirrorServices?.[0],
-    );
-    expect(mirrored.remoteRef).to.include({ name: 'web', namespace: ns });
-    expect(mirrored.conditions?.[0]).to.include({ type: 'Mirrored', status: 'True', reason: 'Mirrored' });
-    expect(mirrored.conditions?.[0]?.localRef).to.include({ name: 'web-west', namespace: ns });
-    const status = (await findLink(east, links, 'west'))?.status;
-    expect(status?.federatedServices?.[0]?.conditions?.[0]?.localRef).to.include({ name: 'web-federated' });
-    expect(status?.mirrorCount).to.equal(1);
-    expect(status?.targetClusterUID).to.be.a('string');
+    // What it lists, how many that are, and whose they are, may come one after another.
+    const status = await settled('the status says all of it', async () => {
+      const found = (await findLink(east, links, 'west'))?.status;
+      const lists = [found?.mirrorServices, found?.federatedServices];
+      const isWhole = lists.every((list) => list?.length) && found?.mirrorCount && found.targetClusterUID;
+      return isWhole ? found : undefined;
+    });
+    const mirrored = status.mirrorServices?.[0];
+    expect(mirrored?.remoteRef).to.include({ name: 'web', namespace: ns });
+    expect(mirrored?.conditions?.[0]).to.include({ type: 'Mirrored', status: 'True', reason: 'Mirrored' });
+    expect(mirrored?.conditions?.[0]?.localRef).to.include({ name: 'web-west', namespace: ns });
+    expect(status.federatedServices?.[0]?.conditions?.[0]?.localRef).to.include({ name: 'web-federated' });
+    expect(status.mirrorCount).to.equal(1);
+    expect(status.targetClusterUID).to.be.a('string');
   });
 
   it('follows an edited gateway address', async () => {

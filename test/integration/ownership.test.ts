@@ -53,7 +53,6 @@ function editsOf({ metadata }: KubeObject, more: readonly string[]): Edit[] {
 // An edit of `remote-svc-fq-name` by hand left a mirror wrong for ever: it was taken for somebody else's. So
 // did many others, of slices and Endpoints too.
 describe('what mirroring made, and somebody edits', function () {
-  this.timeout(180_000);
   let east: Cluster;
   let west: Cluster;
   let ns: string;

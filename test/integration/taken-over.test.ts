@@ -143,7 +143,7 @@ describe('the guide for a cluster that was taken over', function () {
     open = await connect(stolen.authority, accountIn(EAST));
     const connection = open;
     await run('2. ');
-    await eventually('it has ended', () => connection.closed, { timeoutMs: 10_000 });
+    await eventually('it has ended', () => connection.closed);
     expect(await asked(stolen.authority, accountIn(EAST))).to.equal('refused');
     expect(await asked(await authorityOf(west), accountIn(WEST))).to.equal(200);
     const args = argsOf(await find(west, deployments, { namespace: MULTICLUSTER, name: 'linkerd-gateway' }));

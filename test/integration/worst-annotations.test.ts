@@ -240,7 +240,6 @@ async function annotatorOf<T extends KubeObject>(
 // The gateway was tried, the processes of the source were not: a controller reads what both tenants write,
 // the one of the export and the one of its mirror, and an egress the latter.
 describe('a tenant of either cluster who writes the worst text into annotations of an export and of its mirror', function () {
-  this.timeout(180_000);
   const OURS = 'mirror.linkerd.io/remote-svc-fq-name';
   let east: Cluster;
   let west: Cluster;

@@ -145,11 +145,12 @@ export function exportedObjects(
 }
 
 /**
- * The `probeSpec` of a Link whose gateway is asked each second at that port, and is dead at the first
- * failure.
+ * The `probeSpec` of a Link whose gateway is asked each second at that port, and is dead when it has refused
+ * three times in a row, which takes half a second: a probe that is missed because the machine, or the process
+ * of a test in which both ends live, stood still is no death.
  */
 export function probedEachSecond(port: number): object {
-  return { path: '/ready', port: String(port), period: '1s', timeout: '1s', failureThreshold: '1' };
+  return { path: '/ready', port: String(port), period: '1s', timeout: '1s', failureThreshold: '3' };
 }
 
 /**

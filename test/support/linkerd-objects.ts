@@ -71,7 +71,10 @@ export function routingKind(
   };
 }
 
-/** Installs kinds and waits until they are served. */
+/**
+ * Installs kinds, once those of the same names that are being deleted are gone, and waits until they are
+ * served.
+ */
 export async function installKinds(cluster: Cluster, kinds: readonly KubeObject[]): Promise<void> {
   await cluster.apply(kinds);
   for (const { metadata } of kinds)

@@ -54,6 +54,9 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** As kubectl has it: unknown fields are refused. */
 const AS_KUBECTL = '?fieldManager=kubectl-client-side-apply&fieldValidation=Strict';
 const TIMEOUT_MS = 30_000;
+/** How long an object that is being deleted may take to be gone, and how often is looked. */
+const GONE_MS = 60_000;
+const GONE_POLL_MS = 50;
 
 interface Applied {
   readonly apiVersion?: string;
@@ -62,6 +65,7 @@ interface Applied {
     readonly name?: string;
     readonly namespace?: string;
     readonly annotations?: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
   };
 }
 
@@ -120,8 +124,10 @@ function isFields(value: unknown): value is Fields {
 
 /**
  * Applies objects in their order, up to the first that is refused or whose kind is not known here: that one
- * and those behind it are kubectl's.
+ * and those behind it are kubectl's. Where one of the same name is being deleted, it waits until that is
+ * gone: what is applied onto it, as kubectl would, goes with it.
  * @returns how many are there as they should be
+ * @throws Error where an object that is being deleted does not go
  */
 export async function applyUpTo(objects: readonly object[], as: Administrator): Promise<number> {
   const agent = new Agent({ keepAlive: true, ca: as.ca, cert: as.cert, key: as.key });
@@ -153,10 +159,17 @@ export async function servedGroups(as: Administrator): Promise<string> {
 
 async function isApplied(object: Applied, collection: string, agent: Agent): Promise<boolean> {
   const wanted = withLastApplied(object);
-  const created = await call('POST', `${collection}${AS_KUBECTL}`, agent, wanted);
-  if (created.status !== 409) return created.status === 201;
   const url = `${collection}/${object.metadata?.name ?? ''}`;
-  const live = await call('GET', url, agent);
+  let live: Answer;
+  for (let waitedMs = 0; ; waitedMs += GONE_POLL_MS) {
+    const created = await call('POST', `${collection}${AS_KUBECTL}`, agent, wanted);
+    if (created.status !== 409) return created.status === 201;
+    live = await call('GET', url, agent);
+    const isGoing = (live.body as Applied | undefined)?.metadata?.deletionTimestamp !== undefined;
+    if (live.status !== 404 && !isGoing) break;
+    if (waitedMs >= GONE_MS) throw new Error(`${url} is being deleted, and does not go`);
+    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+  }
   if (live.status !== 200 || !isFields(live.body)) return false;
   const copy = (live.body as Applied).metadata?.annotations?.[LAST_APPLIED];
   const before = copy === undefined ? {} : (JSON.parse(copy) as Fields);
@@ -165,16 +178,16 @@ async function isApplied(object: Applied, collection: string, agent: Agent): Pro
   return (await call('PATCH', `${url}${AS_KUBECTL}`, agent, patch)).status === 200;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+}
+
 /**
  * Status and body of the answer; status 0 where there was none. Why something is refused, kubectl will say,
  * which is next.
  */
-function call(
-  method: 'GET' | 'POST' | 'PATCH',
-  url: string,
-  agent: Agent,
-  body?: object,
-): Promise<{ readonly status: number; readonly body?: unknown }> {
+function call(method: 'GET' | 'POST' | 'PATCH', url: string, agent: Agent, body?: object): Promise<Answer> {
   return new Promise((resolve) => {
     const headers = {
       'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',

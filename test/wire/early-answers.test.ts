@@ -174,7 +174,7 @@ for (const runtime of RUNTIMES)
         await once(socket, 'data');
         below.resetAndDestroy();
       }
-      await eventually('they are gone', async () => (await open()) <= before, { timeoutMs: 10_000 });
+      await eventually('they are gone', async () => (await open()) <= before, { timeoutMs: 25_000 });
     });
 
     it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async () => {

@@ -493,9 +493,12 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
       client.close();
     });
 
+    const nameOf = (prototype: Prototype, method: string) =>
+      `${(prototype.constructor as { name: string }).name}.${method}`;
+
     /** Makes a handler throw once, in the story that calls it. */
     async function tryHandler(prototype: Prototype, method: string, story: number): Promise<void> {
-      const name = `${(prototype.constructor as { name: string }).name}.${method}`;
+      const name = nameOf(prototype, method);
       // One that has nothing to do with it.
       const beside = await stays.connect('raw', 80, 'opaque');
       beside.write('here');
@@ -535,7 +538,18 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
     it('ends its flow, is counted, and harms nobody else', async () => {
       for (const [prototype, first] of firstOf)
         for (const [method, story] of first) await tryHandler(prototype, method, story);
+      // Which story calls a handler is a matter of what is read together: where the process stood still, it
+      // may have been another one.
+      const unreached = () => [...ALSO.both, ...ALSO[way]].filter((name) => !reached.has(name));
+      for (const [prototype, first] of firstOf)
+        for (const [method] of first)
+          for (
+            let story = 0;
+            story < stories.length && unreached().includes(nameOf(prototype, method));
+            story++
+          )
+            await tryHandler(prototype, method, story);
       expect(reached.size, [...reached].join(' ')).to.be.at.least(LEAST);
-      expect([...ALSO.both, ...ALSO[way]].filter((name) => !reached.has(name))).to.deep.equal([]);
-    }).timeout(240_000);
+      expect(unreached()).to.deep.equal([]);
+    });
   });

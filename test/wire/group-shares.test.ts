@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { GroupBed, type KeptClient } from '../support/group-bed.ts';
 import { groupObjects, type SaidOfMember } from '../support/group-objects.ts';
 import { http1Origin } from '../support/origins.ts';
+import { seenMeanwhile } from '../support/passing.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
 const CLUSTERS = ['west', 'north'] as const;
@@ -78,7 +79,6 @@ for (const runtime of RUNTIMES)
     });
 
     it('held and then ramped where one is back, by time alone', async function () {
-      this.timeout(60_000);
       const policy = 'delay=1h ramp=3s overprovision=2';
       await start({ west: {}, north: { facts: dead } }, { policy });
       expect(await ask(20)).to.deep.equal([20, 0]);
@@ -86,9 +86,15 @@ for (const runtime of RUNTIMES)
       divide(back(), { policy });
       await eventually('it is held', async () => (await bed.egress.metrics()).includes('state="Held"'));
       expect(await ask(20)).to.deep.equal([20, 0]);
-      divide(back(), { policy: 'delay=1s ramp=3s overprovision=2' });
-      await untilShares('it ramps', ({ north = 0 }) => north > 0 && north < 50);
-      await untilShares('it is back', ({ north }) => north === 50);
+      const ramp = async () => {
+        divide(back(), { policy: 'delay=1s ramp=3s overprovision=2' });
+        await untilShares('it begins', ({ north = 0 }) => north < 50);
+        await untilShares('it is back', ({ north }) => north === 50);
+      };
+      await seenMeanwhile('it ramps', ramp, async () => {
+        const { north = 0 } = await bed.shares();
+        return north > 0 && north < 50;
+      });
       const [, north = 0] = await ask(100);
       expect(north).to.be.within(20, 80);
     });
@@ -137,7 +143,6 @@ for (const runtime of RUNTIMES)
 
     // Linkerd's gateways have no streams, and say in an answer that they have no endpoints.
     it("with a gateway of Linkerd's kind that has no endpoints, requests that only read go elsewhere", async function () {
-      this.timeout(60_000);
       await start({ west: {}, north: {} }, { tiers: 'west; north', flags: { west: ['--streams', 'off'] } });
       expect(await ask(10)).to.deep.equal([10, 0]);
       bed.serve('west', 'none');

@@ -20,7 +20,6 @@ for (const runtime of RUNTIMES)
     const numbers = (name: string) => bed.numbers(name);
 
     beforeEach(async function () {
-      this.timeout(60_000);
       bed = await GroupBed.start({ runtime, dir, clusters: CLUSTERS });
       kept = bed.client();
     });
@@ -116,7 +115,6 @@ for (const runtime of RUNTIMES)
 
     // SIGSTOP: the kernel still accepts bytes, but the process does not answer.
     it('go on by the other one when one falls silent, none fails that is idempotent', async function () {
-      this.timeout(60_000);
       await untilBothServe();
       try {
         const { statuses } = await underLoad(async () => {
@@ -208,7 +206,6 @@ for (const runtime of RUNTIMES)
     });
 
     it('clients are told why each cluster cannot serve when none can', async function () {
-      this.timeout(60_000);
       for (const cluster of CLUSTERS) await bed.gateway(cluster).kill();
       await eventually('requests fail at once', async () => {
         const response = await bed.egress.client.request('http1', WEB, { path: '/hello' });

@@ -46,7 +46,6 @@ class Peers extends RuntimeProcess {
  * that is in order.
  */
 describe('a target whose API server is hostile', function () {
-  this.timeout(200_000);
   const cases: readonly [Hostility, string | undefined][] = [
     ['endless body', 'services'],
     ['endless value', 'answer'],

@@ -43,7 +43,7 @@ class Answers {
       if (pattern.test(this.text)) return true;
       throw new Error(`came, ${this.closed ? 'closed' : 'open'}: ${JSON.stringify(this.text.slice(-300))}`);
     };
-    await eventually(`${String(pattern)} comes`, heard, { timeoutMs: 5000 });
+    await eventually(`${String(pattern)} comes`, heard);
   }
 
   ends(): Promise<unknown> {

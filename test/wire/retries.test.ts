@@ -295,7 +295,8 @@ for (const runtime of RUNTIMES) {
           const body = [Buffer.from('again')];
           const response = await ask('try', { method: 'POST', path: own('wakes'), body });
           expect([response.status, String(response.body)]).to.deep.equal([200, 'again']);
-          expect(one().count(own('wakes'))).to.equal(2);
+          // More often where the machine stood still for longer than a try may take.
+          expect(one().count(own('wakes'))).to.be.at.least(2);
           await left(one(), own('wakes'));
         });
 

@@ -358,7 +358,7 @@ async function hears(socket: Socket, pattern: RegExp): Promise<void> {
   let text = '';
   const listen = (chunk: Buffer) => (text += chunk.toString('latin1'));
   socket.on('data', listen);
-  await eventually(`${pattern} in ${text}`, () => pattern.test(text), { timeoutMs: 5000, everyMs: 2 });
+  await eventually(`${pattern} in ${text}`, () => pattern.test(text), { everyMs: 2 });
   socket.off('data', listen);
 }
 

@@ -131,7 +131,7 @@ for (const runtime of RUNTIMES) {
       for (const wire of [theirs, ours]) await wire.send(GET).hears(/hello$/);
       // Nobody may name north, until somebody may again.
       writeFileSync(northFile, partner.ca);
-      await eventually('it ends', () => theirs.closed || theirs.ended, { timeoutMs: 10_000 });
+      await eventually('it ends', () => theirs.closed || theirs.ended);
       expect(await asked(await issueLeaf(north, { identity: accountIn(NORTH) }))).to.equal('');
       await ours.send(GET).hearsTimes('hello', 2);
       ours.socket.destroy();

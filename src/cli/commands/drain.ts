@@ -15,7 +15,7 @@ import {
 } from '../../drains/drain-plan.ts';
 import { waitForDrain } from '../../drains/drain-wait.ts';
 import { readEgressPages } from '../../drains/egress-pages.ts';
-import { RecentTraffic } from '../../drains/recent-traffic.ts';
+import { RecentTraffic, silentTexts } from '../../drains/recent-traffic.ts';
 import { endConnectionDrill, standingDrill } from '../../drains/drill-write.ts';
 import type { ConnectionDrill } from '../../api/failover/connection-drill.ts';
 import { links } from '../../api/link/link-schema.ts';
@@ -165,7 +165,7 @@ async function untilDrained(
     return { drain: standingDrain(objects, settings), now: await serverTime(client) };
   };
   const trouble = async () => {
-    const { recent } = traffic.see(systemClock.monotonic(), (await pagesOf(client, settings)).traffic);
+    const { recent } = traffic.see(systemClock.monotonic(), await pagesOf(client, settings));
     return troubleIn(recent, traffic.usual, DRAIN_RULE)[0];
   };
   const pause = async (why: string) => {
@@ -194,7 +194,7 @@ function pagesOf(client: KubeClient, { controllerNamespace: namespace, egress: u
 
 /** What is usual, before anything is drained. Pods that do not answer are said once: nobody watches them. */
 async function trafficOf(client: KubeClient, settings: DrainSettings): Promise<RecentTraffic> {
-  const { traffic, silent } = await pagesOf(client, settings);
-  tellFailures(silent);
-  return new RecentTraffic(systemClock.monotonic(), traffic);
+  const pages = await pagesOf(client, settings);
+  tellFailures(silentTexts(pages));
+  return new RecentTraffic(systemClock.monotonic(), pages);
 }

@@ -7,6 +7,8 @@ import { ConnectionError, Http2ErrorCode } from './errors.ts';
 export class StreamIds {
   readonly #role: 'client' | 'server';
   #lastPeer = 0;
+  /** Highest id of a stream that the client has begun and that was refused (`refuse`). */
+  #lastRefused = 0;
   #next = 1;
 
   constructor(role: 'client' | 'server') {
@@ -48,11 +50,20 @@ export class StreamIds {
   }
 
   /**
+   * Server: the client has begun this stream behind the last one that GOAWAY has named, which it had not
+   * seen yet. What else it says of it is no mistake (RFC 9113 section 6.8), and `lastPeer` stays.
+   */
+  refuse(id: number): void {
+    this.#lastRefused = Math.max(this.#lastRefused, id);
+  }
+
+  /**
    * Checks the id of a frame that begins no stream.
    * @throws ConnectionError when that stream has not begun
    */
   assertNotIdle(id: number): void {
-    const used = this.#role === 'client' ? id < this.#next : id <= this.#lastPeer;
+    const used =
+      this.#role === 'client' ? id < this.#next : id <= Math.max(this.#lastPeer, this.#lastRefused);
     if (id % 2 === 0 || !used)
       throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} has not begun`);
   }

@@ -251,8 +251,12 @@ export class StreamTable implements StreamOwner {
   /** Server: the stream that HEADERS begin; undefined: that stream is over, or is refused. */
   #begin(id: number): Http2Stream | undefined {
     const { budget, maxStreams, refusing } = this.#options;
+    if (!this.ids.mayBegin(id)) return undefined;
     // The last GOAWAY has named the last stream: the client sends later ones again on another connection.
-    if (!this.ids.mayBegin(id) || refusing()) return undefined;
+    if (refusing()) {
+      this.ids.refuse(id);
+      return undefined;
+    }
     this.ids.begin(id);
     if (this.#streams.size < maxStreams) {
       const stream = this.#add(id);

@@ -35,7 +35,7 @@ function stage(play: (at: number, away: boolean) => { from: string; failed?: num
     const traffic = new Map([
       ['pod', new Map([[WEB, { ...counts, buckets: [...counts.buckets], served: new Map(counts.served) }]])],
     ]);
-    return Promise.resolve({ traffic, short: new Map(away ? [[WEB, 0.7]] : []), silent: [] });
+    return Promise.resolve({ traffic, short: new Map(away ? [[WEB, 0.7]] : []), silent: new Map() });
   };
   const run = async (script: Partial<DrillScript> = {}): Promise<DrillRecord> => {
     let isOver = false;
@@ -138,7 +138,7 @@ describe('a drill', () => {
     const failing = runDrill(
       {
         clock: new VirtualClock(),
-        look: () => Promise.resolve({ traffic: new Map(), short: new Map(), silent: [] }),
+        look: () => Promise.resolve({ traffic: new Map(), short: new Map(), silent: new Map() }),
         begin: () => Promise.reject(new Error('no answer')),
         end: () => Promise.resolve(void ended.push('end')),
         onLook: () => undefined,

@@ -118,6 +118,32 @@ describe('applying without kubectl', () => {
     ]);
   });
 
+  // Kinds that were applied onto ones that were going went with them, and were never served.
+  it('waits until one of the same name that is being deleted is gone', async () => {
+    const { ca, server: own, admin } = await clusterPki('test', ['127.0.0.1'], '10.100.0.1');
+    const seen: string[] = [];
+    const going = { ...service('web'), metadata: { name: 'web', deletionTimestamp: '2026-01-01T00:00:00Z' } };
+    server = createServer(
+      { ...own, ca: ca.cert, requestCert: true, rejectUnauthorized: true },
+      (request, response) => {
+        seen.push(request.method ?? '');
+        const posts = seen.filter((method) => method === 'POST').length;
+        // It goes between the second refusal and the look after it.
+        if (request.method === 'POST') response.statusCode = posts === 3 ? 201 : 409;
+        else if (posts === 2) response.statusCode = 404;
+        response.end(JSON.stringify(going));
+      },
+    ).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const as = {
+      server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      ca: ca.cert,
+      ...admin,
+    };
+    expect(await applyUpTo([service('web')], as)).to.equal(1);
+    expect(seen).to.deep.equal(['POST', 'GET', 'POST', 'GET', 'POST']);
+  });
+
   it('leaves everything to kubectl when nobody answers', async () => {
     const { ca, admin } = await clusterPki('test', ['127.0.0.1'], '10.100.0.1');
     expect(

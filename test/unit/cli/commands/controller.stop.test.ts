@@ -47,7 +47,6 @@ describe('a controller that is stopped', () => {
           'it asks',
           () =>
             asked.some((url) => answers === 'nothing' || url.includes('/links')) || child.exitCode !== null,
-          { timeoutMs: 20_000 },
         );
         child.kill('SIGTERM');
         expect(await exit, said).to.deep.equal([0, null]);

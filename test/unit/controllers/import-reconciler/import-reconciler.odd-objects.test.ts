@@ -119,5 +119,5 @@ describe('objects of a target that are of no shape that there is', () => {
         }
       }),
       { numRuns: RUNS },
-    )).timeout(120_000);
+    ));
 });

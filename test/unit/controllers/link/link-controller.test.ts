@@ -309,7 +309,6 @@ describe('the status of a Link', () => {
 
   // Each Link's status was worked out each second and compared with what was written last.
   it('is not worked out while nothing changes, and once for a change, of which it writes one entry anew', async function () {
-    this.timeout(180_000);
     await rest(2000);
     expect(world.status?.mirrorCount).to.equal(2000);
     expect(world.condition('Synced')).to.match(/^True AllMirrored/);

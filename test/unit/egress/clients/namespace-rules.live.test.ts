@@ -111,7 +111,7 @@ describe('what is said of the clients of a mirror', () => {
   });
 
   const ended = (socket: Socket) => socket.closed || socket.readableEnded;
-  const grace = { timeoutMs: 9000, everyMs: 50 };
+  const grace = { everyMs: 50 };
 
   /** An answer that goes on as long as its request does. */
   async function answering(at: string): Promise<Socket> {

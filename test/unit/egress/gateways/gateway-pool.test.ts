@@ -157,7 +157,6 @@ class Ear {
 
   hears(text: string): Promise<boolean> {
     return eventually(`"${text}", after "${this.text}"`, () => this.text === text, {
-      timeoutMs: 3000,
       everyMs: 2,
     });
   }
@@ -637,7 +636,6 @@ describe('The connections of an egress to a gateway', () => {
     await eventually(
       'each has all that its window allows',
       () => unread.length === MAX_STREAMS - 1 && unread.every(({ queued }) => queued === 1000),
-      { timeoutMs: 8000 },
     );
     await new Ear(begin()).say('still served').hears('still served');
     shared.destroy();

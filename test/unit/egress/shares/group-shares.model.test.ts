@@ -177,7 +177,6 @@ class Run {
 // and what is said of them comes sooner, later or is wrong.
 describe('a group of clusters, against a model', () => {
   it('sends nothing to one whose facts withdraw it while another answers, and nothing twice that may do something', async function () {
-    this.timeout(60_000);
     const steps = fc.array(anyStep, { minLength: 4, maxLength: 16 });
     await fc.assert(
       fc.asyncProperty(anyTiers, fc.nat(1_000_000), steps, async (tiers, seed, all) => {

@@ -585,5 +585,5 @@ describe('lease of several replicas', () => {
       ),
       { numRuns: 40 },
     );
-  }).timeout(120_000);
+  });
 });

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { GIVE_UP_MS, RAPID_MS, RESET_LIMIT } from '../../../../src/proxy/http2/flood-protection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import {
+  frame,
   FrameReader,
   FrameType,
   headerFrames,
@@ -51,7 +52,7 @@ class Served {
   readonly #turn = { began: 0, lag: 0, read: () => {}, lagMs: () => this.#turn.lag };
   requests = 0;
   readonly #connection: Http2Connection;
-  readonly #bytes = new SocketConnection(new Socket());
+  readonly #bytes = new SocketConnection(new Sent());
   readonly #encoder = new HpackEncoder();
   #next = 1;
 
@@ -211,6 +212,36 @@ describe('a connection that is gone', () => {
     }
   });
 
+  // A client that was too slow to see the warning within a second, and gave up what it had asked for
+  // meanwhile, lost the connection with all that was under way on it.
+  it('goes on with what is under way when streams behind the last one come, and are given up', async () => {
+    const clock = new VirtualClock();
+    const bytes = new SocketConnection(new Sent());
+    let requests = 0;
+    const user = { ...UNHEARD, onRequest: () => requests++ };
+    const connection = new Http2Connection(bytes, { role: 'server', clock, user });
+    const encoder = new HpackEncoder();
+    const head = (id: number, end: boolean) => {
+      const block = Buffer.alloc(encoder.bound(FIELDS));
+      return headerFrames(id, block.subarray(0, encoder.encode(FIELDS, block, 0)), end);
+    };
+    connection.start(Buffer.concat([PREFACE, settingsFrame([]), head(1, true)]));
+    connection.goAway();
+    await clock.advance(1000);
+    const reset = (id: number) => numberFrame(FrameType.RST_STREAM, id, Http2ErrorCode.CANCEL);
+    const late = [
+      head(3, false),
+      numberFrame(FrameType.WINDOW_UPDATE, 3, 1),
+      frame(FrameType.DATA, 0, 3, Buffer.from('hello')),
+      reset(3),
+    ];
+    connection.onData(bytes, Buffer.concat([...late, head(5, true), reset(5)]));
+    expect([connection.verdict?.message, requests, connection.active]).to.deep.equal([undefined, 1, 1]);
+    // What has not begun, not even here, is a mistake as before.
+    connection.onData(bytes, reset(7));
+    expect(connection.verdict?.message).to.equal('stream 7 has not begun');
+  });
+
   // The second that its client had to answer the warning ran out later, and it was told of the last stream.
   it('says nothing more of a shutdown that was under way', async () => {
     const clock = new VirtualClock();
@@ -321,7 +352,7 @@ describe('a target that sends interim responses', () => {
   const given = (count: number): { came: number; reset: number | undefined } => {
     let came = 0;
     let reset: number | undefined;
-    const bytes = new SocketConnection(new Socket());
+    const bytes = new SocketConnection(new Sent());
     const connection = new Http2Connection(bytes, {
       role: 'client',
       clock: new VirtualClock(),

@@ -206,7 +206,7 @@ describe('HTTP/2 connections to endpoints', () => {
     let told = 0;
     const asked = Array.from({ length: 20 }, () => ask(pool, endpoint).finally(() => told++));
     const outcome = Promise.allSettled(asked);
-    await eventually('all are told', () => told === 20, { timeoutMs: 1000 });
+    await eventually('all are told', () => told === 20);
     expect(sockets.length).to.be.at.most(8);
     expect(await outcome).to.have.length(20);
   });
