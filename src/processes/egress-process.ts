@@ -95,7 +95,8 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const registry = createRegistry();
   publishCounters(registry, egress.counters, 'outbound');
   const pods = () => clients?.size ?? 0;
-  publishEgress(registry, { refused: egress.refused, pods, shares, factsAgeMs: ageOf(routes, time) });
+  const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
+  publishEgress(registry, { refused: egress.refused, pods, divisions, factsAgeMs: ageOf(routes, time) });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);

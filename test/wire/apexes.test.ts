@@ -13,9 +13,11 @@ import {
 import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { PublishedBackends } from '../../src/egress/apexes/known-backends.ts';
+import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import { routesOf } from '../../src/egress/routes/routes.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
 import { type RoutingFacts, serviceRouting } from '../../src/policy/routing/service-routing.ts';
+import { createRegistry } from '../../src/telemetry/registry.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -188,6 +190,27 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     });
     relay.egress.update(routes);
     await eventually('the egress listens', () => relay.egress.ports.includes(ports[0] ?? 0));
+  }
+  const page = () => {
+    const registry = createRegistry();
+    const divisions = () => relay.egress.ruleDivisions();
+    publishEgress(registry, { refused: relay.egress.refused, pods: () => 0, divisions });
+    return registry.metrics();
+  };
+  /** The shares on metrics, by Service, backend and tier. */
+  async function shown(): Promise<Record<string, number[]>> {
+    const found: Record<string, number[]> = {};
+    const line = /^linkspan_failover_share\{service="(.+?)",backend="(.+?)",tier="(\d)"\} (\S+)$/gm;
+    for (const [, service = '', backend = '', tier = '', share] of (await page()).matchAll(line))
+      (found[`${service} ${backend} ${tier}`] ??= []).push(Number(share));
+    return found;
+  }
+  /** The states on metrics, by backend. */
+  async function states(): Promise<Record<string, string>> {
+    const line = /^linkspan_failover_state\{.*backend="(.+?)",state="(\w+)"\} 1$/gm;
+    return Object.fromEntries(
+      [...(await page()).matchAll(line)].map(([, backend = '', state = '']) => [backend, state]),
+    );
   }
   const routes = (...all: object[]) => ({
     routes: [routeOf({ rules: all, parentRefs: [{ group: '', kind: 'Service', name: APEX }] })],
@@ -489,6 +512,38 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       expect(await greeting(other)).to.equal('closed');
       expect(await greeting(here)).to.equal('ax');
     });
+  });
+
+  // Dashboards and alerts of federated Services said nothing of a canary that was led by the egress.
+  it('says on metrics what each rule gives to whom, as `linkspan failover` does', async () => {
+    const now = Date.now();
+    const drain = { to: 0, start: now - 2000, rampMs: 1000, until: now + 60_000, by: 'test' };
+    await serve(split({ web: 90, 'web-west': 10 }));
+    expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [0.9], 'demo/checkout web-west 0': [0.1] });
+    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Unknown' });
+    stores.links.set(link('west', { [FAILOVER_DRAIN]: writeDrain(drain as FailoverDrain) }));
+    expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [1], 'demo/checkout web-west 0': [0] });
+    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Drained' });
+    await serve(
+      routes(
+        { matches: [{ path: { type: 'Exact', value: '/hello' } }], backendRefs: [to('web')] },
+        { backendRefs: [to('web-federated'), to('web')] },
+      ),
+    );
+    expect(await shown()).to.deep.equal({
+      'demo/checkout rule 1 web 0': [1],
+      'demo/checkout rule 2 web 0': [0.5],
+      'demo/checkout rule 2 web-federated 0': [0.5],
+    });
+  });
+
+  it('shows no more backends of a port than a page of metrics can bear', async () => {
+    const rule = (nth: number) => ({
+      matches: [{ path: { type: 'Exact', value: `/${nth}` } }],
+      backendRefs: Array.from({ length: 16 }, (_, at) => to(`web-${at}`)),
+    });
+    await serve(routes(...Array.from({ length: 16 }, (_, nth) => rule(nth))));
+    expect(Object.keys(await shown())).to.have.lengthOf(128);
   });
 
   it('knows the facts of mirrors, and goes on by them', async () => {

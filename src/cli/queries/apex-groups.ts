@@ -2,6 +2,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
 import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
+import { isFederated } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
@@ -13,7 +14,7 @@ import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
-import type { ApexGroup } from '../../policy/routing/apex-group.ts';
+import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
@@ -81,12 +82,16 @@ export function groupsOf(
   const { namespace, name } = parseKey(key);
   const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
   const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
-  return [...ports].flatMap(([port, { routing, leaves }]) =>
-    routing.rules.map((rule, nth) => {
+  return [...ports].flatMap(([port, { routing, leaves }]) => {
+    const names = groupNames(name, port, ports.size, routing.rules.length);
+    return routing.rules.map((rule, nth) => {
       const clusters = new Map<string, string>();
       const known = (backend: RouteBackend): WeighedBackend => {
         const service = keyOf({ namespace: backend.namespace, name: backend.service });
-        const cluster = clusterOf(mirrors.get(service));
+        const mirror = mirrors.get(service);
+        // The clusters of a federated Service have facts of their own, by which its part is divided.
+        if (mirror !== undefined && isFederated(mirror)) return {};
+        const cluster = clusterOf(mirror);
         if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
         clusters.set(backendName(rule, backend), cluster);
         return {
@@ -95,14 +100,10 @@ export function groupsOf(
         };
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
-      const which = [
-        ...(ports.size > 1 ? [`:${port}`] : []),
-        ...(routing.rules.length > 1 ? [` rule ${nth + 1}`] : []),
-      ];
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: `${name}${which.join('')}`, group, clusters };
-    }),
-  );
+      return { namespace, service: names[nth] ?? name, group, clusters };
+    });
+  });
 }
 
 /** Pods here are seen by each egress for itself; nothing of them is published. */

@@ -14,6 +14,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
+import { groupNames } from '../../policy/routing/apex-group.ts';
 import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
 import { LOCAL_DOMAIN, routeSettings, whomItLetsIn } from './route-settings.ts';
 import {
@@ -91,7 +92,8 @@ export function apexRoute(
     const to = backend.invalid === undefined && !backends.has(key) ? leads.of(backend) : undefined;
     if (to !== undefined) backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
   }
-  return { ...settings, label, apex, routing, backends: [...backends.values()] };
+  const groups = groupNames(apex, port, routed.ports.size, routing.rules.length);
+  return { ...settings, label, apex, routing, groups, backends: [...backends.values()] };
 }
 
 function backendOf(

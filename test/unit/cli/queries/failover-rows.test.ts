@@ -117,6 +117,25 @@ describe('linkspan failover', () => {
     expect(apexText({ ...checkout, status: {} } as V1Service, [], NOW)).to.equal(undefined);
   });
 
+  // The egress gives it its part; here it was withdrawn, as its slices show no endpoint of its own.
+  it('gives a federated Service behind a split its part, as the egress does', () => {
+    const backends = ['web-federated', 'web-west'].map((name) => ({
+      namespace: 'shop',
+      service: name,
+      port: 80,
+      weight: 1,
+    }));
+    const routing = { rules: [{ name: 'split', backends }], entries: [] };
+    const leaf = { name: 'web-federated.shop.svc.cluster.local', port: 80, endpoints: [] };
+    const spec = { routing, leaves: { 'shop/web-federated:80': leaf } };
+    const mirrors = { services: [service()], slices: [], said: new Map() };
+    const apexes = groupsOf('shop/checkout', new Map([[80, spec]]), mirrors);
+    expect(shares({ services: [], slices: [], links: [], apexes })).to.deep.equal({
+      'web-federated': 0.5,
+      'web-west': 0.5,
+    });
+  });
+
   it('takes tiers and drains from Links where the Service says nothing', () => {
     const link = (name: string, annotations: Record<string, string>) =>
       ({ metadata: { name, annotations }, spec: { targetClusterName: name } }) as unknown as LinkObject;
