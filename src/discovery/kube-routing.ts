@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { keyOf } from '../api/kubernetes/resource.ts';
-import type { Annotations } from '../api/annotations.ts';
 import { type FailoverTexts, writtenTexts } from '../api/mirror/failover-texts.ts';
+import { isMirrored } from '../api/mirror/mirror-labels.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
 import type { EndpointView } from '../exports/endpoint-slices.ts';
 import type { WatchParts } from '../kube/informer/watched-kind.ts';
@@ -146,13 +146,13 @@ export class KubeRouting {
    * @param told whether its routes are told in their status; default true
    */
   of(service: V1Service, told = true): ServiceRoutes {
-    const { name = '', namespace = '', annotations } = service.metadata ?? {};
+    const { name = '', namespace = '' } = service.metadata ?? {};
     const key = keyOf({ namespace, name });
     const { routes, problems: tooMany } = this.#objects.routesOf(key);
     const { splits, problems: wrongSplits } = this.#objects.splitsOf(key);
     const problems = [...tooMany, ...wrongSplits];
     const profile = this.#options.profile(key);
-    const own = this.#failoverOf(annotations);
+    const own = this.#failoverOf(service);
     if (routes.length + splits.length === 0 && profile.routing === undefined && own?.tiers === undefined) {
       this.forget(key);
       const wrong = [...problems, ...profile.problems];
@@ -169,8 +169,10 @@ export class KubeRouting {
     return { ports, problems: [...problems, ...profile.problems, ...notesOf(routes)] };
   }
 
-  #failoverOf(annotations: Annotations | undefined): FailoverTexts | undefined {
-    return this.#options.failover === true ? writtenTexts(annotations) : undefined;
+  /** The tiers and the policy of a federated Service are about its clusters, and not about backends of rules. */
+  #failoverOf(service: V1Service): FailoverTexts | undefined {
+    if (this.#options.failover !== true) return undefined;
+    return isMirrored(service) ? {} : writtenTexts(service.metadata?.annotations);
   }
 
   /** Decides for each port, and follows what was asked for that. */

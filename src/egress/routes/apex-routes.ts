@@ -72,12 +72,12 @@ export class ApexLeads {
 }
 
 /**
- * The route of one port of a user's Service; undefined where nothing is written about it, or that is not
+ * The route of one port of a user's Service, or of a federated one about which rules are written; undefined where nothing is written about it, or that is not
  * known yet. Pure.
  */
 export function apexRoute(
   listenPort: number,
-  { mirror: apex, port }: ApexClaim,
+  { mirror: apex, port }: Pick<ApexClaim | GroupClaim, 'mirror' | 'port'>,
   routed: RoutedService | undefined,
   leads: ApexLeads,
 ): ApexRoute | undefined {
@@ -92,7 +92,10 @@ export function apexRoute(
     const to = backend.invalid === undefined && !backends.has(key) ? leads.of(backend) : undefined;
     if (to !== undefined) backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
   }
-  const groups = groupNames(apex, port, routed.ports.size, routing.rules.length);
+  // The last rule of a federated Service is its clusters, whose shares have its own name.
+  const { isFederated = false } = routed;
+  const rules = routing.rules.length - Number(isFederated);
+  const groups = groupNames(apex, { port, ports: routed.ports.size, rules, isFederated });
   return { ...settings, label, apex, routing, groups, backends: [...backends.values()] };
 }
 
@@ -113,7 +116,9 @@ function backendOf(
   },
 ): ApexBackend {
   const service = keyOf({ namespace, name });
-  const label = memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
+  // The clusters of a federated Service with rules keep the names that they have without.
+  const isOwn = apex === `${service}:${port}`;
+  const label = isOwn ? apex : memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
   const object = 'local' in to ? routed.backends.get(service) : leads.mirror(service);
   return {
     key,

@@ -16,11 +16,26 @@ export interface ApexGroup {
  * what people are shown it is the same. Pure.
  * @param name of the Service, with its namespace or without
  * @param ports how many of its ports are routed
- * @param rules how many rules the port has
+ * @param rules how many rules somebody has written about the port
+ * @param isFederated whether the Service's own name is that of the group of its clusters
  */
-export function groupNames(name: string, port: number, ports: number, rules: number): string[] {
+export function groupNames(
+  name: string,
+  {
+    port,
+    ports,
+    rules,
+    isFederated,
+  }: {
+    readonly port: number;
+    readonly ports: number;
+    readonly rules: number;
+    readonly isFederated: boolean;
+  },
+): string[] {
   const base = ports > 1 ? `${name}:${port}` : name;
-  return Array.from({ length: rules }, (_, nth) => (rules > 1 ? `${base} rule ${nth + 1}` : base));
+  const isNumbered = isFederated || rules > 1;
+  return Array.from({ length: rules }, (_, nth) => (isNumbered ? `${base} rule ${nth + 1}` : base));
 }
 
 /**

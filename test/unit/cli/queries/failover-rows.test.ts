@@ -90,7 +90,11 @@ describe('linkspan failover', () => {
     };
     const mirrors = { services: [mirror], slices: [], said: new Map() };
     const rows = (endpoints: typeof ready, ...without: string[]) => {
-      const apexes = groupsOf('shop/checkout', new Map([[80, spec(endpoints)]]), mirrors);
+      const apexes = groupsOf(
+        { metadata: { namespace: 'shop', name: 'checkout' } },
+        new Map([[80, spec(endpoints)]]),
+        mirrors,
+      );
       return failoverRows({ services: [], slices: [], links: [], apexes }, NOW, new Set(without));
     };
     const shown = (...given: Parameters<typeof rows>) =>
@@ -129,7 +133,11 @@ describe('linkspan failover', () => {
     const leaf = { name: 'web-federated.shop.svc.cluster.local', port: 80, endpoints: [] };
     const spec = { routing, leaves: { 'shop/web-federated:80': leaf } };
     const mirrors = { services: [service()], slices: [], said: new Map() };
-    const apexes = groupsOf('shop/checkout', new Map([[80, spec]]), mirrors);
+    const apexes = groupsOf(
+      { metadata: { namespace: 'shop', name: 'checkout' } },
+      new Map([[80, spec]]),
+      mirrors,
+    );
     expect(shares({ services: [], slices: [], links: [], apexes })).to.deep.equal({
       'web-federated': 0.5,
       'web-west': 0.5,
