@@ -19,6 +19,8 @@ import { sameTarget } from './target-table.ts';
 export interface ApexRoutingOptions extends WatchParts {
   /** What the names of backends end with; they stand in no request. */
   readonly clusterDomain: string;
+  /** What the names of ServiceProfiles end with, the cluster's own; default: `clusterDomain`. */
+  readonly profileDomain?: string | undefined;
   /** How pods that have a mesh proxy are reached; undefined: plainly, and no pods are watched. */
   readonly mesh?: MeshSettings | undefined;
   /** As `InstalledKindsOptions.lookMs`. */
@@ -64,7 +66,7 @@ export class ApexRouting {
   #settled = false;
 
   constructor(options: ApexRoutingOptions) {
-    const { client, clock, random, log, clusterDomain, lookMs, mesh } = options;
+    const { client, clock, random, log, clusterDomain, profileDomain, lookMs, mesh } = options;
     const parts = { client, clock, random, log };
     this.#options = options;
     this.#problems = new AnnotationProblems(log);
@@ -73,6 +75,7 @@ export class ApexRouting {
     this.#routing = new KubeRouting({
       ...parts,
       clusterDomain,
+      profileDomain,
       lookMs,
       follow: 'all',
       // The controller writes it, which has the right to (ADR 0040).
@@ -80,7 +83,6 @@ export class ApexRouting {
       failover: true,
       view: { zone: undefined, meshEndpoint: (address, port) => this.#mesh?.endpoint(address, port) },
       served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
-      profile: () => ({ problems: [] }),
       onChange: (key) => this.#update(key),
     });
     this.leaves = this.#table;

@@ -8,12 +8,8 @@ import type { WatchParts } from '../kube/informer/watched-kind.ts';
 import { effectivePolicy } from '../policy/effective-policy.ts';
 import type { RouteBackend, Routing } from '../policy/routing/routing.ts';
 import { serviceVerdicts } from '../policy/routing/route-verdicts.ts';
-import {
-  type ProfileRouting,
-  type RouteVerdict,
-  type RoutingFacts,
-  serviceRouting,
-} from '../policy/routing/service-routing.ts';
+import { type RouteVerdict, type RoutingFacts, serviceRouting } from '../policy/routing/service-routing.ts';
+import { NO_WORD, type ProfileWord, ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets } from './service-targets.ts';
 import { leafKey, type RoutedSpec, type TargetSpec } from './target-spec.ts';
 import { LeafView } from './leaf-view.ts';
@@ -33,8 +29,13 @@ export interface KubeRoutingOptions extends WatchParts {
   readonly view: Pick<EndpointView, 'zone' | 'meshEndpoint'>;
   /** Those of a namespace's slices that are served. */
   readonly served: (namespace: string, slices: readonly V1EndpointSlice[]) => readonly V1EndpointSlice[];
-  /** What the ServiceProfile of a Service says of where its requests go. */
-  profile(service: string): { readonly routing?: ProfileRouting; readonly problems: readonly string[] };
+  /**
+   * What the ServiceProfile of a Service says of where its requests go; default: profiles are watched, too,
+   * and readiness waits for them.
+   */
+  readonly profile?: (service: string) => ProfileWord;
+  /** What ends the names of ServiceProfiles that are watched here; default: `clusterDomain`. */
+  readonly profileDomain?: string | undefined;
   /** The name under which the status of routes is written; undefined: somebody else writes it. */
   readonly statusAs: string | undefined;
   /**
@@ -64,6 +65,8 @@ export class KubeRouting {
   readonly #objects: RoutingObjects;
   readonly #leaves: LeafView;
   readonly #statuses: RouteStatusWriter | undefined;
+  /** Undefined: somebody else reads them. */
+  readonly #profiles: ServiceProfiles | undefined;
   /** Services that are watched for themselves. */
   #kept = new Set<string>();
   /** The backends that each Service's routes lead to, and the other way round; keys. */
@@ -90,16 +93,23 @@ export class KubeRouting {
       onGrants: (namespace) => this.#grantsChanged(namespace),
       onState: () => undefined,
     });
+    if (options.profile === undefined) {
+      const clusterDomain = options.profileDomain ?? options.clusterDomain;
+      const changed = (key: string) => options.onChange(key);
+      this.#profiles = new ServiceProfiles({ ...parts, clusterDomain, lookMs }, changed);
+    }
     if (statusAs !== undefined)
       this.#statuses = new RouteStatusWriter({ ...parts, objects: this.#objects, controllerName: statusAs });
   }
 
   start(): void {
     this.#objects.start();
+    this.#profiles?.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#objects.stop(), this.#leaves.stop(), this.#statuses?.stop()]);
+    const parts = [this.#objects, this.#leaves, this.#statuses, this.#profiles];
+    await Promise.all(parts.map((part) => part?.stop()));
   }
 
   /**
@@ -107,17 +117,17 @@ export class KubeRouting {
    * they should not.
    */
   get settled(): boolean {
-    return this.#objects.settled && this.#leaves.settled;
+    return this.#objects.settled && this.#leaves.settled && this.#profiles?.settled !== false;
   }
 
   /** Whether everything that may be written about Services has been read, without an error. */
   get complete(): boolean {
-    return this.#objects.complete;
+    return this.#objects.complete && this.#profiles?.complete !== false;
   }
 
-  /** The Services (keys) that a split or a route is about, whether they exist or not. */
+  /** The Services (keys) that a split, a route or a profile is about, whether they exist or not. */
   subjects(): Set<string> {
-    return this.#objects.subjects();
+    return new Set([...this.#objects.subjects(), ...(this.#profiles?.subjects() ?? [])]);
   }
 
   /**
@@ -151,7 +161,7 @@ export class KubeRouting {
     const { routes, problems: tooMany } = this.#objects.routesOf(key);
     const { splits, problems: wrongSplits } = this.#objects.splitsOf(key);
     const problems = [...tooMany, ...wrongSplits];
-    const profile = this.#options.profile(key);
+    const profile = this.#options.profile?.(key) ?? this.#profiles?.routingOf(key) ?? NO_WORD;
     const own = this.#failoverOf(service);
     if (routes.length + splits.length === 0 && profile.routing === undefined && own?.tiers === undefined) {
       this.forget(key);

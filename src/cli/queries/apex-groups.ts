@@ -49,7 +49,6 @@ export async function readApexGroups(client: KubeClient, objects: MirrorObjects)
     failover: true,
     view: { zone: undefined, meshEndpoint: () => undefined },
     served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
-    profile: () => ({ problems: [] }),
     onChange: () => undefined,
   });
   try {

@@ -88,7 +88,6 @@ export class ApexTerm {
       failover: true,
       view: { zone: undefined, meshEndpoint: () => undefined },
       served: (_, slices) => slices,
-      profile: () => ({ problems: [] }),
       onChange: (key) => this.#consider(key),
     });
   }
