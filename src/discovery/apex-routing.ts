@@ -106,8 +106,12 @@ export class ApexRouting {
     this.#routing.keep(this.#followed);
     for (const key of former) if (!keys.has(key)) this.#forget(key);
     for (const key of keys) if (!former.has(key)) this.#update(key);
-    for (const key of before.keys()) if (!federated.has(key)) this.#leave(key);
-    for (const [key, service] of federated) if (before.get(key) !== service) this.#update(key);
+    this.#federatedChanged(before);
+  }
+
+  #federatedChanged(before: ReadonlyMap<string, V1Service>): void {
+    for (const key of before.keys()) if (!this.#federated.has(key)) this.#leave(key);
+    for (const [key, service] of this.#federated) if (before.get(key) !== service) this.#update(key);
   }
 
   /** What is known of a Service that is followed; undefined: nothing is said of it, or it is not there. */

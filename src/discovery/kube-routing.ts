@@ -108,8 +108,12 @@ export class KubeRouting {
   }
 
   async stop(): Promise<void> {
-    const parts = [this.#objects, this.#leaves, this.#statuses, this.#profiles];
-    await Promise.all(parts.map((part) => part?.stop()));
+    await Promise.all([
+      this.#objects.stop(),
+      this.#leaves.stop(),
+      this.#statuses?.stop(),
+      this.#profiles?.stop(),
+    ]);
   }
 
   /**
@@ -161,7 +165,7 @@ export class KubeRouting {
     const { routes, problems: tooMany } = this.#objects.routesOf(key);
     const { splits, problems: wrongSplits } = this.#objects.splitsOf(key);
     const problems = [...tooMany, ...wrongSplits];
-    const profile = this.#options.profile?.(key) ?? this.#profiles?.routingOf(key) ?? NO_WORD;
+    const profile = this.#profileOf(key);
     const own = this.#failoverOf(service);
     if (routes.length + splits.length === 0 && profile.routing === undefined && own?.tiers === undefined) {
       this.forget(key);
@@ -177,6 +181,10 @@ export class KubeRouting {
     if (told) this.#tell(key, { namespace, name }, routes, verdicts);
     else this.#statuses?.set(key, []);
     return { ports, problems: [...problems, ...profile.problems, ...notesOf(routes)] };
+  }
+
+  #profileOf(key: string): ProfileWord {
+    return this.#options.profile?.(key) ?? this.#profiles?.routingOf(key) ?? NO_WORD;
   }
 
   /** The tiers and the policy of a federated Service are about its clusters, and not about backends of rules. */
