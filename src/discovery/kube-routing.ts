@@ -187,7 +187,9 @@ export class KubeRouting {
     return this.#options.profile?.(key) ?? this.#profiles?.routingOf(key) ?? NO_WORD;
   }
 
-  /** The tiers and the policy of a federated Service are about its clusters, and not about backends of rules. */
+  /**
+   * The tiers and the policy of a federated Service are about its clusters, and not about backends of rules.
+   */
   #failoverOf(service: V1Service): FailoverTexts | undefined {
     if (this.#options.failover !== true) return undefined;
     return isMirrored(service) ? {} : writtenTexts(service.metadata?.annotations);

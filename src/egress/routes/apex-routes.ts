@@ -72,8 +72,8 @@ export class ApexLeads {
 }
 
 /**
- * The route of one port of a user's Service, or of a federated one about which rules are written; undefined where nothing is written about it, or that is not
- * known yet. Pure.
+ * The route of one port of a user's Service, or of a federated one about which rules are written; undefined
+ * where nothing is written about it, or that is not known yet. Pure.
  */
 export function apexRoute(
   listenPort: number,
