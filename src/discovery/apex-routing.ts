@@ -1,11 +1,13 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { keyOf } from '../api/kubernetes/resource.ts';
+import { parseKey } from '../api/mirror/mirror-names.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { forEachIsolated, notifyAll } from '../base/isolation.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
 import { isHandMade } from '../exports/slice-makers.ts';
 import type { WatchParts } from '../kube/informer/watched-kind.ts';
+import { overGroup } from '../policy/routing/group-routing.ts';
 import type { Routing } from '../policy/routing/routing.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
@@ -17,6 +19,8 @@ import { sameTarget } from './target-table.ts';
 export interface ApexRoutingOptions extends WatchParts {
   /** What the names of backends end with; they stand in no request. */
   readonly clusterDomain: string;
+  /** What the names of ServiceProfiles end with, the cluster's own; default: `clusterDomain`. */
+  readonly profileDomain?: string | undefined;
   /** How pods that have a mesh proxy are reached; undefined: plainly, and no pods are watched. */
   readonly mesh?: MeshSettings | undefined;
   /** As `InstalledKindsOptions.lookMs`. */
@@ -25,17 +29,23 @@ export interface ApexRoutingOptions extends WatchParts {
   onChange(key: string): void;
 }
 
-/** A user's Service, and how the requests for its ports are routed. */
+/** A user's Service, or a federated one, and how the requests for its ports are routed. */
 export interface RoutedService {
   readonly service: V1Service;
   /** Ports about which nothing is said are not in it. */
   readonly ports: ReadonlyMap<number, Routing>;
   /** Services of this cluster that it leads to, by `namespace/name`. */
   readonly backends: ReadonlyMap<string, V1Service>;
+  /**
+   * Whether mirroring made it: the last rule of each of its ports is for what the others are not for, which
+   * goes to its clusters (`overGroup`). Default false.
+   */
+  readonly isFederated?: boolean;
 }
 
 /**
- * How the requests for users' Services are routed, for an egress, and the pods of backends that are Services
+ * How the requests for users' Services, and for federated ones about which rules are written, are routed, for
+ * an egress, and the pods of backends that are Services
  * of this cluster. Nothing is watched before there is such a Service, and of slices only those are served
  * that the cluster's own controllers have made: else whoever may write slices could have the egress connect
  * to any address.
@@ -50,12 +60,13 @@ export class ApexRouting {
   readonly #routed = new Map<string, RoutedService>();
   readonly #table = new Leaves();
   #followed: ReadonlySet<string> = new Set();
+  #federated: ReadonlyMap<string, V1Service> = new Map();
   #started = false;
   /** Whether everything was known once: what is installed later does not make it unknown again. */
   #settled = false;
 
   constructor(options: ApexRoutingOptions) {
-    const { client, clock, random, log, clusterDomain, lookMs, mesh } = options;
+    const { client, clock, random, log, clusterDomain, profileDomain, lookMs, mesh } = options;
     const parts = { client, clock, random, log };
     this.#options = options;
     this.#problems = new AnnotationProblems(log);
@@ -64,6 +75,7 @@ export class ApexRouting {
     this.#routing = new KubeRouting({
       ...parts,
       clusterDomain,
+      profileDomain,
       lookMs,
       follow: 'all',
       // The controller writes it, which has the right to (ADR 0040).
@@ -71,17 +83,21 @@ export class ApexRouting {
       failover: true,
       view: { zone: undefined, meshEndpoint: (address, port) => this.#mesh?.endpoint(address, port) },
       served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
-      profile: () => ({ problems: [] }),
       onChange: (key) => this.#update(key),
     });
     this.leaves = this.#table;
   }
 
-  /** Follows these Services (keys) from now on, and no others. */
-  follow(keys: ReadonlySet<string>): void {
-    if (keys.size === 0 && !this.#started) return;
-    const former = this.#followed;
+  /**
+   * Follows these Services (keys) from now on, and no others.
+   * @param federated those that somebody else watches: of their namespaces nothing is read before there is a
+   * rule
+   */
+  follow(keys: ReadonlySet<string>, federated: ReadonlyMap<string, V1Service> = new Map()): void {
+    if (keys.size + federated.size === 0 && !this.#started) return;
+    const [former, before] = [this.#followed, this.#federated];
     this.#followed = new Set(keys);
+    this.#federated = new Map(federated);
     if (!this.#started) {
       this.#started = true;
       this.#routing.start();
@@ -90,6 +106,12 @@ export class ApexRouting {
     this.#routing.keep(this.#followed);
     for (const key of former) if (!keys.has(key)) this.#forget(key);
     for (const key of keys) if (!former.has(key)) this.#update(key);
+    this.#federatedChanged(before);
+  }
+
+  #federatedChanged(before: ReadonlyMap<string, V1Service>): void {
+    for (const key of before.keys()) if (!this.#federated.has(key)) this.#leave(key);
+    for (const [key, service] of this.#federated) if (before.get(key) !== service) this.#update(key);
   }
 
   /** What is known of a Service that is followed; undefined: nothing is said of it, or it is not there. */
@@ -110,8 +132,9 @@ export class ApexRouting {
   }
 
   #update(key: string): void {
-    if (!this.#followed.has(key)) return;
-    const found = this.#routing.kept(key);
+    const federated = this.#federated.get(key);
+    if (federated === undefined && !this.#followed.has(key)) return;
+    const found = federated === undefined ? this.#routing.kept(key) : { service: federated };
     // What is being read has been said before, or not yet; neither is a change.
     if (found === 'unknown') return;
     const former = this.#routed.get(key);
@@ -122,13 +145,17 @@ export class ApexRouting {
     }
     const { ports, problems } = this.#routing.of(found.service);
     this.#problems.tell(key, problems);
+    if (federated !== undefined && ports.size === 0) return this.#goesOn(key);
     this.#table.set(
       key,
       [...ports.values()].flatMap(({ leaves }) => Object.values(leaves)),
     );
-    const routings = new Map([...ports].map(([port, { routing }]) => [port, routing]));
+    const isFederated = federated !== undefined;
+    const routings = new Map(
+      [...ports].map(([port, { routing }]) => [port, isFederated ? over(key, port, routing) : routing]),
+    );
     const backends = this.#backendsOf(routings.values());
-    const now = { service: found.service, ports: routings, backends };
+    const now = { service: found.service, ports: routings, backends, isFederated };
     // Endpoints of backends change often; whoever makes routes need not hear of it.
     if (former !== undefined && isSame(former, now)) return;
     this.#routed.set(key, now);
@@ -147,6 +174,18 @@ export class ApexRouting {
     return found;
   }
 
+  /** Nothing is written about a federated Service: its requests go to its clusters. */
+  #goesOn(key: string): void {
+    this.#table.set(key, []);
+    if (this.#routed.delete(key)) this.#options.onChange(key);
+  }
+
+  /** A federated Service is followed no more. */
+  #leave(key: string): void {
+    this.#routing.forget(key);
+    this.#forget(key);
+  }
+
   #forget(key: string): void {
     this.#routed.delete(key);
     this.#problems.tell(key, []);
@@ -157,6 +196,11 @@ export class ApexRouting {
     const changed = new Set(addresses);
     forEachIsolated('apexes with a pod', this.#table.usersOf(changed), (key) => this.#update(key));
   }
+}
+
+function over(key: string, port: number, routing: Routing): Routing {
+  const { namespace, name } = parseKey(key);
+  return overGroup(routing, { namespace, service: name, port });
 }
 
 /** Objects are replaced by their watch when they change. */

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { keyOf } from '../api/kubernetes/resource.ts';
-import type { Annotations } from '../api/annotations.ts';
 import { type FailoverTexts, writtenTexts } from '../api/mirror/failover-texts.ts';
+import { isMirrored } from '../api/mirror/mirror-labels.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
 import type { EndpointView } from '../exports/endpoint-slices.ts';
 import type { WatchParts } from '../kube/informer/watched-kind.ts';
@@ -10,11 +10,11 @@ import type { RouteBackend, Routing } from '../policy/routing/routing.ts';
 import { serviceVerdicts } from '../policy/routing/route-verdicts.ts';
 import {
   MAX_REFERENCES,
-  type ProfileRouting,
   type RouteVerdict,
   type RoutingFacts,
   serviceRouting,
 } from '../policy/routing/service-routing.ts';
+import { NO_WORD, type ProfileWord, ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets } from './service-targets.ts';
 import { leafKey, type RoutedSpec, type TargetSpec } from './target-spec.ts';
 import { LeafView } from './leaf-view.ts';
@@ -34,8 +34,13 @@ export interface KubeRoutingOptions extends WatchParts {
   readonly view: Pick<EndpointView, 'zone' | 'meshEndpoint'>;
   /** Those of a namespace's slices that are served. */
   readonly served: (namespace: string, slices: readonly V1EndpointSlice[]) => readonly V1EndpointSlice[];
-  /** What the ServiceProfile of a Service says of where its requests go. */
-  profile(service: string): { readonly routing?: ProfileRouting; readonly problems: readonly string[] };
+  /**
+   * What the ServiceProfile of a Service says of where its requests go; default: profiles are watched, too,
+   * and readiness waits for them.
+   */
+  readonly profile?: (service: string) => ProfileWord;
+  /** What ends the names of ServiceProfiles that are watched here; default: `clusterDomain`. */
+  readonly profileDomain?: string | undefined;
   /** The name under which the status of routes is written; undefined: somebody else writes it. */
   readonly statusAs: string | undefined;
   /**
@@ -65,6 +70,8 @@ export class KubeRouting {
   readonly #objects: RoutingObjects;
   readonly #leaves: LeafView;
   readonly #statuses: RouteStatusWriter | undefined;
+  /** Undefined: somebody else reads them. */
+  readonly #profiles: ServiceProfiles | undefined;
   /** Services that are watched for themselves. */
   readonly #kept = new Set<string>();
   /** The backends that each Service's routes lead to, and the other way round; keys. */
@@ -91,16 +98,27 @@ export class KubeRouting {
       onGrants: (namespace) => this.#grantsChanged(namespace),
       onState: () => undefined,
     });
+    if (options.profile === undefined) {
+      const clusterDomain = options.profileDomain ?? options.clusterDomain;
+      const changed = (key: string) => options.onChange(key);
+      this.#profiles = new ServiceProfiles({ ...parts, clusterDomain, lookMs }, changed);
+    }
     if (statusAs !== undefined)
       this.#statuses = new RouteStatusWriter({ ...parts, objects: this.#objects, controllerName: statusAs });
   }
 
   start(): void {
     this.#objects.start();
+    this.#profiles?.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#objects.stop(), this.#leaves.stop(), this.#statuses?.stop()]);
+    await Promise.all([
+      this.#objects.stop(),
+      this.#leaves.stop(),
+      this.#statuses?.stop(),
+      this.#profiles?.stop(),
+    ]);
   }
 
   /**
@@ -108,22 +126,17 @@ export class KubeRouting {
    * they should not.
    */
   get settled(): boolean {
-    return this.#objects.settled && this.#leaves.settled;
+    return this.#objects.settled && this.#leaves.settled && this.#profiles?.settled !== false;
   }
 
   /** Whether everything that may be written about Services has been read, without an error. */
   get complete(): boolean {
-    return this.#objects.complete;
+    return this.#objects.complete && this.#profiles?.complete !== false;
   }
 
-  /** The Services (keys) that a split or a route is about, whether they exist or not. */
-  subjects(): Set<string> {
-    return this.#objects.subjects();
-  }
-
-  /** Whether a Service (key) is one of them. */
+  /** Whether a split, a route or a profile is about a Service (key), whether that exists or not. */
   isSubject(key: string): boolean {
-    return this.#objects.isSubject(key);
+    return this.#objects.isSubject(key) || this.#profiles?.isSubject(key) === true;
   }
 
   /**
@@ -162,13 +175,13 @@ export class KubeRouting {
    * @param told whether its routes are told in their status; default true
    */
   of(service: V1Service, told = true): ServiceRoutes {
-    const { name = '', namespace = '', annotations } = service.metadata ?? {};
+    const { name = '', namespace = '' } = service.metadata ?? {};
     const key = keyOf({ namespace, name });
     const { routes, problems: tooMany } = this.#objects.routesOf(key);
     const { splits, problems: wrongSplits } = this.#objects.splitsOf(key);
     const problems = [...tooMany, ...wrongSplits];
-    const profile = this.#options.profile(key);
-    const own = this.#failoverOf(annotations);
+    const profile = this.#profileOf(key);
+    const own = this.#failoverOf(service);
     if (routes.length + splits.length === 0 && profile.routing === undefined && own?.tiers === undefined) {
       this.forget(key);
       const wrong = [...problems, ...profile.problems];
@@ -185,8 +198,16 @@ export class KubeRouting {
     return { ports, problems: [...problems, ...profile.problems, ...notesOf(routes)] };
   }
 
-  #failoverOf(annotations: Annotations | undefined): FailoverTexts | undefined {
-    return this.#options.failover === true ? writtenTexts(annotations) : undefined;
+  #profileOf(key: string): ProfileWord {
+    return this.#options.profile?.(key) ?? this.#profiles?.routingOf(key) ?? NO_WORD;
+  }
+
+  /**
+   * The tiers and the policy of a federated Service are about its clusters, and not about backends of rules.
+   */
+  #failoverOf(service: V1Service): FailoverTexts | undefined {
+    if (this.#options.failover !== true) return undefined;
+    return isMirrored(service) ? {} : writtenTexts(service.metadata?.annotations);
   }
 
   /** Decides for each port, and follows what was asked for that. */

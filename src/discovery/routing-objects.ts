@@ -141,13 +141,6 @@ export class RoutingObjects {
     return this.#looked && this.#kinds().every((kind) => kind.synced && kind.error === undefined);
   }
 
-  /** The Services (keys) that a split or a route is about. */
-  subjects(): Set<string> {
-    const splits = this.#splits.store.list().flatMap((split) => this.#splitServices(split));
-    const routes = this.#routes.flatMap(({ kind }) => kind.store.list().flatMap(routeServices));
-    return new Set([...splits, ...routes]);
-  }
-
   /** Whether a split or a route is about a Service (key). */
   isSubject(service: string): boolean {
     const kinds = [this.#splits, ...this.#routes.map(({ kind }) => kind)];

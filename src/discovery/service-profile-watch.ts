@@ -28,7 +28,8 @@ interface ReadProfile {
   readonly routing: ProfileWord;
 }
 
-const NO_WORD: ProfileWord = { problems: [] };
+/** Nothing is said. */
+export const NO_WORD: ProfileWord = { problems: [] };
 
 /**
  * Linkerd's ServiceProfiles, as long as their kind is installed: noticed within 20 s, without a restart. A
@@ -41,6 +42,7 @@ export class ServiceProfiles {
   readonly #kind: WatchedKind<ServiceProfile>;
   readonly #installed: InstalledKinds;
   /** Parsed profiles, cached for as long as the object is unchanged. */
+  #looked = false;
   readonly #read = new WeakMap<ServiceProfile, ReadProfile>();
 
   /**
@@ -54,7 +56,13 @@ export class ServiceProfiles {
       { group: PROFILE_GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
       { onSynced: () => undefined },
     );
-    this.#installed = new InstalledKinds({ ...options, kinds: [this.#kind] });
+    this.#installed = new InstalledKinds({
+      ...options,
+      kinds: [this.#kind],
+      onLook: () => {
+        this.#looked = true;
+      },
+    });
     this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
       const service = this.#serviceOf(metadata?.namespace ?? '', metadata?.name ?? '');
       if (service !== undefined) onChange(service);
@@ -63,6 +71,22 @@ export class ServiceProfiles {
 
   start(): void {
     this.#installed.start();
+  }
+
+  /** Whether all profiles are known, or it is known that they cannot be. */
+  get settled(): boolean {
+    return this.#looked && (this.#kind.synced || this.#kind.error !== undefined);
+  }
+
+  /** Whether all are known, and none only as it was before an error. */
+  get complete(): boolean {
+    return this.#looked && this.#kind.synced && this.#kind.error === undefined;
+  }
+
+  /** Whether the profile of a Service (key) says, or tries to say, where its requests go. */
+  isSubject(service: string): boolean {
+    const { routing, problems } = this.routingOf(service);
+    return routing !== undefined || problems.length > 0;
   }
 
   async stop(): Promise<void> {

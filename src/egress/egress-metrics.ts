@@ -2,7 +2,7 @@ import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/registry.ts';
 import { BASIS_POINTS } from '../policy/failover/apportion.ts';
 import type { RefusedClients } from './clients/refusals.ts';
-import type { GroupShares } from './shares/group-shares.ts';
+import type { Division } from './shares/division.ts';
 
 /** Metrics of an egress beside those of the data path. `docs/reference/metrics.md` lists the same. */
 export const egressFamilies = {
@@ -22,13 +22,13 @@ export const egressFamilies = {
     name: 'linkspan_failover_share',
     type: 'gauge',
     labels: ['service', 'backend', 'tier'],
-    help: 'The part of the requests of a federated Service that a backend gets, 0 to 1.',
+    help: 'The part of the requests of a federated Service, or of a rule, that a backend gets, 0 to 1.',
   },
   state: {
     name: 'linkspan_failover_state',
     type: 'gauge',
     labels: ['service', 'backend', 'state'],
-    help: '1 for the state that a backend of a federated Service is in.',
+    help: '1 for the state that a backend of a federated Service, or of a rule, is in.',
   },
   factsAge: {
     name: 'linkspan_failover_facts_age_seconds',
@@ -44,12 +44,13 @@ export function publishEgress(
   {
     refused,
     pods,
-    shares,
+    divisions,
     factsAgeMs = () => undefined,
   }: {
     readonly refused: RefusedClients;
     readonly pods: () => number;
-    readonly shares: Pick<GroupShares, 'entries'>;
+    /** How the requests of groups, and of rules, are divided. */
+    readonly divisions: () => Iterable<readonly [service: string, division: Division]>;
     /** Milliseconds; undefined: it was never heard, or nobody knows. */
     readonly factsAgeMs?: () => number | undefined;
   },
@@ -61,7 +62,7 @@ export function publishEgress(
       [...refused.entries()].map(({ mirror, reason, count }) => [{ mirror, reason }, count] as const),
     );
     out.write(egressFamilies.pods, [[{}, pods()]]);
-    const backends = [...shares.entries()].flatMap(([service, division]) =>
+    const backends = [...divisions()].flatMap(([service, division]) =>
       division.backends.map((one) => ({ service, backend: one.name, one })),
     );
     out.write(

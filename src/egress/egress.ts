@@ -19,6 +19,7 @@ import { LocalServices, type LocalServicesOptions } from './local/local-pods.ts'
 import type { ClientParts } from './clients/route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import { isApex, isGroup, labelsOf, type Route, targetsOf } from './routes/route.ts';
+import type { Division } from './shares/division.ts';
 import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
@@ -209,6 +210,11 @@ export class Egress {
     return undefined;
   }
 
+  /** How the requests of each rule of users' Services are divided now, by what the rules are called. */
+  *ruleDivisions(): Generator<readonly [group: string, division: Division]> {
+    for (const server of this.#servers.values()) yield* server.ruleDivisions();
+  }
+
   /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
   get trunks(): TrunkReport[] {
     return this.#pools.reports();
@@ -299,7 +305,8 @@ function sameWay(a: Route, b: Route): boolean {
   const said = { requests, allowedNamespaces };
   let followed: object = said;
   if (isGroup(a) && isGroup(b)) followed = { ...said, members: [], local: undefined };
-  if (isApex(a) && isApex(b)) followed = { ...said, routing: undefined, backends: [], leftOut: undefined };
+  if (isApex(a) && isApex(b))
+    followed = { ...said, routing: undefined, groups: [], backends: [], leftOut: undefined };
   return isDeepStrictEqual({ ...a, ...followed }, { ...b, ...followed });
 }
 

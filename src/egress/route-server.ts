@@ -18,6 +18,7 @@ import { isApex, isGroup, type Route } from './routes/route.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
 import type { RouteGatewayOptions } from './gateways/route-gateway.ts';
 import { GroupGateways, type RouteGateways, SingleGateway } from './gateways/route-gateways.ts';
+import type { Division } from './shares/division.ts';
 
 /**
  * How long a client may send nothing before a connection to the server is opened, in case the server speaks
@@ -91,6 +92,11 @@ export class RouteServer {
   /** As `RouteGateways.provenMs`. */
   provenMs(cluster: string): number | undefined {
     return this.#gateways.provenMs(cluster);
+  }
+
+  /** As `ApexGateways.divisions`; of a route that is no apex's there are none. */
+  ruleDivisions(): Iterable<readonly [group: string, division: Division]> {
+    return this.#apex?.divisions() ?? [];
   }
 
   /**

@@ -46,6 +46,8 @@ export interface EgressProcess
   readonly meshOf: (identity: IdentitySource) => MeshSettings | undefined;
   /** Selectors of the Services of this cluster that join federated ones. */
   readonly memberSelectors: readonly string[];
+  /** DNS domain of its cluster: the names of ServiceProfiles end with it. */
+  readonly clusterDomain: string;
   /** Namespace of the Links. */
   readonly namespace: string;
   /** Those that its account may see; undefined: all. */
@@ -70,7 +72,8 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const drills = new Drills({ ...shared, client, namespace });
   const mesh = options.meshOf(identity);
   const changed = () => routes.apexChanged();
-  const apexes = new ApexRouting({ ...shared, client, mesh, clusterDomain: LOCAL_DOMAIN, onChange: changed });
+  const domains = { clusterDomain: LOCAL_DOMAIN, profileDomain: options.clusterDomain };
+  const apexes = new ApexRouting({ ...shared, ...domains, client, mesh, onChange: changed });
   const onRoutes: RouteSourceOptions['onRoutes'] = (found) => egress.update(found);
   const routes: RouteSource = new RouteSource({ ...shared, client, namespace, apexes, onRoutes });
   const targets = localTargets(options, { ...shared, client }, identity);
@@ -95,7 +98,8 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const registry = createRegistry();
   publishCounters(registry, egress.counters, 'outbound');
   const pods = () => clients?.size ?? 0;
-  publishEgress(registry, { refused: egress.refused, pods, shares, factsAgeMs: ageOf(routes, time) });
+  const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
+  publishEgress(registry, { refused: egress.refused, pods, divisions, factsAgeMs: ageOf(routes, time) });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);

@@ -87,7 +87,7 @@ publishCounters(registry, egress.counters, 'outbound');
 publishEgress(registry, {
   refused: egress.refused,
   pods: () => Object.keys(config.pods ?? {}).length,
-  shares,
+  divisions: () => [...shares.entries(), ...egress.ruleDivisions()],
   factsAgeMs: () => 0,
 });
 publishHostNames(registry, names);

@@ -13,9 +13,12 @@ import {
 import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { PublishedBackends } from '../../src/egress/apexes/known-backends.ts';
+import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import { routesOf } from '../../src/egress/routes/routes.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
+import { overGroup } from '../../src/policy/routing/group-routing.ts';
 import { type RoutingFacts, serviceRouting } from '../../src/policy/routing/service-routing.ts';
+import { createRegistry } from '../../src/telemetry/registry.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -31,6 +34,7 @@ import type { ClientKind } from '../support/service-client.ts';
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 const KINDS: readonly ClientKind[] = ['http1', 'http2'];
 const APEX = 'checkout';
+const GROUP = 'web-federated';
 const to = (name: string, weight = 1, more: object = {}) => ({ name, port: 80, weight, ...more });
 const split = (weights: Readonly<Record<string, number>>, more: object = {}): Partial<RoutingFacts> => ({
   splits: [
@@ -100,7 +104,16 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     );
     ports = await freePorts(5);
     const open = (from?: string) =>
-      closed(new PlainClient(new Map([[`${APEX}:80`, ports[0] ?? 0]]), from), (one) => one.close());
+      closed(
+        new PlainClient(
+          new Map([
+            [`${APEX}:80`, ports[0] ?? 0],
+            [`${GROUP}:80`, ports[4] ?? 0],
+          ]),
+          from,
+        ),
+        (one) => one.close(),
+      );
     [client, other, here] = [open(), open(OTHER), open(HERE)];
     west('west', 'north');
     pods('web', 'web');
@@ -157,8 +170,11 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
   });
 
   /** Has the egress serve the apex by these facts. */
-  async function serve(facts: Partial<RoutingFacts>): Promise<void> {
-    const routing = serviceRouting(routingFacts({ service: APEX, failover: {}, ...facts })).routing;
+  async function serve(facts: Partial<RoutingFacts>, about = APEX): Promise<void> {
+    const found = serviceRouting(routingFacts({ service: about, failover: {}, ...facts })).routing;
+    const isFederated = about === GROUP;
+    const routing =
+      found && isFederated ? overGroup(found, { namespace: 'demo', service: GROUP, port: 80 }) : found;
     const entries: RecordEntry[] = [
       { mirror: `demo/${APEX}`, member: APEX_MEMBER, port: 80 },
       claim('web-west', 'west'),
@@ -175,31 +191,57 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       record,
       mirror: object,
       link: (key) => link(key.slice('links/'.length)),
-      apex: () =>
-        routing && {
-          service: service(APEX, own),
+      apex: (key) => {
+        if (routing === undefined || key !== `demo/${about}`) return undefined;
+        const backends = routing.rules.flatMap((rule) => rule.backends);
+        return {
+          service: service(about, own),
+          isFederated,
           ports: new Map([[80, routing]]),
           backends: new Map(
-            routing.rules
-              .flatMap(({ backends }) => backends)
-              .map(({ service: name }) => [`demo/${name}`, object(`demo/${name}`)]),
+            backends.map(({ service: name }) => [`demo/${name}`, object(`demo/${name}`)] as const),
           ),
-        },
+        };
+      },
     });
     relay.egress.update(routes);
-    await eventually('the egress listens', () => relay.egress.ports.includes(ports[0] ?? 0));
+    const port = ports[isFederated ? 4 : 0] ?? 0;
+    await eventually('the egress listens', () => relay.egress.ports.includes(port));
   }
-  const routes = (...all: object[]) => ({
-    routes: [routeOf({ rules: all, parentRefs: [{ group: '', kind: 'Service', name: APEX }] })],
+  const page = () => {
+    const registry = createRegistry();
+    const divisions = () => relay.egress.ruleDivisions();
+    publishEgress(registry, { refused: relay.egress.refused, pods: () => 0, divisions });
+    return registry.metrics();
+  };
+  /** The shares on metrics, by Service, backend and tier. */
+  async function shown(): Promise<Record<string, number[]>> {
+    const found: Record<string, number[]> = {};
+    const line = /^linkspan_failover_share\{service="(.+?)",backend="(.+?)",tier="(\d)"\} (\S+)$/gm;
+    for (const [, service = '', backend = '', tier = '', share] of (await page()).matchAll(line))
+      (found[`${service} ${backend} ${tier}`] ??= []).push(Number(share));
+    return found;
+  }
+  /** The states on metrics, by backend. */
+  async function states(): Promise<Record<string, string>> {
+    const line = /^linkspan_failover_state\{.*backend="(.+?)",state="(\w+)"\} 1$/gm;
+    return Object.fromEntries(
+      [...(await page()).matchAll(line)].map(([, backend = '', state = '']) => [backend, state]),
+    );
+  }
+  const routesOn = (name: string, ...all: object[]) => ({
+    routes: [routeOf({ rules: all, parentRefs: [{ group: '', kind: 'Service', name }] })],
   });
+  const routes = (...all: object[]) => routesOn(APEX, ...all);
 
   async function ask(
     kind: ClientKind,
     path = '/hello',
     headers: Readonly<Record<string, string>> = {},
     by = client,
+    name = APEX,
   ): Promise<string> {
-    const response = await by.request(kind, APEX, { path, headers });
+    const response = await by.request(kind, name, { path, headers });
     return response.status === 200 ? String(response.headers['x-origin']) : String(response.status);
   }
 
@@ -431,6 +473,77 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     });
   }
 
+  // A route whose parent was a federated Service was ignored, and its clients had no canary.
+  describe('that is federated, and about which something is written', () => {
+    const asked = (kind: ClientKind, path = '/hello', headers: Readonly<Record<string, string>> = {}) =>
+      ask(kind, path, headers, client, GROUP);
+    const several = async (kind: ClientKind, count: number) => {
+      const all = new Set<string>();
+      for (let n = 0; n < count; n++) all.add(await asked(kind));
+      return [...all].sort();
+    };
+    const rule = (value: string, ...backendRefs: object[]) => ({
+      matches: [{ path: { type: 'Exact', value } }],
+      backendRefs,
+    });
+
+    for (const kind of KINDS) {
+      it(`leads where its rules say over ${kind}, and else to its clusters`, async () => {
+        await serve(routesOn(GROUP, rule('/canary', to('web'))), GROUP);
+        expect(await several(kind, 40)).to.deep.equal(['north', 'west']);
+        const rewrite = { path: { type: 'ReplaceFullPath', replaceFullPath: '/hello' } };
+        const filters = [{ type: 'URLRewrite', urlRewrite: rewrite }];
+        const canary = { ...rule('/canary', to('web')), filters };
+        await serve(routesOn(GROUP, canary), GROUP);
+        expect(await asked(kind, '/canary')).to.equal('web');
+        // Of a rule, too, they are a backend.
+        await serve(routesOn(GROUP, { backendRefs: [to(GROUP), to('web')] }), GROUP);
+        expect(await several(kind, 60)).to.deep.equal(['north', 'web', 'west']);
+        // Without a rule it is as before.
+        await serve({}, GROUP);
+        expect(await several(kind, 40)).to.deep.equal(['north', 'west']);
+      });
+
+      it(`follows a split over ${kind}, and the shares of its clusters within`, async () => {
+        const facts = split({ web: 50, [GROUP]: 50 }, { service: GROUP });
+        await serve(facts, GROUP);
+        expect(await several(kind, 60)).to.deep.equal(['north', 'web', 'west']);
+        west('north');
+        await eventually('west is left', async () => (await several(kind, 20)).join() === 'north,web');
+        west('west', 'north');
+      });
+
+      it(`keeps what is refused refused over ${kind}: a reference that is wrong, a client`, async () => {
+        await serve(routesOn(GROUP, rule('/hello', to('x', 1, { kind: 'Bucket' }))), GROUP);
+        expect(await asked(kind)).to.equal('500');
+        rules = { web: { [ALLOWED_NAMESPACES]: 'demo' } };
+        await serve(routesOn(GROUP, rule('/hello', to('web'))), GROUP);
+        expect(await ask(kind, '/hello', {}, other, GROUP)).to.equal('403');
+        expect(await ask(kind, '/hello', {}, here, GROUP)).to.equal('web');
+      });
+    }
+
+    it('shows its rules beside its clusters', async () => {
+      await serve(routesOn(GROUP, rule('/hello', to('web'), to(GROUP))), GROUP);
+      expect(await shown()).to.deep.equal({
+        'demo/web-federated rule 1 web 0': [0.5],
+        'demo/web-federated rule 1 web-federated 0': [0.5],
+      });
+    });
+
+    it('takes raw connections to its clusters where there are routes only', async () => {
+      const raw = { port: 80, endpoints: endpointsOf('raw-a'), protocol: 'opaque' } as const;
+      relay.local.serve(['west', 'north'].map((cluster) => ({ name: named(cluster), ...raw })));
+      own = { 'config.linkerd.io/opaque-ports': '80' };
+      await serve(routesOn(GROUP, rule('/hello', to('web'))), GROUP);
+      const socket = await client.connect(GROUP);
+      socket.write('x');
+      let said = '';
+      for await (const chunk of socket) if ((said += String(chunk)).length > 1) break;
+      expect(said).to.equal('ax');
+    });
+  });
+
   it('leads gRPC by its method', async () => {
     const more = { parentRefs: [{ group: '', kind: 'Service', name: APEX }] };
     const all = [{ matches: [{ method: { service: 'fail' } }], backendRefs: [to('grpc')] }];
@@ -489,6 +602,38 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       expect(await greeting(other)).to.equal('closed');
       expect(await greeting(here)).to.equal('ax');
     });
+  });
+
+  // Dashboards and alerts of federated Services said nothing of a canary that was led by the egress.
+  it('says on metrics what each rule gives to whom, as `linkspan failover` does', async () => {
+    const now = Date.now();
+    const drain = { to: 0, start: now - 2000, rampMs: 1000, until: now + 60_000, by: 'test' };
+    await serve(split({ web: 90, 'web-west': 10 }));
+    expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [0.9], 'demo/checkout web-west 0': [0.1] });
+    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Unknown' });
+    stores.links.set(link('west', { [FAILOVER_DRAIN]: writeDrain(drain as FailoverDrain) }));
+    expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [1], 'demo/checkout web-west 0': [0] });
+    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Drained' });
+    await serve(
+      routes(
+        { matches: [{ path: { type: 'Exact', value: '/hello' } }], backendRefs: [to('web')] },
+        { backendRefs: [to('web-federated'), to('web')] },
+      ),
+    );
+    expect(await shown()).to.deep.equal({
+      'demo/checkout rule 1 web 0': [1],
+      'demo/checkout rule 2 web 0': [0.5],
+      'demo/checkout rule 2 web-federated 0': [0.5],
+    });
+  });
+
+  it('shows no more backends of a port than a page of metrics can bear', async () => {
+    const rule = (nth: number) => ({
+      matches: [{ path: { type: 'Exact', value: `/${nth}` } }],
+      backendRefs: Array.from({ length: 16 }, (_, at) => to(`web-${at}`)),
+    });
+    await serve(routes(...Array.from({ length: 16 }, (_, nth) => rule(nth))));
+    expect(Object.keys(await shown())).to.have.lengthOf(128);
   });
 
   it('knows the facts of mirrors, and goes on by them', async () => {

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { ALLOWED_NAMESPACES, DEFAULT_NAMESPACE } from '../../api/names.ts';
+import { ALLOWED_NAMESPACES, DEFAULT_CLUSTER_DOMAIN, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
 import { parseFlags } from '../../base/config.ts';
@@ -35,6 +35,7 @@ const schema = z
     admin: z.string(),
     ...streamsFlag,
     federatedServiceSelector: selectorFlag,
+    clusterDomain: z.string().min(1),
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
     ...connectionAgeFlags,
@@ -65,6 +66,7 @@ export function egressCommand(): Command {
       'Services of this cluster that join federated ones, as the controller has it',
       exportSelector('federated'),
     )
+    .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
     .option(
       '--clients <switch>',
       `on: find out by the pods of this cluster which client a connection comes from, for ${ALLOWED_NAMESPACES} and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody`,
@@ -90,6 +92,7 @@ async function run(settings: Settings): Promise<void> {
     meshOf: (identity) =>
       settings.clients ? meshSettings({ ...settings, mesh: 'auto' }, identity) : undefined,
     memberSelectors: unionOf([settings.federatedServiceSelector]),
+    clusterDomain: settings.clusterDomain,
     namespace: settings.namespace,
     namespaces: settings.namespaces,
     listenAddress: settings.listenAddress,

@@ -2,8 +2,8 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
 import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
+import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
-import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
@@ -13,7 +13,7 @@ import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
-import type { ApexGroup } from '../../policy/routing/apex-group.ts';
+import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
@@ -35,8 +35,9 @@ const LOOK_MS = 20;
  */
 export async function readApexGroups(client: KubeClient, objects: MirrorObjects): Promise<ApexGroup[]> {
   const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
-  const keys = new Set(own.flatMap(sliceService));
-  if (keys.size === 0) return [];
+  const apexes = new Set(own.flatMap(sliceService));
+  const federated = objects.services.filter(isRelayedGroup);
+  if (apexes.size + federated.length === 0) return [];
   const routing = new KubeRouting({
     client,
     clock: systemClock,
@@ -48,20 +49,19 @@ export async function readApexGroups(client: KubeClient, objects: MirrorObjects)
     failover: true,
     view: { zone: undefined, meshEndpoint: () => undefined },
     served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
-    profile: () => ({ problems: [] }),
     onChange: () => undefined,
   });
   try {
     routing.start();
-    routing.keep(keys);
+    routing.keep(apexes);
     await settled(routing);
-    const found = () => [...keys].sort().map((key) => [key, routing.kept(key)] as const);
+    const kept = [...apexes].sort().map((key) => routing.kept(key));
+    const users = kept.flatMap((one) => (one === undefined || one === 'unknown' ? [] : [one.service]));
+    const all = [...users, ...federated];
     // The first look says which namespaces backends are in.
-    for (const [, one] of found()) if (one !== undefined && one !== 'unknown') routing.of(one.service);
+    for (const service of all) routing.of(service);
     await settled(routing);
-    return found().flatMap(([key, one]) =>
-      one === undefined || one === 'unknown' ? [] : groupsOf(key, routing.of(one.service).ports, objects),
-    );
+    return all.flatMap((service) => groupsOf(service, routing.of(service).ports, objects));
   } finally {
     await routing.stop();
   }
@@ -72,37 +72,50 @@ async function settled(routing: KubeRouting): Promise<void> {
   while (!routing.settled && systemClock.monotonic() < until) await sleep(systemClock, LOOK_MS);
 }
 
+/** Whether clients of a federated Service come to the egress, which follows what is written about it. */
+function isRelayedGroup(service: V1Service): boolean {
+  const ports = memberClusters(service).flatMap((member) =>
+    Object.keys(memberEgressPortsOf(service, member)),
+  );
+  return isFederated(service) && ports.length > 0;
+}
+
 /** The groups of one Service. Pure. */
 export function groupsOf(
-  key: string,
+  service: V1Service,
   ports: ReadonlyMap<number, RoutedSpec>,
   objects: MirrorObjects,
 ): ApexGroup[] {
-  const { namespace, name } = parseKey(key);
+  const { namespace = '', name = '' } = service.metadata ?? {};
   const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
   const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
-  return [...ports].flatMap(([port, { routing, leaves }]) =>
-    routing.rules.map((rule, nth) => {
+  return [...ports].flatMap(([port, { routing, leaves }]) => {
+    const names = groupNames(name, {
+      port,
+      ports: ports.size,
+      rules: routing.rules.length,
+      isFederated: isFederated(service),
+    });
+    return routing.rules.map((rule, nth) => {
       const clusters = new Map<string, string>();
       const known = (backend: RouteBackend): WeighedBackend => {
-        const service = keyOf({ namespace: backend.namespace, name: backend.service });
-        const cluster = clusterOf(mirrors.get(service));
+        const key = keyOf({ namespace: backend.namespace, name: backend.service });
+        const mirror = mirrors.get(key);
+        // The clusters of a federated Service have facts of their own, by which its part is divided.
+        if (mirror !== undefined && isFederated(mirror)) return {};
+        const cluster = clusterOf(mirror);
         if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
         clusters.set(backendName(rule, backend), cluster);
         return {
-          facts: factsOf(slices.get(service) ?? []),
+          facts: factsOf(slices.get(key) ?? []),
           drains: objects.said.get(cluster)?.drains,
         };
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
-      const which = [
-        ...(ports.size > 1 ? [`:${port}`] : []),
-        ...(routing.rules.length > 1 ? [` rule ${nth + 1}`] : []),
-      ];
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: `${name}${which.join('')}`, group, clusters };
-    }),
-  );
+      return { namespace, service: names[nth] ?? name, group, clusters };
+    });
+  });
 }
 
 /** Pods here are seen by each egress for itself; nothing of them is published. */

@@ -2,7 +2,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER, type RecordEntry } from '../../api/egress/egress-record.ts';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf, services } from '../../api/kubernetes/resource.ts';
-import { federatedName } from '../../api/mirror/federated-members.ts';
+import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
 import { clusterOf, isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
@@ -27,6 +27,7 @@ import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { statusNews, statusStep } from '../federated/failover-status.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
@@ -94,7 +95,6 @@ export class ApexTerm {
       failover: true,
       view: { zone: undefined, meshEndpoint: () => undefined },
       served: (_, slices) => slices,
-      profile: () => ({ problems: [] }),
       onChange: (key) => this.#consider(key),
     });
   }
@@ -103,6 +103,9 @@ export class ApexTerm {
     const { view, egress, tiered } = this.#options;
     this.#unsubscribe = [
       egress.followApexes((apex) => this.#consider(apex)),
+      egress.followGroups((group) => {
+        if (this.#candidates.has(group)) this.#consider(group);
+      }),
       tiered.follow((key) => this.#consider(key)),
       view.stores.endpointSlices.subscribe('apexes: slices', (change) => {
         const isApexs = [change.object, change.previous].some((one) => clusterOf(one) === APEX_MEMBER);
@@ -152,6 +155,9 @@ export class ApexTerm {
         return;
       case 'ignore':
         return this.#ignore(key);
+      case 'follow':
+        // What was read of its routes has told them.
+        return;
       case 'lead':
         return this.#lead(key, verdict, routes);
       default:
@@ -174,7 +180,8 @@ export class ApexTerm {
       ports: [...routes.ports.keys()],
       isForPlainClients: this.#isForPlainClients(service, routes),
       isComplete: this.#routing.complete && tiered.isComplete,
-      isFederated: view.service(namespace, federatedName(name)) !== undefined,
+      isSubject: this.#routing.isSubject(key),
+      hasFederated: view.service(namespace, federatedName(name)) !== undefined,
       kept: { namespace: inNamespace(others, namespace), all: others.length },
       own,
     };
@@ -245,9 +252,17 @@ export class ApexTerm {
 
   /** Its routing; in the status of its routes something is said only where the egress follows them. */
   #routesOf(service: V1Service | 'unknown' | undefined): ServiceRoutes {
-    if (service === undefined || service === 'unknown' || isMirrored(service)) return NO_ROUTES;
+    if (service === undefined || service === 'unknown') return NO_ROUTES;
+    if (isFederated(service)) return this.#routing.of(service, this.#isRelayed(service));
+    if (isMirrored(service)) return NO_ROUTES;
     const isApex = Object.keys(service.spec?.selector ?? {}).length === 0;
     return this.#routing.of(service, isApex);
+  }
+
+  /** Whether clients of a federated Service come to the egress, which follows what is written about it. */
+  #isRelayed(service: V1Service): boolean {
+    const ports = mirroredPorts(service).map(({ port }) => port);
+    return ports.length > 0 && this.#options.egress.groupPorts(keyOf(service), ports) !== undefined;
   }
 
   #isForPlainClients(service: V1Service | 'unknown' | undefined, { ports }: ServiceRoutes): boolean {

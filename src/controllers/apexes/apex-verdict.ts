@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { FailoverReason } from '../../api/failover/failover-reasons.ts';
 import { MANAGER } from '../../api/names.ts';
-import { federatedName } from '../../api/mirror/federated-members.ts';
+import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { isExternalName, isHeadless } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
@@ -26,10 +26,12 @@ export interface ApexFacts {
   readonly ports: readonly number[];
   /** Whether something is written about it for clients without a mesh: tiers, or a backend elsewhere. */
   readonly isForPlainClients: boolean;
+  /** Whether a split, a route or a profile is about it, whatever that says. */
+  readonly isSubject: boolean;
   /** Whether all that may be written about it has been read. */
   readonly isComplete: boolean;
   /** Whether there is a Service `<name>-federated`. */
-  readonly isFederated: boolean;
+  readonly hasFederated: boolean;
   /** How many ports other Services keep from everybody: of its namespace, and all. */
   readonly kept: { readonly namespace: number; readonly all: number };
   /** Its own ports that have, or had until a moment ago, a port of the egress. */
@@ -38,11 +40,12 @@ export interface ApexFacts {
 
 /**
  * `wait`: not enough is known, what is stays; `ignore`: it is none of ours, and nothing of it is touched;
+ * `follow`: it is federated, and only routes hear in their status what of them holds;
  * `release`: it leads nowhere else (any more); `refuse`: it is to lead elsewhere, and cannot; `lead`: it does
  * on these ports, and on no others because of `short`.
  */
 export type ApexVerdict =
-  | { readonly action: 'wait' | 'ignore' | 'release' }
+  | { readonly action: 'wait' | 'ignore' | 'follow' | 'release' }
   | { readonly action: 'refuse'; readonly reason: FailoverReason; readonly message: string }
   | {
       readonly action: 'lead';
@@ -56,7 +59,8 @@ export function apexVerdict(facts: ApexFacts): ApexVerdict {
   const { service } = facts;
   if (service === 'unknown') return { action: 'wait' };
   if (service === undefined || isLeaving(service)) return { action: 'release' };
-  // What mirroring makes has slices of its own writers.
+  // What mirroring makes has slices of its own writers; rules may be written about a federated Service.
+  if (isFederated(service)) return { action: facts.isSubject || !facts.isComplete ? 'follow' : 'ignore' };
   return isMirrored(service) ? { action: 'ignore' } : ofUser(service, facts);
 }
 
@@ -71,9 +75,9 @@ function ofUser(service: V1Service, facts: ApexFacts): ApexVerdict {
  * A Service with a selector whose split is for clients with Linkerd's proxy, or for the gateway, is as it
  * should be.
  */
-function withSelector({ name, isForPlainClients, isFederated }: ApexFacts): ApexVerdict {
+function withSelector({ name, isForPlainClients, hasFederated }: ApexFacts): ApexVerdict {
   if (!isForPlainClients) return { action: 'release' };
-  const instead = isFederated
+  const instead = hasFederated
     ? `they can use ${federatedName(name)}`
     : 'a Service without selector can lead them elsewhere';
   const message = `clients without a mesh reach its own pods only; ${instead}`;

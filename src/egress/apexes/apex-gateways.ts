@@ -8,6 +8,7 @@ import { type ClientParts, type RelayedClient, RouteClients } from '../clients/r
 import type { GatewayEndpoint } from '../gateways/gateway-pool-options.ts';
 import type { RouteGatewayOptions } from '../gateways/route-gateway.ts';
 import type { RouteGateways } from '../gateways/route-gateways.ts';
+import type { Division } from '../shares/division.ts';
 import { type ApexRoute, isApex, type Route } from '../routes/route.ts';
 import { ApexClient } from './apex-client.ts';
 import { type Lead, openLead } from './apex-lead.ts';
@@ -19,6 +20,11 @@ export interface ApexGatewaysOptions extends RouteGatewayOptions {
   readonly known?: KnownBackends | undefined;
 }
 
+/**
+ * Backends of one port that are on metrics: a hundred ports of one namespace may have hundreds of rules each,
+ * and a page of metrics is to be no larger for that.
+ */
+const MAX_SHOWN_BACKENDS = 128;
 const PROTOCOLS: readonly SessionProtocol[] = ['http1', 'http2', 'opaque'];
 
 /** The backends of a user's Service, and who may use each of them. */
@@ -71,6 +77,19 @@ export class ApexGateways implements RouteGateways {
       if (ms !== undefined) return ms;
     }
     return undefined;
+  }
+
+  /** How the requests of each rule are divided now, by what its group is called. */
+  *divisions(): Generator<readonly [group: string, division: Division]> {
+    const { routing, groups } = this.#route;
+    let left = MAX_SHOWN_BACKENDS;
+    for (const [nth, rule] of routing.rules.entries()) {
+      const [group, division] = [groups[nth], this.#shares.of(rule)];
+      if (group === undefined || division === undefined) continue;
+      left -= division.backends.length;
+      if (left < 0) return;
+      yield [group, division];
+    }
   }
 
   /** Whether some backend lets in some clients only. */

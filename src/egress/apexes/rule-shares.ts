@@ -10,6 +10,7 @@ import { ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RoutingRule } from '../../policy/routing/routing.ts';
 import type { BackendDraw } from '../../proxy/group/group-backend.ts';
 import type { RuleDivision } from '../../proxy/routing/routed-target.ts';
+import { type Division, divisionOf } from '../shares/division.ts';
 import type { ApexBackend, ApexRoute } from '../routes/route.ts';
 
 /** What is known of the backends of apexes. */
@@ -38,6 +39,8 @@ export class RuleShares {
   readonly #onChange: (divisionOf: (rule: RoutingRule) => RuleDivision | undefined) => void;
   /** What held of the texts of each rule, by its name. */
   readonly #held = new Map<string, FailoverTexts>();
+  /** What was decided last about each rule, by its name. */
+  readonly #decided = new Map<string, Division>();
   #route: ApexRoute | undefined;
   #unwatch: () => void = () => undefined;
   #timer: Timer | undefined;
@@ -59,8 +62,14 @@ export class RuleShares {
     this.#unwatch();
     this.#unwatch = this.#known.watch(route.apex, route.backends, () => this.#divide());
     const names = new Set(route.routing.rules.map(({ name }) => name));
-    for (const name of this.#held.keys()) if (!names.has(name)) this.#held.delete(name);
+    for (const known of [this.#held, this.#decided])
+      for (const name of known.keys()) if (!names.has(name)) known.delete(name);
     this.#divide();
+  }
+
+  /** What was decided last about the requests of a rule; undefined: nothing yet. */
+  of({ name }: Pick<RoutingRule, 'name'>): Division | undefined {
+    return this.#decided.get(name);
   }
 
   close(): void {
@@ -90,7 +99,8 @@ export class RuleShares {
         this.#held.set(rule.name, group.texts);
         const decision = decide(group.backends, group.policy, now, group.weighing);
         next = Math.min(next, decision.nextChangeAt ?? next);
-        return divisionOf(decision);
+        this.#decided.set(rule.name, divisionOf(decision));
+        return ruleDivision(decision);
       } catch (error) {
         // Its former division stays until something changes.
         reportContained(error, WHAT, { apex: route.apex });
@@ -104,7 +114,7 @@ export class RuleShares {
 }
 
 /** Loads, not rounded shares: a split is exact, however small one of its weights is. */
-function divisionOf({ backends, refused }: ReturnType<typeof decide>): RuleDivision | undefined {
+function ruleDivision({ backends, refused }: ReturnType<typeof decide>): RuleDivision | undefined {
   const draws = new Map<string, BackendDraw>();
   for (const one of backends) {
     const order = standbyOrder(one);

@@ -14,6 +14,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
+import { groupNames } from '../../policy/routing/apex-group.ts';
 import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
 import { LOCAL_DOMAIN, routeSettings, whomItLetsIn } from './route-settings.ts';
 import {
@@ -94,12 +95,12 @@ export class ApexLeads {
 }
 
 /**
- * The route of one port of a user's Service; undefined where nothing is written about it, or that is not
- * known yet. Pure.
+ * The route of one port of a user's Service, or of a federated one about which rules are written; undefined
+ * where nothing is written about it, or that is not known yet. Pure.
  */
 export function apexRoute(
   listenPort: number,
-  { mirror: apex, port }: ApexClaim,
+  { mirror: apex, port }: Pick<ApexClaim | GroupClaim, 'mirror' | 'port'>,
   routed: RoutedService | undefined,
   leads: ApexLeads,
 ): ApexRoute | undefined {
@@ -120,7 +121,11 @@ export function apexRoute(
     else backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
   }
   const leftOut = left.size === 0 ? {} : { leftOut: left.size };
-  return { ...settings, label, apex, routing, backends: [...backends.values()], ...leftOut };
+  // The last rule of a federated Service is its clusters, whose shares have its own name.
+  const { isFederated = false } = routed;
+  const rules = routing.rules.length - Number(isFederated);
+  const groups = groupNames(apex, { port, ports: routed.ports.size, rules, isFederated });
+  return { ...settings, label, apex, routing, groups, backends: [...backends.values()], ...leftOut };
 }
 
 function backendOf(
@@ -140,7 +145,9 @@ function backendOf(
   },
 ): ApexBackend {
   const service = keyOf({ namespace, name });
-  const label = memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
+  // The clusters of a federated Service with rules keep the names that they have without.
+  const isOwn = apex === `${service}:${port}`;
+  const label = isOwn ? apex : memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
   const object = 'local' in to ? routed.backends.get(service) : leads.mirror(service);
   return {
     key,

@@ -9,6 +9,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import {
   isApexClaim,
+  isGroupClaim,
   readShard,
   RECORD_SELECTOR,
   shardName,
@@ -36,10 +37,10 @@ import { routesOf } from './routes.ts';
  */
 const LATELY_MS = 10_000;
 
-/** Users' Services that have a port in the record. */
+/** Users' Services, and federated ones, that have a port in the record. */
 export interface Apexes {
-  /** Says which (keys) there are. */
-  follow(keys: ReadonlySet<string>): void;
+  /** Says which (keys) there are. @param federated those that mirroring made */
+  follow(keys: ReadonlySet<string>, federated: ReadonlyMap<string, V1Service>): void;
   of(key: string): RoutedService | undefined;
 }
 
@@ -175,11 +176,12 @@ export class RouteSource {
       this.#tellProblems();
       const record = this.#entries();
       const { apexes } = this.#options;
-      apexes?.follow(new Set([...record.values()].filter(isApexClaim).map(({ mirror }) => mirror)));
+      const mirror = (key: string) => this.mirrors.get(key) ?? this.#lately.get(key);
+      apexes?.follow(...subjectsOf(record, mirror));
       this.#routes = routesOf({
         record,
         apex: (key) => apexes?.of(key),
-        mirror: (key) => this.mirrors.get(key) ?? this.#lately.get(key),
+        mirror,
         link: (key) => this.links.get(key),
         former: (port) => this.#routes.get(port),
       });
@@ -237,6 +239,21 @@ export class RouteSource {
     });
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
   }
+}
+
+/** The Services with a port in the record about which rules may be written: users', and federated ones. */
+function subjectsOf(
+  record: ReadonlyMap<number, RecordEntry>,
+  mirror: (key: string) => V1Service | undefined,
+): Parameters<Apexes['follow']> {
+  const apexes = new Set<string>();
+  const federated = new Map<string, V1Service>();
+  for (const entry of record.values()) {
+    if (isApexClaim(entry)) apexes.add(entry.mirror);
+    const service = isGroupClaim(entry) ? mirror(entry.mirror) : undefined;
+    if (service !== undefined) federated.set(entry.mirror, service);
+  }
+  return [apexes, federated];
 }
 
 /** What a slice of a federated Service, or of a mirror, says of failover, and whose it is. */

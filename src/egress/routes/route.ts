@@ -89,6 +89,8 @@ export interface ApexRoute extends RouteSettings {
   /** The Service, `namespace/name`. */
   readonly apex: string;
   readonly routing: Routing;
+  /** What the groups of its rules are called, in their order (`groupNames`); for metrics. */
+  readonly groups: readonly string[];
   /** One for each Service in the rules whose reference is right. */
   readonly backends: readonly ApexBackend[];
   /** How many more there would be, were they not too many for its namespace; absent: none. */

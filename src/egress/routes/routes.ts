@@ -40,7 +40,10 @@ export interface RouteFacts {
   readonly mirror: (key: string) => V1Service | undefined;
   /** Links by `namespace/name`; every field may be missing or wrong. */
   readonly link: (key: string) => LinkObject | undefined;
-  /** A user's Service that routes, a split or tiers are about; undefined: there is none, or nothing is. */
+  /**
+   * A user's Service that routes, a split or tiers are about, or a federated one with such; undefined: there
+   * is none, or nothing is.
+   */
   readonly apex?: (key: string) => RoutedService | undefined;
   /** The former route of a port, which is kept where making the new one throws. */
   readonly former?: (listenPort: number) => Route | undefined;
@@ -57,7 +60,7 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
   const group = (listenPort: number, claim: Pick<GroupClaim, 'mirror' | 'port'>) =>
     groupRoute(listenPort, claim, members, facts);
   let leads: ApexLeads | undefined;
-  const apex = (listenPort: number, claim: ApexClaim) => {
+  const apex = (listenPort: number, claim: ApexClaim | GroupClaim) => {
     const { mirror, link } = facts;
     leads ??= new ApexLeads(facts.record, { mirror, gateway: (one) => backendOf(one, { link }), group });
     return apexRoute(listenPort, claim, facts.apex?.(claim.mirror), leads);
@@ -66,6 +69,8 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
     let route: Route | undefined;
     if (isClaim(entry)) route = singleRoute(listenPort, entry, facts);
     else if (isApexClaim(entry)) route = apex(listenPort, entry);
+    // Rules about a federated Service come before its clusters, to which they may lead.
+    else if (isGroupClaim(entry)) route = apex(listenPort, entry) ?? group(listenPort, entry);
     else if (isGroupEntry(entry)) route = group(listenPort, entry);
     if (route !== undefined) routes.set(listenPort, route);
   };

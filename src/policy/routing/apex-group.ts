@@ -11,6 +11,34 @@ export interface ApexGroup {
 }
 
 /**
+ * What the groups of the rules of one port are called, in the rules' order: the Service's name; with the port
+ * where several ports are routed, and with the rule's number where there are several rules. On metrics and in
+ * what people are shown it is the same. Pure.
+ * @param name of the Service, with its namespace or without
+ * @param ports how many of its ports are routed
+ * @param rules how many rules somebody has written about the port
+ * @param isFederated whether the Service's own name is that of the group of its clusters
+ */
+export function groupNames(
+  name: string,
+  {
+    port,
+    ports,
+    rules,
+    isFederated,
+  }: {
+    readonly port: number;
+    readonly ports: number;
+    readonly rules: number;
+    readonly isFederated: boolean;
+  },
+): string[] {
+  const base = ports > 1 ? `${name}:${port}` : name;
+  const isNumbered = isFederated || rules > 1;
+  return Array.from({ length: rules }, (_, nth) => (isNumbered ? `${base} rule ${nth + 1}` : base));
+}
+
+/**
  * The group with clusters in place of their mirrors, for whoever asks about a cluster. Of two mirrors of one
  * cluster the first stands for both: what is asked is what is left without them. Pure.
  */

@@ -17,6 +17,7 @@ describe('an egress process', () => {
       log,
       access: api.access,
       openIdentity: identity.open,
+      clusterDomain: 'cluster.local',
       namespace: 'links',
       namespaces: undefined,
       admin: { host: '127.0.0.1', port: 0 },

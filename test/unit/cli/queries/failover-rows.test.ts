@@ -90,7 +90,11 @@ describe('linkspan failover', () => {
     };
     const mirrors = { services: [mirror], slices: [], said: new Map() };
     const rows = (endpoints: typeof ready, ...without: string[]) => {
-      const apexes = groupsOf('shop/checkout', new Map([[80, spec(endpoints)]]), mirrors);
+      const apexes = groupsOf(
+        { metadata: { namespace: 'shop', name: 'checkout' } },
+        new Map([[80, spec(endpoints)]]),
+        mirrors,
+      );
       return failoverRows({ services: [], slices: [], links: [], apexes }, NOW, new Set(without));
     };
     const shown = (...given: Parameters<typeof rows>) =>
@@ -115,6 +119,29 @@ describe('linkspan failover', () => {
     );
     expect(text).to.match(/checkout +0 +web +90\.00%/);
     expect(apexText({ ...checkout, status: {} } as V1Service, [], NOW)).to.equal(undefined);
+  });
+
+  // The egress gives it its part; here it was withdrawn, as its slices show no endpoint of its own.
+  it('gives a federated Service behind a split its part, as the egress does', () => {
+    const backends = ['web-federated', 'web-west'].map((name) => ({
+      namespace: 'shop',
+      service: name,
+      port: 80,
+      weight: 1,
+    }));
+    const routing = { rules: [{ name: 'split', backends }], entries: [] };
+    const leaf = { name: 'web-federated.shop.svc.cluster.local', port: 80, endpoints: [] };
+    const spec = { routing, leaves: { 'shop/web-federated:80': leaf } };
+    const mirrors = { services: [service()], slices: [], said: new Map() };
+    const apexes = groupsOf(
+      { metadata: { namespace: 'shop', name: 'checkout' } },
+      new Map([[80, spec]]),
+      mirrors,
+    );
+    expect(shares({ services: [], slices: [], links: [], apexes })).to.deep.equal({
+      'web-federated': 0.5,
+      'web-west': 0.5,
+    });
   });
 
   it('takes tiers and drains from Links where the Service says nothing', () => {

@@ -23,7 +23,8 @@ const facts = (change: Partial<ApexFacts> = {}): ApexFacts => ({
   ports: [80],
   isForPlainClients: true,
   isComplete: true,
-  isFederated: false,
+  isSubject: true,
+  hasFederated: false,
   kept: { namespace: 0, all: 0 },
   own: [],
   ...change,
@@ -53,11 +54,21 @@ describe('what becomes of a Service about which routes, a split or tiers say som
     expect(told({ service: service({}, { labels }) })).to.equal('ignore');
   });
 
+  // Routes of a federated Service were ignored without a word.
+  it('is followed where it is federated, for as long as something may be written about it', () => {
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };
+    const annotations = { 'multicluster.linkerd.io/remote-discovery': 'web@west' };
+    const federated = { service: service({}, { name: 'web-federated', labels, annotations }) };
+    expect(told(federated)).to.equal('follow');
+    expect(told({ ...federated, isSubject: false })).to.equal('ignore');
+    expect(told({ ...federated, isSubject: false, isComplete: false })).to.equal('follow');
+  });
+
   it('serves its own pods with a selector, which is told to those who expected else', () => {
     const own = { service: service({ selector: { app: 'checkout' } }) };
     expect(told({ ...own, isForPlainClients: false })).to.equal('release');
     expect(told(own)).to.match(/^ApexHasSelector: .*a Service without selector can/);
-    expect(told({ ...own, isFederated: true })).to.match(/^ApexHasSelector: .*checkout-federated/);
+    expect(told({ ...own, hasFederated: true })).to.match(/^ApexHasSelector: .*checkout-federated/);
   });
 
   it('is left to whoever else writes its endpoints', () => {

@@ -115,6 +115,7 @@ describe('egress routes of the record', () => {
       apex: 'demo/checkout',
       routing,
     });
+    expect(found).to.have.deep.property('groups', ['demo/checkout']);
     expect(found !== undefined && isApex(found) && found.backends).to.deep.equal([
       {
         key: 'demo/web-west:80',
