@@ -6,6 +6,7 @@ import {
   type GroupClaim,
   holderOf,
   isApexClaim,
+  isGroupClaim,
   isClaim,
   isFreed,
   type RecordEntry,
@@ -27,13 +28,15 @@ import {
 } from './route.ts';
 
 /**
- * Most backends of all apexes of a namespace, counted on each of their ports: `all` in fair parts, but not
+ * Most backends of all apexes and federated Services of a namespace, counted on each of their ports: `all` in fair parts, but not
  * fewer than `least`.
  */
 export const MAX_BACKENDS = { namespace: 1000, all: 10_000, least: 50 } as const;
 
 /** What leads of backends are made from. */
 interface LeadFacts {
+  /** Whether something is written about a Service (key). */
+  readonly isRouted: (key: string) => boolean;
   readonly mirror: (key: string) => V1Service | undefined;
   /** Where a claim of one cluster leads. */
   readonly gateway: (claim: EgressClaim) => RouteBackend | undefined;
@@ -55,7 +58,8 @@ export class ApexLeads {
     this.#facts = facts;
     // In the order of egress ports, so that of two entries for one port the lower one counts, as elsewhere.
     for (const [listenPort, entry] of [...record].sort(([a], [b]) => b - a)) {
-      if (isApexClaim(entry)) this.#room.set(namespaceOf(entry.mirror), 0);
+      if (isApexClaim(entry) || (isGroupClaim(entry) && facts.isRouted(entry.mirror)))
+        this.#room.set(namespaceOf(entry.mirror), 0);
       if (isFreed(entry) || isApexClaim(entry) || (isClaim(entry) && entry.member !== undefined)) continue;
       this.#entries.set(`${entry.mirror}:${entry.port}`, [listenPort, entry]);
     }
@@ -67,8 +71,10 @@ export class ApexLeads {
   /**
    * Whether an apex may have one backend more. Each costs some 10 KB and is prepared whether requests come or
    * not; who may make Services must not be able to take the memory of all.
+   * @param isOwn it is the clusters of the federated Service itself, which have a port without rules, too
    */
-  take(apex: string): boolean {
+  take(apex: string, isOwn: boolean): boolean {
+    if (isOwn) return true;
     const namespace = namespaceOf(apex);
     const room = this.#room.get(namespace) ?? 0;
     this.#room.set(namespace, room - 1);
@@ -117,7 +123,7 @@ export function apexRoute(
     const to = leads.of(backend);
     if (to === undefined) continue;
     // Its part of the requests is refused, as if it had no endpoints.
-    if (!leads.take(apex)) left.add(key);
+    if (!leads.take(apex, key === label)) left.add(key);
     else backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
   }
   const leftOut = left.size === 0 ? {} : { leftOut: left.size };

@@ -62,7 +62,12 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
   let leads: ApexLeads | undefined;
   const apex = (listenPort: number, claim: ApexClaim | GroupClaim) => {
     const { mirror, link } = facts;
-    leads ??= new ApexLeads(facts.record, { mirror, gateway: (one) => backendOf(one, { link }), group });
+    leads ??= new ApexLeads(facts.record, {
+      isRouted: (key) => facts.apex?.(key) !== undefined,
+      mirror,
+      gateway: (one) => backendOf(one, { link }),
+      group,
+    });
     return apexRoute(listenPort, claim, facts.apex?.(claim.mirror), leads);
   };
   const read = ([listenPort, entry]: [number, RecordEntry]) => {

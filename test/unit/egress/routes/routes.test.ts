@@ -71,7 +71,7 @@ function routes(
     record: entries,
     mirror: (key) => mirrors.find(({ metadata }) => `${metadata?.namespace}/${metadata?.name}` === key),
     link: (key) => links[key],
-    apex: (key) => (key === 'demo/checkout' ? facts.apex : undefined),
+    apex: (key) => (key === `demo/${facts.apex?.service.metadata?.name}` ? facts.apex : undefined),
   });
 }
 
@@ -186,6 +186,27 @@ describe('egress routes of the record', () => {
       [400, undefined],
       [200, 200],
     ]);
+  });
+
+  // Where a namespace had rules about federated Services alone, all of their backends were left out.
+  it('have room for the backends of rules about federated Services, whose clusters do not count', () => {
+    const to = (service: string) => ({ namespace: 'demo', service, port: 80, weight: 1 });
+    const others = Array.from({ length: 1200 }, (_, n) => to(`web-${n}`));
+    const rules = [
+      { name: 'canary', backends: others },
+      { name: 'rest', backends: [to('web-federated')] },
+    ];
+    const service: V1Service = { metadata: { name: 'web-federated', namespace: 'demo' }, spec: {} };
+    const ports = new Map([[80, { rules, entries: [] }]]);
+    const apex: RoutedService = { service, ports, backends: new Map(), isFederated: true };
+    const group = { mirror: 'demo/web-federated', member: ANY_MEMBER, port: 80 } as const;
+    const member = { ...web, mirror: 'demo/web-federated', member: 'west' };
+    const mirrors = [service];
+    const found = routes({ 12_000: member, 12_001: group }, { apex, mirrors }).get(12_001);
+    if (found === undefined || !isApex(found)) throw new Error('no rules are followed');
+    expect(found.backends).to.have.lengthOf(1001);
+    expect(found.leftOut).to.equal(200);
+    expect(found.backends.at(-1)?.service).to.equal('demo/web-federated');
   });
 
   // What one tenant has written must not be able to stop the routes of all others, nor to close its own.
