@@ -87,9 +87,17 @@ export const catalogue = {
     'More than half of all clusters, this one included, would be drained at the same time. Nothing was written.',
     'End another drain first with `linkspan undrain`, or drain all the same with --force.',
   ),
+  DRILL_BLIND: entry(
+    'A drill should begin, or was under way, and nobody could see what clients get: no egress pod said what it has counted, or the API server was silent. It was not begun, or was ended, and what had been seen is reported.',
+    'See why egress pods or the API server do not answer (`linkspan check`; the drill needs `get` on `pods/proxy`, or --egress with the URLs of admin ports), then drill again.',
+  ),
   DRILL_DRAINED: entry(
     'A drill should begin while somebody drains or drills the same cluster: its end would be the end of that, too.',
     'Wait until that is over, or end it with `linkspan undrain`, which ends drills as well.',
+  ),
+  DRILL_NOT_ENDED: entry(
+    'A drill is over, and could not be ended: the write was refused, or its answer was lost. It ends by itself at the time that stands in the object.',
+    'Wait until then, or end it at once with `linkspan undrain`, which ends drills as well.',
   ),
 
   // gateway
