@@ -91,8 +91,9 @@ export async function runDrill(stage: DrillStage, script: DrillScript): Promise<
   let notEnded: unknown;
   await stage.end().catch((error: unknown) => (notEnded = error));
   const endedAt = watch.since;
-  const until = endedAt + script.afterMs;
-  while (!signal.aborted && blind === undefined && watch.since < until) {
+  // Where nothing is seen, nothing is to be seen of the way back either.
+  const until = blind === undefined ? endedAt + script.afterMs : endedAt;
+  while (!signal.aborted && watch.since < until) {
     await pause(clock, LOOK_MS, signal);
     await watch.look();
   }
