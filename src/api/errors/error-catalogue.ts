@@ -138,6 +138,10 @@ export const catalogue = {
     'Linkspan cannot be uninstalled while clusters are linked: their mirrors and finalizers would stay.',
     'Unlink the clusters with `linkspan unlink`, or uninstall all the same with --force.',
   ),
+  WEIGHTS_STAY: entry(
+    'Weights that failover has written cannot be put back as their author wrote them; the message has the objects, and why. When it comes before anything else, nothing was deleted.',
+    'Give yourself `patch` on these objects, or correct what refuses the write, and call `linkspan uninstall --apply` again, which also puts weights back when nothing else is left; --force deletes all the rest first.',
+  ),
   NOT_INSTALLED: entry(
     'An upgrade found nothing that `linkspan install` has installed.',
     'Use `linkspan install`, with the context and namespace that are meant.',
