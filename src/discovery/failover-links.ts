@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../api/annotations.ts';
-import { type FailoverDrain, readDrain } from '../api/failover/failover-drain.ts';
+import { type Annotations, readAnnotation } from '../api/annotations.ts';
+import { drillProblem } from '../api/failover/connection-drill.ts';
+import { drainProblem, type FailoverDrain, readDrain } from '../api/failover/failover-drain.ts';
 import {
   FAILOVER_CAPACITY_FACTOR,
   FAILOVER_DRAIN,
+  FAILOVER_DRILL,
   FAILOVER_TIER,
   FAILOVER_WEIGHT,
 } from '../api/failover/failover-names.ts';
@@ -38,18 +40,27 @@ export function linksFailover(links: readonly LinkObject[]): LinksFailover {
     seen.add(cluster);
     const said = [readAnnotation(annotations, FAILOVER_DRAIN), status?.gatewayDrain];
     const drains = said.map(readDrain).filter((drain) => drain !== undefined);
-    const { defaults, problems } = readLinkDefaults({
+    const { defaults, problems: ofDefaults } = readLinkDefaults({
       tier: readAnnotation(annotations, FAILOVER_TIER),
       weight: readAnnotation(annotations, FAILOVER_WEIGHT),
       factor: readAnnotation(annotations, FAILOVER_CAPACITY_FACTOR),
     });
+    const problems = [...ofDefaults, ...takenAwayProblems(annotations)];
     if (drains.length > 0 || problems.length > 0 || Object.keys(defaults).length > 0)
       found.set(cluster, { defaults, drains, problems });
   }
   return found;
 }
 
-/** The same, kept up to date. */
+/** What is wrong with a drain or a drill that somebody has written on a Link, one line each. */
+export function takenAwayProblems(annotations: Annotations | undefined): string[] {
+  return [
+    [FAILOVER_DRAIN, drainProblem(readAnnotation(annotations, FAILOVER_DRAIN))] as const,
+    [FAILOVER_DRILL, drillProblem(readAnnotation(annotations, FAILOVER_DRILL))] as const,
+  ].flatMap(([key, problem]) => (problem === undefined ? [] : [`${key}: ${problem}; it counts for nothing`]));
+}
+
+/** What Links say, kept up to date. */
 export class FailoverLinks {
   readonly #links: IndexedStore<LinkObject>;
   #said: LinksFailover;

@@ -1,3 +1,4 @@
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { type AbortRule, troubleIn } from './abort-rule.ts';
 import type { ServiceTraffic, Traffic } from './egress-traffic.ts';
@@ -5,6 +6,8 @@ import { type EgressPages, RecentTraffic, silentTexts } from './recent-traffic.t
 
 /** How often is looked, milliseconds: as exact are the times of the report. */
 export const LOOK_MS = 500;
+/** A drill that nobody sees for so long is given up, milliseconds; a look may take as long. */
+export const BLIND_MS = 5000;
 
 /** What one look has found. */
 export interface DrillLook extends EgressPages {
@@ -51,53 +54,131 @@ export interface DrillRecord {
   readonly endedAt: number;
   /** Why it was given up; undefined: it was not. */
   readonly aborted: string | undefined;
+  /** Why nobody saw any more what clients got; it was given up for that. */
+  readonly blind: string | undefined;
+  /** Why it could not be ended; it ends by what stands in the object. */
+  readonly notEnded: unknown;
   /** Pods that did not answer a look, and why, sorted. */
   readonly silent: readonly string[];
 }
 
 /**
- * Plays a drill: begins it, looks on, ends it when its time is over, when what clients get is too bad, or
- * when somebody wants it. Whatever happens in between, it is ended, also where its beginning has failed: that
- * may have been written although the answer was lost.
- * @throws what `begin`, `end` and `look` throw
+ * Plays a drill: begins it, looks on, ends it when its time is over, when what clients get is too bad, when
+ * nobody can see that any more, or when somebody wants it. Whatever happens in between, it is ended, also
+ * where its beginning has failed: that may have been written although the answer was lost.
+ * @throws what `begin` throws, and LinkspanError DRILL_BLIND where nothing can be seen from the start, so
+ * that nothing was begun
  */
 export async function runDrill(stage: DrillStage, script: DrillScript): Promise<DrillRecord> {
   const { clock, signal } = stage;
-  const first = await stage.look();
-  const silent = new Set(silentTexts(first));
-  const samples: DrillSample[] = [];
-  let begun = clock.monotonic();
-  const since = () => clock.monotonic() - begun;
-  const traffic = new RecentTraffic(0, first);
-  const lookAt = async () => {
-    const look = await stage.look();
-    const at = since();
-    const { now, recent } = traffic.see(at, look);
-    samples.push({ at, traffic: now, short: look.short });
-    for (const text of silentTexts(look)) silent.add(text);
-    return recent;
-  };
+  const watch = await DrillWatch.begin(stage);
+  await begun(stage);
+  watch.started();
   let aborted: string | undefined;
-  let endedAt = 0;
+  while (aborted === undefined && watch.since < script.forMs) {
+    stage.onLook(script.forMs - watch.since);
+    await pause(clock, Math.min(LOOK_MS, script.forMs - watch.since), signal);
+    if (signal.aborted) aborted = 'it was interrupted';
+    else {
+      const recent = await watch.look();
+      aborted = watch.blind ?? troubleIn(recent, watch.traffic.usual, script.rule)[0];
+    }
+  }
+  const { blind } = watch;
+  let notEnded: unknown;
+  await stage.end().catch((error: unknown) => (notEnded = error));
+  const endedAt = watch.since;
+  // Where nothing is seen, nothing is to be seen of the way back either.
+  const until = blind === undefined ? endedAt + script.afterMs : endedAt;
+  while (!signal.aborted && watch.since < until) {
+    await pause(clock, LOOK_MS, signal);
+    await watch.look();
+  }
+  const { traffic, samples, silent } = watch;
+  return { usual: traffic.usual, samples, endedAt, aborted, blind, notEnded, silent: [...silent].sort() };
+}
+
+async function begun(stage: DrillStage): Promise<void> {
   try {
     await stage.begin();
-    begun = clock.monotonic();
-    while (aborted === undefined && since() < script.forMs) {
-      stage.onLook(script.forMs - since());
-      await pause(clock, Math.min(LOOK_MS, script.forMs - since()), signal);
-      if (signal.aborted) aborted = 'it was interrupted';
-      else aborted = troubleIn(await lookAt(), traffic.usual, script.rule)[0];
+  } catch (error) {
+    await stage.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** What is seen of a drill, look by look. */
+class DrillWatch {
+  readonly traffic: RecentTraffic;
+  readonly samples: DrillSample[] = [];
+  readonly silent: Set<string>;
+  readonly #stage: DrillStage;
+  #begun: number;
+  #seenAt: number;
+  #why = '';
+
+  private constructor(stage: DrillStage, first: DrillLook) {
+    this.#stage = stage;
+    this.traffic = new RecentTraffic(0, first);
+    this.silent = new Set(silentTexts(first));
+    this.#begun = this.#seenAt = stage.clock.monotonic();
+  }
+
+  /** @throws LinkspanError DRILL_BLIND */
+  static async begin(stage: DrillStage): Promise<DrillWatch> {
+    const first = await lookOf(stage);
+    if (typeof first !== 'string') return new DrillWatch(stage, first);
+    throw new LinkspanError('DRILL_BLIND', `nothing can be seen of what clients get: ${first}`);
+  }
+
+  started(): void {
+    this.#begun = this.#seenAt = this.#stage.clock.monotonic();
+  }
+
+  /** Milliseconds since it began. */
+  get since(): number {
+    return this.#stage.clock.monotonic() - this.#begun;
+  }
+
+  /** Why nobody sees any more what clients get; undefined: somebody does. */
+  get blind(): string | undefined {
+    const unseen = this.#stage.clock.monotonic() - this.#seenAt;
+    return unseen < BLIND_MS
+      ? undefined
+      : `for ${Math.round(unseen / 1000)} s nothing was seen: ${this.#why}`;
+  }
+
+  /** @returns what was counted lately; nothing where nothing was seen */
+  async look(): Promise<Traffic> {
+    const look = await lookOf(this.#stage);
+    if (typeof look === 'string') {
+      this.#why = look;
+      return new Map();
     }
+    const at = this.since;
+    this.#seenAt = this.#stage.clock.monotonic();
+    const { now, recent } = this.traffic.see(at, look);
+    this.samples.push({ at, traffic: now, short: look.short });
+    for (const text of silentTexts(look)) this.silent.add(text);
+    return recent;
+  }
+}
+
+/** One look. @returns a text: why nothing was seen */
+async function lookOf(stage: DrillStage): Promise<DrillLook | string> {
+  const over = new AbortController();
+  try {
+    const look = await Promise.race([
+      stage.look(),
+      sleep(stage.clock, BLIND_MS, over.signal).then(() => 'it took too long'),
+    ]);
+    if (typeof look === 'string' || look.traffic.size > 0) return look;
+    return look.silent.size === 0 ? 'there is no egress pod' : silentTexts(look).join('; ');
+  } catch (error) {
+    return messageOf(error);
   } finally {
-    await stage.end();
-    endedAt = since();
+    over.abort(new Error('it has been looked'));
   }
-  const until = since() + script.afterMs;
-  while (!signal.aborted && since() < until) {
-    await pause(clock, LOOK_MS, signal);
-    await lookAt();
-  }
-  return { usual: traffic.usual, samples, endedAt, aborted, silent: [...silent].sort() };
 }
 
 async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {

@@ -7,6 +7,8 @@ import { FAILOVER_DRAIN, FAILOVER_DRILL } from '../api/failover/failover-names.t
 import { services } from '../api/kubernetes/resource.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { AnnotationProblems } from '../discovery/annotation-problems.ts';
+import { takenAwayProblems } from '../discovery/failover-links.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
@@ -59,6 +61,10 @@ export class OwnService {
       random,
       log,
     });
+    const problems = new AnnotationProblems(log);
+    this.#store.subscribe('what is wrong with the own Service', ({ type, key, object }) =>
+      problems.tell(key, type === 'deleted' ? [] : takenAwayProblems(object.metadata?.annotations)),
+    );
     this.#firstWord = clock.after(FIRST_WORD_MS, () => (this.#late = true), { unref: true });
   }
 

@@ -19,7 +19,7 @@ export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
   'admissionregistration.k8s.io/v1': ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'],
   'batch/v1': ['Job'],
   'cert-manager.io/v1': ['Certificate'],
-  'monitoring.coreos.com/v1': ['PodMonitor', 'ServiceMonitor'],
+  'monitoring.coreos.com/v1': ['PodMonitor', 'PrometheusRule', 'ServiceMonitor'],
 };
 
 const RIGHTS: ReadonlySet<string> = new Set(['Role', 'RoleBinding']);

@@ -1,5 +1,4 @@
 import { readAnnotation } from '../api/annotations.ts';
-import { FAILOVER_CONTROLLED_BY } from '../api/failover/failover-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
@@ -7,7 +6,7 @@ import { inOrder, isMulticlusterObject, refOf, titleOf } from '../manifests/mani
 import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
-import { readWrittenWeights } from './written-weights.ts';
+import { readWrittenWeights, type WeightsRelease } from './written-weights.ts';
 import { findInstalled, type InstalledObjects } from './installed-objects.ts';
 
 /** What was read from a cluster before an uninstall. */
@@ -18,7 +17,7 @@ export interface UninstallFacts {
   readonly others: readonly KubeObject[];
   readonly crd: KubeObject | undefined;
   /** Objects in which failover has written weights. */
-  readonly weighted: readonly KubeObject[];
+  readonly weighted: readonly WeightsRelease[];
 }
 
 export interface UninstallRequest {
@@ -27,6 +26,8 @@ export interface UninstallRequest {
   readonly force: boolean;
   /** Delete the CRD too. */
   readonly crds: boolean;
+  /** Carry it out, instead of printing what is to be deleted. */
+  readonly apply: boolean;
 }
 
 export interface UninstallPlan {
@@ -116,7 +117,7 @@ function isPartOfNamespace(object: KubeObject): boolean {
 
 /**
  * Decides what is deleted and what stays. Pure.
- * @throws LinkspanError LINKS_EXIST, HELM_RELEASE
+ * @throws LinkspanError LINKS_EXIST, HELM_RELEASE, WEIGHTS_STAY
  */
 export function planUninstall(facts: UninstallFacts, request: UninstallRequest): UninstallPlan {
   const { force, crds, namespace } = request;
@@ -126,6 +127,7 @@ export function planUninstall(facts: UninstallFacts, request: UninstallRequest):
     .find((name) => name !== undefined);
   if (release !== undefined && !force)
     throw new LinkspanError('HELM_RELEASE', `Linkspan was installed by Helm, as release ${release}`);
+  assertReleasable(facts, request);
   const keepsNamespace = facts.others.length > 0 || facts.links.length > 0;
   const isKept = ({ kind, metadata }: KubeObject) =>
     kind === 'Namespace' && (metadata?.name !== namespace || keepsNamespace);
@@ -146,18 +148,44 @@ function assertUnlinked({ links: all }: UninstallFacts, force: boolean): void {
   );
 }
 
+/** Weights of an outage would stay for ever, and whoever runs them may not be whoever uninstalls. */
+function assertReleasable({ weighted }: UninstallFacts, { force, apply }: UninstallRequest): void {
+  const refused = weighted.filter(({ refusal }) => refusal !== undefined);
+  if (refused.length > 0 && apply && !force) throw weightsStay(refused);
+}
+
+/** The error of weights that could not be put back. */
+export function weightsStay(
+  refused: readonly { readonly object: KubeObject; readonly refusal: string | undefined }[],
+): LinkspanError {
+  const lines = refused.map(({ object, refusal = '' }) => `${titleOf(object)}: ${refusal}`);
+  return new LinkspanError('WEIGHTS_STAY', shortList(lines, '; '));
+}
+
+function weightNotes({ weighted }: UninstallFacts, { apply }: UninstallRequest): string[] {
+  if (weighted.length === 0) return [];
+  const names = shortList(weighted.map(({ object }) => titleOf(object)));
+  const stays = weighted.flatMap(({ object, stays: lines, refusal }) => {
+    const all = refusal === undefined ? lines : [refusal, ...lines];
+    return all.length === 0 ? [] : [`${titleOf(object)}: ${all.join(', ')}`];
+  });
+  return [
+    apply
+      ? `Weights that failover has written are put back as their author wrote them, when the controller is gone: ${names}`
+      : `Weights that failover has written stay as they are now; \`linkspan uninstall --apply\` puts back what their author wrote, also when all else is deleted: ${names}`,
+    ...(stays.length === 0 ? [] : [`Of these weights some cannot be put back: ${shortList(stays, '; ')}`]),
+  ];
+}
+
 function stayNotes(facts: UninstallFacts, request: UninstallRequest, keepsNamespace: boolean): string[] {
-  const { links: linked, others, crd, installed, weighted } = facts;
+  const { links: linked, others, crd, installed } = facts;
   const there = installed.objects.some(
     ({ kind, metadata }) => kind === 'Namespace' && metadata?.name === request.namespace,
   );
   const notes: string[] = [];
   if (linked.length > 0)
     notes.push(`Links and what they have mirrored stay: ${linked.map((link) => refText(link)).join(', ')}`);
-  if (weighted.length > 0)
-    notes.push(
-      `Weights that failover has written stay as they are now; take the label ${FAILOVER_CONTROLLED_BY} away before the controller goes, and what their author wrote is put back: ${shortList(weighted.map(titleOf))}`,
-    );
+  notes.push(...weightNotes(facts, request));
   if (there && keepsNamespace && others.length > 0)
     notes.push(
       `Namespace ${request.namespace} stays, it has others' objects: ${shortList(others.map(titleOf))}`,
@@ -172,7 +200,7 @@ function refText(object: KubeObject): string {
   return `${namespace}/${name}`;
 }
 
-function shortList(texts: readonly string[]): string {
+function shortList(texts: readonly string[], between = ', '): string {
   const more = texts.length - 5;
-  return texts.slice(0, 5).join(', ') + (more > 0 ? ` and ${more} more` : '');
+  return texts.slice(0, 5).join(between) + (more > 0 ? ` and ${more} more` : '');
 }

@@ -1,5 +1,4 @@
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -25,6 +24,7 @@ import {
 } from '../support/linked-clusters.ts';
 import { localGateway } from '../support/local-gateway.ts';
 import { http1Origin } from '../support/origins.ts';
+import { TcpWay } from '../support/tcp-way.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -39,33 +39,10 @@ describe('a gateway that answers probes', function () {
   let ns: string;
   let links: string;
   let egress: EgressProcess;
-  let gatewayPort: number;
-  let dataPort: number;
-  let way: Server | undefined;
-  const sockets = new Set<Socket>();
+  /** The way of data to the gateway, which stands at another port. */
+  let way: TcpWay;
   const closed = closedIn(after);
 
-  /** The way of data to the gateway, which stands at another port. */
-  const openWay = () =>
-    new Promise<void>((resolve) => {
-      way = createServer((socket) => {
-        const onward = connect(gatewayPort, '127.0.0.1');
-        for (const one of [socket, onward]) {
-          sockets.add(one);
-          one.on('error', () => one.destroy());
-          one.on('close', () => {
-            sockets.delete(one);
-            (one === socket ? onward : socket).destroy();
-          });
-        }
-        socket.pipe(onward).pipe(socket);
-      });
-      way.listen(dataPort, address(18), resolve);
-    });
-  const shutWay = () => {
-    way?.close();
-    for (const socket of sockets) socket.destroy();
-  };
   const condition = async () => {
     const found = await findCondition(east, links, 'west', 'GatewayAlive');
     return `${found?.status ?? ''} ${found?.reason ?? ''}`;
@@ -89,16 +66,15 @@ describe('a gateway that answers probes', function () {
       { name: 'web.demo.svc.cluster.local', port: 80, endpoints: [{ host: '127.0.0.1', port: origin.port }] },
     ] as never);
     closed(gateway, (one) => one.close());
-    gatewayPort = gateway.port;
-    dataPort = await freePort();
-    await openWay();
+    way = await TcpWay.to({ host: '127.0.0.1', port: gateway.port }, address(18));
+    closed(way, (one) => one.shut());
     const dir = await mkdtemp(path.join(tmpdir(), 'linkspan-test-'));
     closed(dir, (one) => rm(one, { recursive: true, force: true }));
     egress = await EgressProcess.start({
       runtime: 'node',
       dir,
       identity: await issueLeaf(gateway.issuer, { identity: 'egress.east' }),
-      gateway: { addresses: [address(18)], port: dataPort, identity: 'gateway.west' },
+      gateway: { addresses: [way.host], port: way.port, identity: 'gateway.west' },
       services: [{ name: 'web.demo.svc.cluster.local', protocol: 'http1' }],
       adminHost: '0.0.0.0',
     });
@@ -129,7 +105,7 @@ describe('a gateway that answers probes', function () {
       },
       ...linkObjects(west, links, 'west', {
         gatewayAddress: address(18),
-        gatewayPort: String(dataPort),
+        gatewayPort: String(way.port),
         gatewayIdentity: 'gateway.west',
         probeSpec: probedEachSecond(probePort),
         ...ownSelectors(ns),
@@ -142,7 +118,6 @@ describe('a gateway that answers probes', function () {
     await isSaid('True ProbesAnswered');
     await eventually('the mirror leads somewhere', async () => (await endpoints()).length > 0, wait);
   });
-  after(shutWay);
 
   const request = () =>
     egress.client.request('http1', 'web.demo.svc.cluster.local', { path: '/hello' }).catch(() => undefined);
@@ -154,7 +129,7 @@ describe('a gateway that answers probes', function () {
   });
 
   it('is dead when the egress cannot reach it, which the Link, the slices and the facts say', async () => {
-    shutWay();
+    way.shut();
     await isSaid('False EgressCannotReach');
     expect((await findCondition(east, links, 'west', 'GatewayAlive'))?.message).to.contain(
       'probes are answered, the egress cannot reach it',
@@ -166,13 +141,13 @@ describe('a gateway that answers probes', function () {
   });
 
   it('is alive again when the egress has found out by itself that it can', async () => {
-    await openWay();
+    await way.open();
     await isSaid('True ProbesAnswered');
     await eventually('the mirror leads there again', async () => (await endpoints()).length > 0, wait);
   });
 
   it('is judged by its probes alone while no egress pod says anything', async () => {
-    shutWay();
+    way.shut();
     await isSaid('False EgressCannotReach');
     await egress.kill();
     await isSaid('True ProbesAnswered');

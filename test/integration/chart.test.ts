@@ -56,6 +56,7 @@ describe('the chart', () => {
       linkerdKind('cert-manager.io', 'Certificate', 'certificates', 'v1'),
       linkerdKind('monitoring.coreos.com', 'PodMonitor', 'podmonitors', 'v1'),
       linkerdKind('monitoring.coreos.com', 'ServiceMonitor', 'servicemonitors', 'v1'),
+      linkerdKind('monitoring.coreos.com', 'PrometheusRule', 'prometheusrules', 'v1'),
     ]);
   });
 

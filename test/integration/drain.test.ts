@@ -347,6 +347,32 @@ describe('a cluster that is drained', function () {
       expect(await eventReasonsIn(east, linksNs)).to.include('DrillReport');
     });
 
+    it('as a drill is given back and reported when nobody can see any more what clients get', async () => {
+      const flags = ['--kind', 'drain', '--ramp', '1s', '--for', '10m', '--egress', url, '-o', 'json'];
+      const drill = run('drill', 'cluster', 'west', ...flags);
+      await isShared(0);
+      const before = counted.ok;
+      await eventually('it is looked at', () => counted.ok > before + 200, wait);
+      egress.close();
+      egress.closeAllConnections();
+      const { code, stdout, stderr } = await drill;
+      await new Promise<void>((resolve) => egress.listen(Number(new URL(url).port), address(18), resolve));
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('[DRILL_BLIND] the drill of west was ended: for ');
+      const report = JSON.parse(stdout) as DrillReport;
+      expect(report).to.include({ cluster: 'west', kind: 'drain', verdict: 'ABORTED' });
+      expect(report.services[0]?.served, 'what was seen before').to.have.property('north');
+      await isShared(1);
+    });
+
+    it('as a drill is not begun where nobody could see it', async () => {
+      const nobody = `http://${address(18)}:${await freePort()}`;
+      const { code, stderr } = await run('drill', 'cluster', 'west', '--for', '1m', '--egress', nobody);
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('[DRILL_BLIND]').and.to.contain('ECONNREFUSED');
+      expect(await shares()).to.include({ west: 1 });
+    });
+
     it('as a drill that takes it for dead says so to the egress, with an end, and takes the word away', async () => {
       const said = async () => readDrill((await link())?.metadata?.annotations?.['linkspan.dev/drill']);
       let found: ConnectionDrill | undefined;

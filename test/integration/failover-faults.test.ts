@@ -1,4 +1,3 @@
-import { createServer, type Server } from 'node:http';
 import { expect } from 'chai';
 import type { FailoverFacts } from '../../src/api/failover/failover-facts.ts';
 import { FAILOVER_POLICY, FAILOVER_TIERS } from '../../src/api/failover/failover-names.ts';
@@ -9,7 +8,6 @@ import type { MirrorController } from '../../src/controllers/mirror-controller.t
 import { change, ensureNamespace, find, findCondition, findSlices } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
-import { freePort } from '../support/free-port.ts';
 import {
   apply,
   installCrd,
@@ -18,8 +16,8 @@ import {
   probedEachSecond,
 } from '../support/linked-clusters.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
+import { ProbedGateways } from '../support/probed-gateways.ts';
 import type { Cluster } from '../testbed/cluster.ts';
-import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { everyMs: 50 };
@@ -33,19 +31,8 @@ describe('what is published for failover, when something else is lost', function
   let ns: string;
   let links: string;
   let controller: MirrorController | undefined;
-  const gateways = new Map<string, Server>();
-  const ports = new Map<string, number>();
+  const gateways = new ProbedGateways();
 
-  const open = (cluster: string) =>
-    new Promise<void>((resolve) => {
-      const server = createServer((_, response) => response.end('ready\n'));
-      gateways.set(cluster, server);
-      server.listen(ports.get(cluster), address(18), resolve);
-    });
-  const kill = (cluster: string) => {
-    gateways.get(cluster)?.closeAllConnections();
-    gateways.get(cluster)?.close();
-  };
   const facts = async (cluster: string) => {
     const name = `web-federated-${cluster}-linkspan-ipv4`;
     const slice = await find(east, endpointSlices, { namespace: ns, name });
@@ -88,11 +75,8 @@ describe('what is published for failover, when something else is lost', function
     await ensureNamespace(east, ns);
     links = await createNamespace(east, 'links');
     for (const cluster of CLUSTERS) {
-      const port = await freePort();
-      ports.set(cluster, port);
-      await open(cluster);
-      const probeSpec = probedEachSecond(port);
-      const spec = { gatewayAddress: address(18), probeSpec, ...ownSelectors(ns) };
+      const probeSpec = probedEachSecond(await gateways.port(cluster));
+      const spec = { gatewayAddress: gateways.host, probeSpec, ...ownSelectors(ns) };
       await apply(east, ...linkObjects(target, links, cluster, spec));
     }
     await exportService(target, ns, 'web', { test: ns, as: 'nothing', federated: true });
@@ -101,7 +85,7 @@ describe('what is published for failover, when something else is lost', function
   });
   after(async () => {
     await stop();
-    for (const cluster of CLUSTERS) kill(cluster);
+    gateways.close();
     await target.stop();
   });
 
@@ -118,20 +102,20 @@ describe('what is published for failover, when something else is lost', function
       expect(await Promise.all(CLUSTERS.map(facts))).to.deep.equal(before);
       expect(await shares()).to.deep.equal({ west: 1, north: 0 });
       // A gateway that dies meanwhile is found all the same.
-      kill('west');
+      gateways.kill('west');
       await factsAre('west', ({ path }) => path === 'dead');
     } finally {
       target.signal('kube-apiserver', 'SIGCONT');
     }
-    await open('west');
+    await gateways.open('west');
     await factsAre('west', ({ path }) => path === 'alive');
   });
 
   it('stays with all controllers dead, and is the memory of the next one', async () => {
     await policyIs('delay=1h');
-    kill('west');
+    gateways.kill('west');
     await factsAre('west', ({ path }) => path === 'dead');
-    await open('west');
+    await gateways.open('west');
     const held = await factsAre('west', ({ usableSince }) => usableSince !== null);
     expect(held.flaps).to.equal(2);
     await stop();
@@ -139,25 +123,25 @@ describe('what is published for failover, when something else is lost', function
     expect(await shares(), 'held, with nobody to hold it').to.deep.equal({ west: 0, north: 1 });
     start();
     await eventually('the next one looks after it', () => controller?.runs.get(`${links}/west`)?.peer, wait);
-    kill('north');
+    gateways.kill('north');
     await factsAre('north', ({ path }) => path === 'dead');
     expect(await facts('west'), 'it goes on').to.include({ usableSince: held.usableSince, flaps: 2 });
-    await open('north');
+    await gateways.open('north');
     await factsAre('north', ({ path }) => path === 'alive');
   });
 
   it('lets the one that returns serve at once where nobody else can, however long it would be held', async () => {
     await policyIs('delay=1h');
-    for (const cluster of CLUSTERS) kill(cluster);
+    gateways.kill(...CLUSTERS);
     for (const cluster of CLUSTERS) await factsAre(cluster, ({ path }) => path === 'dead');
     await eventually(
       'nobody is led there',
       async () => (await findSlices(east, ns, 'web-federated')).every(({ endpoints }) => !endpoints?.length),
       wait,
     );
-    await open('north');
+    await gateways.open('north');
     await factsAre('north', ({ usableSince }) => usableSince !== null);
     expect(await shares()).to.deep.equal({ west: 0, north: 1 });
-    await open('west');
+    await gateways.open('west');
   });
 });

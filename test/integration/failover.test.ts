@@ -1,4 +1,3 @@
-import { createServer, type Server } from 'node:http';
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { FAILOVER_POLICY, FAILOVER_TIERS } from '../../src/api/failover/failover-names.ts';
@@ -10,7 +9,6 @@ import { closedIn } from '../support/closed-in.ts';
 import { change, ensureNamespace, eventReasonsIn, find, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
-import { freePort } from '../support/free-port.ts';
 import {
   apply,
   installCrd,
@@ -19,8 +17,8 @@ import {
   probedEachSecond,
 } from '../support/linked-clusters.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
+import { ProbedGateways } from '../support/probed-gateways.ts';
 import type { Cluster } from '../testbed/cluster.ts';
-import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { everyMs: 50 };
@@ -32,20 +30,9 @@ describe('a federated Service whose first cluster is lost and comes back', funct
   let west: Cluster;
   let ns: string;
   let links: string;
-  const servers = new Map<string, Server>();
-  const ports = new Map<string, number>();
+  const gateways = new ProbedGateways();
   const closed = closedIn(after);
 
-  const open = (cluster: string) =>
-    new Promise<void>((resolve) => {
-      const server = createServer((_, response) => response.end('ready\n'));
-      servers.set(cluster, server);
-      server.listen(ports.get(cluster), address(18), resolve);
-    });
-  const kill = (cluster: string) => {
-    servers.get(cluster)?.closeAllConnections();
-    servers.get(cluster)?.close();
-  };
   const federated = () => ({ namespace: ns, name: 'web-federated' });
   const facts = async (cluster: string) => {
     const name = `web-federated-${cluster}-linkspan-ipv4`;
@@ -83,11 +70,8 @@ describe('a federated Service whose first cluster is lost and comes back', funct
     await ensureNamespace(east, ns);
     links = await createNamespace(east, 'links');
     for (const cluster of ['west', 'north']) {
-      const port = await freePort();
-      ports.set(cluster, port);
-      await open(cluster);
-      const probeSpec = probedEachSecond(port);
-      const spec = { gatewayAddress: address(18), probeSpec, ...ownSelectors(ns) };
+      const probeSpec = probedEachSecond(await gateways.port(cluster));
+      const spec = { gatewayAddress: gateways.host, probeSpec, ...ownSelectors(ns) };
       await apply(east, ...linkObjects(west, links, cluster, spec));
     }
     await exportService(west, ns, 'web', { test: ns, as: 'nothing', federated: true });
@@ -100,9 +84,7 @@ describe('a federated Service whose first cluster is lost and comes back', funct
       metadata: { annotations: { [FAILOVER_TIERS]: 'west; north', [FAILOVER_POLICY]: 'delay=2s ramp=2s' } },
     });
   });
-  after(() => {
-    for (const cluster of servers.keys()) kill(cluster);
-  });
+  after(() => gateways.close());
 
   it('is well, and says so', async () => {
     await isShared(1, 0);
@@ -114,7 +96,7 @@ describe('a federated Service whose first cluster is lost and comes back', funct
   });
 
   it('is served by the other one, which the status, an Event and the table say', async () => {
-    kill('west');
+    gateways.kill('west');
     await isShared(0, 1);
     expect(await facts('west')).to.include({ path: 'dead', usableSince: null, flaps: 1 });
     await eventually(
@@ -144,7 +126,7 @@ describe('a federated Service whose first cluster is lost and comes back', funct
   });
 
   it('comes back after the hold and the ramp, which the status and an Event say', async () => {
-    await open('west');
+    await gateways.open('west');
     await eventually('facts', async () => (await facts('west'))?.path === 'alive', wait);
     await isShared(1, 0);
     await eventually('condition', async () => (await condition('FailoverActive'))?.status === 'False', wait);

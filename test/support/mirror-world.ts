@@ -17,6 +17,7 @@ import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import type { EventNote } from '../../src/kube/events/event-recorder.ts';
 import { FailoverBook } from '../../src/controllers/failover/failover-book.ts';
+import type { LinksFailover } from '../../src/discovery/failover-links.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
@@ -56,7 +57,9 @@ export class MirrorWorld {
   readonly source = new FakeCluster();
   readonly target = new FakeCluster();
   /** What is decided about groups, and what Links say. */
-  readonly failover = new FailoverBook({ said: new Map() });
+  /** What Links say about failover. */
+  said: LinksFailover = new Map();
+  readonly failover = new FailoverBook(saidOf(this));
   /** What people were told about federated Services. */
   readonly events: EventNote[] = [];
   /** Calls to the source's API server: reads of one object, and writes. */
@@ -446,4 +449,13 @@ export class MirrorWorld {
   #sometimes(why: string): void {
     if (this.#random() < 0.4) throw new Error(why);
   }
+}
+
+/** What Links say, as it is when it is asked for. */
+function saidOf(world: { said: LinksFailover }): { readonly said: LinksFailover } {
+  return {
+    get said() {
+      return world.said;
+    },
+  };
 }

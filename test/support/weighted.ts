@@ -1,6 +1,6 @@
 import type { FailoverFacts } from '../../src/api/failover/failover-facts.ts';
 import { FAILOVER_CONTROLLED_BY } from '../../src/api/failover/failover-names.ts';
-import type { WeightedKind, WeightedObject } from '../../src/controllers/weights/weighted-object.ts';
+import type { WeightedKind, WeightedObject } from '../../src/policy/weights/weighted-object.ts';
 import {
   type WeightsFacts,
   weightsVerdict,

@@ -87,9 +87,17 @@ export const catalogue = {
     'More than half of all clusters, this one included, would be drained at the same time. Nothing was written.',
     'End another drain first with `linkspan undrain`, or drain all the same with --force.',
   ),
+  DRILL_BLIND: entry(
+    'A drill should begin, or was under way, and nobody could see what clients get: no egress pod said what it has counted, or the API server was silent. It was not begun, or was ended, and what had been seen is reported.',
+    'See why egress pods or the API server do not answer (`linkspan check`; the drill needs `get` on `pods/proxy`, or --egress with the URLs of admin ports), then drill again.',
+  ),
   DRILL_DRAINED: entry(
     'A drill should begin while somebody drains or drills the same cluster: its end would be the end of that, too.',
     'Wait until that is over, or end it with `linkspan undrain`, which ends drills as well.',
+  ),
+  DRILL_NOT_ENDED: entry(
+    'A drill is over, and could not be ended: the write was refused, or its answer was lost. It ends by itself at the time that stands in the object.',
+    'Wait until then, or end it at once with `linkspan undrain`, which ends drills as well.',
   ),
 
   // gateway
@@ -129,6 +137,10 @@ export const catalogue = {
   LINKS_EXIST: entry(
     'Linkspan cannot be uninstalled while clusters are linked: their mirrors and finalizers would stay.',
     'Unlink the clusters with `linkspan unlink`, or uninstall all the same with --force.',
+  ),
+  WEIGHTS_STAY: entry(
+    'Weights that failover has written cannot be put back as their author wrote them; the message has the objects, and why. When it comes before anything else, nothing was deleted.',
+    'Give yourself `patch` on these objects, or correct what refuses the write, and call `linkspan uninstall --apply` again, which also puts weights back when nothing else is left; --force deletes all the rest first.',
   ),
   NOT_INSTALLED: entry(
     'An upgrade found nothing that `linkspan install` has installed.',

@@ -36,12 +36,26 @@ export function writeDrill({ kind, start, until, by }: ConnectionDrill): string 
  * @returns undefined where the text is not a valid drill, or one that is longer than an hour
  */
 export function readDrill(text: string | undefined): ConnectionDrill | undefined {
+  const read = text === undefined ? undefined : parseDrill(text);
+  return typeof read === 'string' ? undefined : read;
+}
+
+/** What is wrong with the text of an annotation, for people; undefined: nothing, or there is none. */
+export function drillProblem(text: string | undefined): string | undefined {
+  const read = text === undefined ? undefined : parseDrill(text);
+  return typeof read === 'string' ? read : undefined;
+}
+
+/** @returns a text: what is wrong */
+function parseDrill(text: string): ConnectionDrill | string {
   const said = readJsonObject(text, MAX_DRAIN_LENGTH);
-  const kind = CONNECTION_DRILLS.find((one) => one === said?.['kind']);
-  if (said === undefined || kind === undefined) return undefined;
+  if (said === undefined) return `no JSON object of up to ${MAX_DRAIN_LENGTH} characters`;
+  const kind = CONNECTION_DRILLS.find((one) => one === said['kind']);
+  if (kind === undefined) return `"kind" must be one of ${CONNECTION_DRILLS.join(', ')}`;
   const [start, until] = [readTime(said['start']), readTime(said['until'])];
-  if (start === undefined || until === undefined || until < start || until - start > MAX_DRILL_MS)
-    return undefined;
+  if (start === undefined || until === undefined)
+    return '"start" and "until" must be times such as "2026-11-29T16:00:00Z"';
+  if (until < start || until - start > MAX_DRILL_MS) return '"until" must be up to an hour after "start"';
   const by = said['by'];
   return { kind, start, until, ...(typeof by === 'string' ? { by: by.slice(0, 200) } : {}) };
 }

@@ -43,13 +43,30 @@ export function writeDrain(drain: FailoverDrain): string {
  * @returns undefined where the text is not a valid drain
  */
 export function readDrain(text: string | undefined): FailoverDrain | undefined {
+  const read = text === undefined ? undefined : parseDrain(text);
+  return typeof read === 'string' ? undefined : read;
+}
+
+/** What is wrong with the text of an annotation, for people; undefined: nothing, or there is none. */
+export function drainProblem(text: string | undefined): string | undefined {
+  const read = text === undefined ? undefined : parseDrain(text);
+  return typeof read === 'string' ? read : undefined;
+}
+
+const TIME = 'a time such as "2026-11-29T16:00:00Z"';
+
+/** @returns a text: what is wrong */
+function parseDrain(text: string): FailoverDrain | string {
   const said = readJsonObject(text, MAX_DRAIN_LENGTH);
-  if (said === undefined) return undefined;
+  if (said === undefined) return `no JSON object of up to ${MAX_DRAIN_LENGTH} characters`;
   const { to, drill } = said;
+  if (typeof to !== 'number' || !(to >= 0 && to <= 1)) return '"to" must be a number from 0 to 1';
   const [start, until] = [readTime(said['start']), readTime(said['until'])];
+  if (start === undefined) return `"start" must be ${TIME}`;
+  if (until === undefined) return `"until" must be ${TIME}: a drain without an end would be forgotten`;
+  if (until < start) return '"until" is before "start"';
   const rampMs = rampOf(said['ramp']);
-  if (typeof to !== 'number' || !(to >= 0 && to <= 1) || rampMs === undefined) return undefined;
-  if (start === undefined || until === undefined || until < start) return undefined;
+  if (rampMs === undefined) return '"ramp" must be a time of up to 24h, such as "5m"';
   return { to, start, rampMs, until, drill: drill === true, ...wordsOf(said) };
 }
 

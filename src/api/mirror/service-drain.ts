@@ -1,6 +1,9 @@
 import { type Annotations, readAnnotation } from '../annotations.ts';
-import { type FailoverDrain, readDrain } from '../failover/failover-drain.ts';
+import { drainProblem, type FailoverDrain, readDrain } from '../failover/failover-drain.ts';
 import { FAILOVER_DRAIN_GROUP } from '../failover/failover-names.ts';
+
+/** Most problems that are told of one Service. */
+const MAX_LINES = 16;
 
 /**
  * The annotation of a federated Service that drains one of its members, so that one Service can be drained
@@ -19,4 +22,41 @@ export function serviceDrain(
   return annotations === undefined
     ? undefined
     : readDrain(readAnnotation(annotations, serviceDrainKey(member)));
+}
+
+/** What is wrong with the drains that a federated Service says, and until when that may change by itself. */
+export interface DrainProblems {
+  /** One line each. */
+  readonly lines: readonly string[];
+  /** Milliseconds since the epoch; undefined: not before somebody writes something else. */
+  readonly until: number | undefined;
+}
+
+/**
+ * What is wrong with the drains that a federated Service says of its members, the first few of them. One of
+ * somebody who is no member is a slip while it lasts; afterwards it may be of one that has left.
+ * @param members their names, as `serviceDrainKey` has them
+ * @param now milliseconds since the epoch
+ */
+export function serviceDrainProblems(
+  annotations: Annotations | undefined,
+  members: ReadonlySet<string>,
+  now: number,
+): DrainProblems {
+  const lines: string[] = [];
+  let until: number | undefined;
+  const prefix = `${FAILOVER_DRAIN_GROUP}/`;
+  const keys = Object.keys(annotations ?? {}).filter((key) => key.startsWith(prefix));
+  for (const key of keys.sort()) {
+    if (lines.length >= MAX_LINES) break;
+    const text = readAnnotation(annotations, key as `${typeof FAILOVER_DRAIN_GROUP}/${string}`);
+    const problem = drainProblem(text);
+    const drain = readDrain(text);
+    if (problem !== undefined) lines.push(`${key}: ${problem}; it counts for nothing`);
+    else if (drain !== undefined && drain.until > now && !members.has(key.slice(prefix.length))) {
+      lines.push(`${key}: no member of that name; it counts for nothing`);
+      until = Math.min(until ?? drain.until, drain.until);
+    }
+  }
+  return { lines, until };
 }

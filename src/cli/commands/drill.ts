@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { MAX_DRILL_MS } from '../../api/failover/connection-drill.ts';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { parseFlags } from '../../base/config.ts';
 import { systemClock } from '../../base/clock.ts';
 import { readAbortRule } from '../../drains/abort-rule.ts';
@@ -14,7 +14,7 @@ import {
 import { applyDrain, assertSafe } from '../../drains/drain-apply.ts';
 import { type DrainPlan, planDrain, planUndrain, standingDrain } from '../../drains/drain-plan.ts';
 import { DRILL_KINDS, drillReport } from '../../drains/drill-report.ts';
-import { type DrillStage, runDrill } from '../../drains/drill-run.ts';
+import { type DrillRecord, type DrillStage, runDrill } from '../../drains/drill-run.ts';
 import { readEgressPages } from '../../drains/egress-pages.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { links } from '../../api/link/link-schema.ts';
@@ -148,11 +148,22 @@ async function drill(client: KubeClient, settings: Settings): Promise<void> {
     const message = [`drill "${kind}" of ${cluster}: ${report.verdict}`, ...report.reasons].join('; ');
     const news = { reason: 'DrillReport', message, isWarning: report.verdict !== 'PASSED' } as const;
     await tellDrain(client, plan.write, news);
+    assertEnded(record, cluster);
   } finally {
     await target?.close();
     progress.clear();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
   }
+}
+
+/** What the report says may have passed by whoever reads its verdict only: something has to be done. */
+function assertEnded({ blind, notEnded }: DrillRecord, cluster: string): void {
+  if (notEnded !== undefined)
+    throw new LinkspanError('DRILL_NOT_ENDED', `the drill of ${cluster}: ${messageOf(notEnded)}`, {
+      cause: notEnded,
+    });
+  if (blind !== undefined)
+    throw new LinkspanError('DRILL_BLIND', `the drill of ${cluster} was ended: ${blind}`);
 }
 
 /**

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import { planUninstall, readUninstall } from '../../install/uninstall.ts';
+import { planUninstall, readUninstall, weightsStay } from '../../install/uninstall.ts';
+import { putBackWeights } from '../../install/written-weights.ts';
 import { deleteAll } from '../../manifests/apply.ts';
 import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { stubOf, titleOf } from '../../manifests/manifests.ts';
@@ -47,10 +48,8 @@ async function uninstall(client: KubeClient, flags: Settings): Promise<void> {
   if (facts.installed.unseen.length > 0)
     throw new LinkspanError('RIGHTS_MISSING', `you may not list ${facts.installed.unseen.join(', ')}`);
   for (const note of notes) process.stderr.write(`linkspan: ${note}\n`);
-  if (objects.length === 0) {
-    process.stderr.write('linkspan: nothing of Linkspan is installed\n');
-    return;
-  }
+  if (objects.length === 0) process.stderr.write('linkspan: nothing of Linkspan is installed\n');
+  if (objects.length === 0 && !flags.apply) return;
   if (!flags.apply) {
     process.stdout.write(manifestText(objects.map(stubOf), flags.output));
     return;
@@ -66,6 +65,11 @@ async function uninstall(client: KubeClient, flags: Settings): Promise<void> {
   } finally {
     progress.clear();
   }
+  // Now nobody writes over it: the controller is gone, and its rights.
+  const refused = await putBackWeights(client, facts.weighted, (object) =>
+    process.stdout.write(`${titleOf(object)} has the weights of its author again\n`),
+  );
+  if (refused.length > 0) throw weightsStay(refused);
 }
 
 function rightsMissing(error: unknown): never {

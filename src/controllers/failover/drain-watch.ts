@@ -3,12 +3,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../../api/annotations.ts';
 import { type FailoverDrain, readDrain } from '../../api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN } from '../../api/failover/failover-names.ts';
-import type { DrainEvent } from '../../api/failover/failover-reasons.ts';
+import type { DrainEvent, FailoverReason } from '../../api/failover/failover-reasons.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { type LinkObject, links as linkResource } from '../../api/link/link-schema.ts';
 import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
 import { serviceDrain } from '../../api/mirror/service-drain.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { takenAwayProblems } from '../../discovery/failover-links.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { backendName } from '../../policy/failover/federated-group.ts';
@@ -45,25 +46,31 @@ const MAX_WAIT_MS = 3_600_000;
 
 /**
  * Tells by Events what becomes of drains without anybody's word here: that one has come to its end, and that
- * a target's gateway asks for one, or no more. What `linkspan` writes here it tells itself (`src/drains`).
- * What stood there when this replica began is no news.
+ * a target's gateway asks for one, or no more; and that one on a Link is wrong. What `linkspan` writes here
+ * it tells itself (`src/drains`). What stood there when this replica began is no news.
  */
 export class DrainWatch {
   readonly #options: DrainWatchOptions;
   readonly #standing = new Map<string, { readonly it: Standing; readonly timer: Timer | undefined }>();
   /** Which drains an object had, by its key. */
   readonly #ofObject = new Map<string, readonly string[]>();
+  /** What is wrong with what somebody has written on a Link, by its key. */
+  readonly #wrong = new Map<string, string>();
   readonly #unsubscribe: readonly (() => void)[];
 
   constructor(options: DrainWatchOptions) {
     this.#options = options;
     const { links, services } = options;
-    for (const link of links.list()) this.#link(link, true);
+    for (const link of links.list()) {
+      this.#link(link, true);
+      this.#wrong.set(keyOf(link), problemsOf(link));
+    }
     for (const service of services.list()) this.#service(service, true);
     this.#unsubscribe = [
-      links.subscribe('drains: Links', ({ type, object, previous }) =>
-        this.#link(object, previous === undefined, type === 'deleted'),
-      ),
+      links.subscribe('drains: Links', ({ type, object, previous }) => {
+        this.#link(object, previous === undefined, type === 'deleted');
+        this.#tellWrong(object, type === 'deleted');
+      }),
       services.subscribe('drains: Services', ({ type, object, previous }) =>
         this.#service(object, previous === undefined, type === 'deleted'),
       ),
@@ -79,13 +86,9 @@ export class DrainWatch {
   #link(link: LinkObject, isFirst: boolean, gone = false): void {
     const { metadata, spec, status } = link;
     const key = keyOf(link);
-    const { namespace, name, uid } = metadata ?? {};
-    const regarding = {
-      ...reference({ namespace, name, uid }),
-      apiVersion: `${linkResource.group}/${linkResource.version}`,
-      kind: linkResource.kind,
-    };
-    const what = typeof spec?.targetClusterName === 'string' ? spec.targetClusterName : (name ?? '');
+    const regarding = linkReference(link);
+    const what =
+      typeof spec?.targetClusterName === 'string' ? spec.targetClusterName : (metadata?.name ?? '');
     const standing = new Map<string, Standing>();
     for (const [asked, text] of [
       [false, readAnnotation(metadata?.annotations, FAILOVER_DRAIN)],
@@ -96,6 +99,26 @@ export class DrainWatch {
       if (drain !== undefined) standing.set(`link ${key} ${asked}`, { drain, what, regarding, asked, tells });
     }
     this.#see(`link ${key}`, standing, { isFirst, gone });
+  }
+
+  /**
+   * A drain by hand that is wrong does nothing, which whoever wrote it is told on the Link, once. The
+   * conditions of its Services say it as long as it stands there.
+   */
+  #tellWrong(link: LinkObject, gone: boolean): void {
+    const key = keyOf(link);
+    const message = gone ? '' : problemsOf(link);
+    if (message === (this.#wrong.get(key) ?? '')) return;
+    if (message === '') this.#wrong.delete(key);
+    else this.#wrong.set(key, message);
+    const { events, tellsOfLink } = this.#options;
+    if (message === '' || !tellsOfLink(key)) return;
+    events.record({
+      regarding: linkReference(link),
+      type: 'Warning',
+      reason: 'AnnotationInvalid' satisfies FailoverReason,
+      message,
+    });
   }
 
   #service(service: V1Service, isFirst: boolean, gone = false): void {
@@ -189,6 +212,19 @@ export class DrainWatch {
   #tell({ regarding, tells }: Standing, reason: DrainEvent, message: string): void {
     if (tells()) this.#options.events.record({ regarding, type: 'Normal', reason, message });
   }
+}
+
+function problemsOf({ metadata }: LinkObject): string {
+  return takenAwayProblems(metadata?.annotations).join('\n');
+}
+
+function linkReference({ metadata }: LinkObject): V1ObjectReference {
+  const { namespace, name, uid } = metadata ?? {};
+  return {
+    ...reference({ namespace, name, uid }),
+    apiVersion: `${linkResource.group}/${linkResource.version}`,
+    kind: linkResource.kind,
+  };
 }
 
 function reference(

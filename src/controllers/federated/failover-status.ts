@@ -1,6 +1,7 @@
 import type { V1Condition, V1Service } from '@kubernetes/client-node';
 import { FAILOVER_CONDITIONS } from '../../api/failover/failover-names.ts';
 import { memberClusters } from '../../api/mirror/federated-members.ts';
+import { serviceDrainProblems } from '../../api/mirror/service-drain.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import {
   type FailoverCondition,
@@ -8,7 +9,7 @@ import {
   failoverNews,
   type FailoverNews,
 } from '../../policy/failover/failover-conditions.ts';
-import { federatedGroup } from '../../policy/failover/federated-group.ts';
+import { backendName, federatedGroup } from '../../policy/failover/federated-group.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 import { textsOf } from './federated-texts.ts';
@@ -24,19 +25,22 @@ export function groupStatus(facts: MemberFacts, links: LinksFailover, now: numbe
   const { service, slices } = facts.federated;
   if (service === undefined || !facts.leads) return undefined;
   const texts = textsOf(facts);
-  const members = memberClusters(service).length;
-  const isSaid = texts.tiers !== undefined || texts.policy !== undefined || texts.problems.length > 0;
-  if (members < 2 && !isSaid) return undefined;
+  const members = memberClusters(service).map(backendName);
+  const drains = serviceDrainProblems(service.metadata?.annotations, new Set(members), now);
+  const ofService = [...texts.problems, ...drains.lines];
+  const isSaid = texts.tiers !== undefined || texts.policy !== undefined || ofService.length > 0;
+  if (members.length < 2 && !isSaid) return undefined;
   const { backends, policy, placement } = federatedGroup(service, slices, links);
   const decision = decide(backends, policy, now);
   const told = new Set(backends.map(({ name }) => name));
   const problems = [
-    ...texts.problems,
+    ...ofService,
     ...[...links].flatMap(([cluster, said]) =>
       told.has(cluster) ? said.problems.map((line) => `Link of ${cluster}: ${line}`) : [],
     ),
   ];
-  return { decision, conditions: failoverConditions({ decision, placement, problems }), at: now };
+  const conditions = failoverConditions({ decision, placement, problems });
+  return { decision, conditions, at: now, againAt: drains.until };
 }
 
 /** Whether there is anything in its status that is not so. Others' conditions stay. */

@@ -308,9 +308,10 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
 
   /** A ramp or a hold that ends moves shares without anybody's word. */
   waits({ group, lostWaitMs }: MemberFacts): number[] {
-    const at = group?.decision.nextChangeAt;
     const waits = lostWaitMs === undefined ? [] : [lostWaitMs];
-    return at === undefined || group === undefined ? waits : [...waits, Math.max(MIN_WAIT_MS, at - group.at)];
+    if (group === undefined) return waits;
+    const changes = [group.decision.nextChangeAt, group.againAt].filter((at) => at !== undefined);
+    return [...waits, ...changes.map((at) => Math.max(MIN_WAIT_MS, at - group.at))];
   }
 
   #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {

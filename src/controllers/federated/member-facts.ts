@@ -65,6 +65,8 @@ export interface GroupStatus {
   readonly conditions: readonly FailoverCondition[];
   /** Milliseconds since the epoch. */
   readonly at: number;
+  /** When what is told may change by time alone, beside `Decision.nextChangeAt`; likewise. */
+  readonly againAt?: number | undefined;
 }
 
 /** Whether the federated Service has this member's entry. */

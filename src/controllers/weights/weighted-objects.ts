@@ -7,8 +7,14 @@ import { InstalledKinds } from '../../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../../kube/informer/watched-kind.ts';
 import { MAX_STANDBYS_PPM } from '../../policy/failover/route-weights.ts';
 import type { WeighedServices } from '../failover/weighed-services.ts';
-import { readLists, type WeightedKind, type WeightedObject } from './weighted-object.ts';
-import { controllerOf, keptOf } from './weights-verdict.ts';
+import {
+  readLists,
+  type WeightedKind,
+  weightedKind,
+  type WeightedObject,
+} from '../../policy/weights/weighted-object.ts';
+import { keptOf } from '../../policy/weights/release.ts';
+import { controllerOf } from './weights-verdict.ts';
 
 /** One kind of objects with weights, in one group. */
 export interface WatchedWeights {
@@ -20,13 +26,6 @@ export interface WatchedWeights {
 export interface FoundObject extends WatchedWeights {
   readonly object: WeightedObject;
 }
-
-const FIELDS: Readonly<Record<WeightedKind['kind'], WeightedKind['field']>> = {
-  TrafficSplit: 'backends',
-  HTTPRoute: 'rules',
-  GRPCRoute: 'rules',
-  ServiceProfile: 'dstOverrides',
-};
 
 /** The index of objects by the Services that are their backends, `namespace/name`. */
 const BY_BACKEND = 'backend';
@@ -52,7 +51,7 @@ export class WeightedObjects implements WeighedServices {
   constructor(options: WeightedObjectsOptions) {
     this.#clusterDomain = options.clusterDomain;
     this.#kinds = WEIGHTED_KINDS.map(({ group, plural, kind: name }) => {
-      const kind = { kind: name, field: FIELDS[name] };
+      const kind = weightedKind(name);
       const backendsOf = (object: WeightedObject) => servicesOf(kind, object, options.clusterDomain);
       const watched = new WatchedKind<WeightedObject>(
         options,

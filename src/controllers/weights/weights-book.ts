@@ -1,6 +1,6 @@
 import type { FailoverBook } from '../failover/failover-book.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import type { WeightedKind, WeightedObject } from './weighted-object.ts';
+import type { WeightedKind, WeightedObject } from '../../policy/weights/weighted-object.ts';
 import type { WeightsVerdict } from './weights-verdict.ts';
 
 /** Most lists of backends that metrics are about: each backend of each is three series. */

@@ -2,7 +2,7 @@ import type { V1ObjectReference } from '@kubernetes/client-node';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { Resource } from '../../api/kubernetes/resource.ts';
 import { type FailoverCondition, failoverNews } from '../../policy/failover/failover-conditions.ts';
-import type { WeightedObject } from './weighted-object.ts';
+import type { WeightedObject } from '../../policy/weights/weighted-object.ts';
 import type { WeightsVerdict } from './weights-verdict.ts';
 
 export interface WeightsNewsOptions {

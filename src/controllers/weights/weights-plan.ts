@@ -1,39 +1,11 @@
-import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../../api/annotations.ts';
 import { type BackendFacts, writeBackendFacts } from '../../api/failover/backend-facts.ts';
 import { writeKeptWeights } from '../../api/failover/backend-weights.ts';
-import {
-  FAILOVER_BACKEND_FACTS,
-  FAILOVER_BASE_WEIGHTS,
-  FAILOVER_EFFECTIVE_POLICY,
-  FAILOVER_EFFECTIVE_TIERS,
-} from '../../api/failover/failover-names.ts';
+import { FAILOVER_BACKEND_FACTS, FAILOVER_BASE_WEIGHTS } from '../../api/failover/failover-names.ts';
 import { effectiveAnnotations } from '../../api/mirror/failover-texts.ts';
-import {
-  type ListWeights,
-  type StandingList,
-  withWeights,
-  type WeightedKind,
-  type WeightedObject,
-} from './weighted-object.ts';
+import { releasePatch } from '../../policy/weights/release.ts';
+import { changedLists, objectPatch, type WeightsPatch } from '../../policy/weights/weights-patch.ts';
+import type { WeightedKind, WeightedObject } from '../../policy/weights/weighted-object.ts';
 import type { WeightsVerdict } from './weights-verdict.ts';
-
-/** What is ours among the annotations of an object that is managed. */
-const OURS = [
-  FAILOVER_BASE_WEIGHTS,
-  FAILOVER_BACKEND_FACTS,
-  FAILOVER_EFFECTIVE_TIERS,
-  FAILOVER_EFFECTIVE_POLICY,
-] as const;
-
-/** A merge patch (RFC 7396), bound to the version of the object that was decided about. */
-export interface WeightsPatch {
-  readonly metadata: {
-    readonly resourceVersion: string | undefined;
-    readonly annotations?: Readonly<Record<string, string | null>>;
-  };
-  readonly spec?: Readonly<Record<string, unknown>>;
-}
 
 /**
  * The one write that makes an object what the verdict says; undefined: it is so already, or nothing is to be
@@ -47,10 +19,10 @@ export function weightsPatch(
   verdict: WeightsVerdict,
   localFacts: BackendFacts,
 ): WeightsPatch | undefined {
-  if (verdict.action === 'restore') return patchOf(kind, object, {}, changed(verdict.released));
+  if (verdict.action === 'restore') return releasePatch(kind, object, verdict.released);
   if (verdict.action !== 'write') return undefined;
   const { kept, wanted, released, texts } = verdict;
-  return patchOf(
+  return objectPatch(
     kind,
     object,
     {
@@ -58,41 +30,6 @@ export function weightsPatch(
       [FAILOVER_BACKEND_FACTS]: localFacts.size === 0 ? undefined : writeBackendFacts(localFacts),
       ...effectiveAnnotations(texts),
     },
-    changed([...wanted, ...released]),
-  );
-}
-
-/** The weights of those lists that have other ones. */
-function changed(
-  lists: readonly { readonly list: StandingList; readonly weights: ListWeights }[],
-): ReadonlyMap<number, ListWeights> {
-  const others = lists.filter(({ list, weights }) => !areThere(list, weights));
-  return new Map(others.map(({ list, weights }) => [list.at, weights]));
-}
-
-function patchOf(
-  kind: WeightedKind,
-  object: WeightedObject,
-  wanted: Readonly<Record<string, string | undefined>>,
-  weights: ReadonlyMap<number, ListWeights>,
-): WeightsPatch | undefined {
-  const { annotations, resourceVersion } = object.metadata ?? {};
-  const changes: Record<string, string | null> = {};
-  for (const name of OURS) {
-    const [there, value] = [readAnnotation(annotations, name), wanted[name]];
-    if (there !== value) changes[name] = value ?? null;
-  }
-  const isAnnotated = Object.keys(changes).length > 0;
-  if (!isAnnotated && weights.size === 0) return undefined;
-  return {
-    metadata: { resourceVersion, ...(isAnnotated ? { annotations: changes } : {}) },
-    ...(weights.size === 0 ? {} : { spec: { [kind.field]: withWeights(kind, object, weights) } }),
-  };
-}
-
-function areThere({ backends }: StandingList, weights: ListWeights): boolean {
-  return isDeepStrictEqual(
-    backends.map((backend) => backend?.weight),
-    weights,
+    changedLists([...wanted, ...released]),
   );
 }

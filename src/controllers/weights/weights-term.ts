@@ -19,11 +19,17 @@ import type { LocalView } from '../reconcile/local-view.ts';
 import { LinkerdFailover } from './linkerd-failover.ts';
 import { LocalBackends } from './local-backends.ts';
 import { Overwriting } from './overwriting.ts';
-import { type ListedBackend, readLists, type WeightedObject, weightsWriter } from './weighted-object.ts';
+import {
+  type ListedBackend,
+  readLists,
+  type WeightedObject,
+  weightsWriter,
+} from '../../policy/weights/weighted-object.ts';
 import type { FoundObject, WeightedObjects } from './weighted-objects.ts';
 import { WeightsBook } from './weights-book.ts';
 import { WeightsNews, type WeightsNewsOptions } from './weights-news.ts';
-import { weightsPatch, type WeightsPatch } from './weights-plan.ts';
+import type { WeightsPatch } from '../../policy/weights/weights-patch.ts';
+import { weightsPatch } from './weights-plan.ts';
 import {
   controllerOf,
   LINKERD_CONTROLLER,

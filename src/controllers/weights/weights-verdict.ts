@@ -1,11 +1,5 @@
-import { readAnnotation } from '../../api/annotations.ts';
-import {
-  type KeptList,
-  type KeptWeights,
-  readKeptWeights,
-  writeKeptWeights,
-} from '../../api/failover/backend-weights.ts';
-import { FAILOVER_BASE_WEIGHTS, FAILOVER_CONTROLLED_BY } from '../../api/failover/failover-names.ts';
+import { type KeptList, type KeptWeights, writeKeptWeights } from '../../api/failover/backend-weights.ts';
+import { FAILOVER_CONTROLLED_BY } from '../../api/failover/failover-names.ts';
 import type { FailoverReason } from '../../api/failover/failover-reasons.ts';
 import { settledTexts, writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { type FailoverCondition, failoverConditions } from '../../policy/failover/failover-conditions.ts';
@@ -13,18 +7,16 @@ import { decide, type Decision } from '../../policy/failover/decide.ts';
 import { routeWeights, splitWeights } from '../../policy/failover/route-weights.ts';
 import { type SettledTexts, settleTexts } from '../../policy/failover/settled-texts.ts';
 import { type WeighedBackend, weighedGroup } from '../../policy/failover/weighed-group.ts';
-import { isOverwritten, keptByList, keptFor, releasedWeights } from './kept-lists.ts';
+import { allLists, keptOf, type ReleasedWeights, releasedLists } from '../../policy/weights/release.ts';
+import { isOverwritten, keptByList, keptFor, releasedWeights } from '../../policy/weights/kept-lists.ts';
 import {
   type BackendList,
-  type ListWeights,
   primaryOf,
-  type ReadLists,
   readLists,
-  type StandingList,
   type WeightedKind,
   type WeightedObject,
   weightsWriter,
-} from './weighted-object.ts';
+} from '../../policy/weights/weighted-object.ts';
 
 /** The name under which the label says that Linkspan is to write the weights. */
 export const OUR_CONTROLLER = 'linkspan';
@@ -76,12 +68,6 @@ export interface WantedWeights {
   readonly weights: readonly number[];
 }
 
-/** What its author wrote in a list; undefined: that backend stays as it is. */
-export interface ReleasedWeights {
-  readonly list: StandingList;
-  readonly weights: ListWeights;
-}
-
 export type WeightsVerdict =
   | { readonly action: 'ignore' }
   /** Somebody else's, or not known whose: nothing is written. */
@@ -130,21 +116,13 @@ export function controllerOf({ metadata }: WeightedObject): string | undefined {
   return metadata?.labels?.[FAILOVER_CONTROLLED_BY];
 }
 
-/** What was kept when weights were written. */
-export function keptOf({ metadata }: WeightedObject): KeptWeights {
-  return readKeptWeights(readAnnotation(metadata?.annotations, FAILOVER_BASE_WEIGHTS));
-}
-
 function nobodyAsked({ object }: WeightsFacts): WeightsVerdict | undefined {
   return controllerOf(object) === undefined && keptOf(object).size === 0 ? { action: 'ignore' } : undefined;
 }
 
 function noLongerAsked({ kind, object, clusterDomain }: WeightsFacts): WeightsVerdict | undefined {
   if (controllerOf(object) !== undefined) return undefined;
-  const all = allLists(readLists(kind, object, clusterDomain));
-  const kept = keptByList(all, keptOf(object));
-  const released = all.map((list) => ({ list, weights: releasedWeights(list, kept.get(list.at)) }));
-  return { action: 'restore', released };
+  return { action: 'restore', released: releasedLists(kind, object, clusterDomain) };
 }
 
 function anotherControllerAsked({ object, controllers }: WeightsFacts): WeightsVerdict | undefined {
@@ -234,11 +212,6 @@ function weightsByFacts(facts: WeightsFacts): WeightsVerdict {
   }
   const next = nextChangeAt === Number.POSITIVE_INFINITY ? undefined : nextChangeAt;
   return { action: 'write', wanted, released, kept, problems, texts, nextChangeAt: next, rampMs };
-}
-
-/** All lists of an object, in their order. */
-function allLists({ lists, others }: ReadLists): readonly StandingList[] {
-  return [...lists, ...others].sort((a, b) => a.at - b.at);
 }
 
 /** Whether weights that stand there are not those that we wrote last. Pure. */

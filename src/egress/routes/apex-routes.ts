@@ -28,8 +28,8 @@ import {
 } from './route.ts';
 
 /**
- * Most backends of all apexes and federated Services of a namespace, counted on each of their ports: `all` in fair parts, but not
- * fewer than `least`.
+ * Most backends of all apexes and federated Services of a namespace, counted on each of their ports: `all` in
+ * fair parts, but not fewer than `least`.
  */
 export const MAX_BACKENDS = { namespace: 1000, all: 10_000, least: 50 } as const;
 

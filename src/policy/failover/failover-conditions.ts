@@ -73,14 +73,18 @@ function readiness({ decision, placement, problems }: Judged): FailoverCondition
   return condition(type, true, 'PrimaryServing', '');
 }
 
-/** Whether requests go elsewhere than they would if all were well. */
-function activity(decision: Decision): FailoverCondition {
-  const type = FAILOVER_CONDITIONS.active;
+/** Why requests go elsewhere than they would if all were well, the gravest first; undefined: they do not. */
+export function reasonOfActivity(decision: Decision): FailoverReason | undefined {
   const away = decision.backends.filter(isAway);
   const reasons = new Set<FailoverReason>([decision.reason, ...away.map(({ reason }) => reason)]);
-  const reason = TOLD_FIRST.find((one) => reasons.has(one));
+  return TOLD_FIRST.find((one) => reasons.has(one));
+}
+
+function activity(decision: Decision): FailoverCondition {
+  const type = FAILOVER_CONDITIONS.active;
+  const reason = reasonOfActivity(decision);
   if (reason === undefined) return condition(type, false, 'PrimaryServing', '');
-  const who = away.map(described).join('; ');
+  const who = decision.backends.filter(isAway).map(described).join('; ');
   return condition(type, true, reason, `${who === '' ? '' : `${who}; `}serving: ${serving(decision)}`);
 }
 

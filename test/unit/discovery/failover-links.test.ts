@@ -33,6 +33,16 @@ describe('what Links say about failover', () => {
     expect(said?.problems[0]).to.contain('failover.linkspan.dev/tier');
   });
 
+  it('has no drain and no drill that is wrong, and says which key and why', () => {
+    const annotations = { 'linkspan.dev/drain': '{"to":0}', 'linkspan.dev/drill': '{"kind":"harm"}' };
+    const said = linksFailover([link('west', annotations)]).get('west');
+    expect(said?.drains).to.deep.equal([]);
+    expect(said?.problems).to.deep.equal([
+      'linkspan.dev/drain: "start" must be a time such as "2026-11-29T16:00:00Z"; it counts for nothing',
+      'linkspan.dev/drill: "kind" must be one of fail, endpoints; it counts for nothing',
+    ]);
+  });
+
   it('is that of the oldest of several Links of one cluster', () => {
     const said = linksFailover([
       link('b', { [key('tier')]: '2' }, { cluster: 'west', day: 2 }),

@@ -122,14 +122,85 @@ describe('a drill', () => {
     expect(found).to.deep.include({ verdict: 'ABORTED', reasons: ['it was interrupted'] });
   });
 
-  it('is ended when looking fails', async () => {
-    const { run, log } = stage((at) => {
-      if (at > 1000) throw new Error('no answer');
+  // Its program ended with what the API server had said, without a report, whatever it had seen before.
+  it('is given up, ended and reported when nobody can see any more what clients get', async () => {
+    const { run, log, clock } = stage((at) => {
+      if (at > 3000) throw new Error('no answer');
       return { from: 'north' };
     });
-    const error = await run().catch((one: unknown) => one);
-    expect(error).to.have.property('message', 'no answer');
+    const before = clock.monotonic();
+    const record = await run({ forMs: 60_000 });
     expect(log).to.deep.equal(['begin', 'end']);
+    expect(record.blind).to.equal('for 5 s nothing was seen: no answer');
+    expect(clock.monotonic() - before).to.be.within(8000, 9500);
+    const found = report(record);
+    expect(found.verdict).to.equal('ABORTED');
+    expect(found.reasons).to.deep.equal(['for 5 s nothing was seen: no answer']);
+    expect(found.services[0]?.served).to.deep.equal({ north: 600 });
+  });
+
+  it('goes on when a look fails now and then', async () => {
+    const { run, log } = stage((at) => {
+      if (at > 1000 && at % 2000 > 600) throw new Error('no answer');
+      return { from: 'north' };
+    });
+    const record = await run();
+    expect(log).to.deep.equal(['begin', 'end']);
+    expect(record).to.include({ blind: undefined, aborted: undefined });
+  });
+
+  /** A stage that cannot be seen as it should be, or not be left. */
+  const odd = (parts: { look: () => Promise<DrillLook>; end?: () => Promise<void> }) => {
+    const log: string[] = [];
+    const clock = new VirtualClock();
+    const playing = runDrill(
+      {
+        clock,
+        begin: () => Promise.resolve(void log.push('begin')),
+        end: () => Promise.resolve(void log.push('end')),
+        onLook: () => undefined,
+        signal: new AbortController().signal,
+        ...parts,
+      },
+      SCRIPT,
+    ).catch((error: unknown) => error);
+    return { log, clock, playing };
+  };
+  const seen: DrillLook = { traffic: new Map([['pod', new Map()]]), short: new Map(), silent: new Map() };
+
+  for (const [what, look, why] of [
+    [
+      'no pod answers',
+      () => Promise.resolve({ ...seen, traffic: new Map(), silent: new Map([['a', '503']]) }),
+      'a: 503',
+    ],
+    ['there is no pod', () => Promise.resolve({ ...seen, traffic: new Map() }), 'there is no egress pod'],
+    ['the API server refuses', () => Promise.reject(new Error('forbidden')), 'forbidden'],
+    ['a look has no end', () => new Promise<never>(() => undefined), 'it took too long'],
+  ] as const)
+    it(`is not begun where ${what}`, async () => {
+      const { log, clock, playing } = odd({ look });
+      await settle(5);
+      await clock.advance(5000);
+      const error = await playing;
+      expect(error).to.have.property('code', 'DRILL_BLIND');
+      expect(error).to.have.property('message').that.contains(why);
+      expect(log).to.deep.equal([]);
+      expect(clock.pending).to.equal(0);
+    });
+
+  it('is reported where it could not be ended', async () => {
+    const { clock, playing } = odd({
+      look: () => Promise.resolve(seen),
+      end: () => Promise.reject(new Error('refused')),
+    });
+    for (let step = 0; step < 100; step++) {
+      await settle(5);
+      await clock.advance(100);
+    }
+    expect(await playing)
+      .to.have.property('notEnded')
+      .that.has.property('message', 'refused');
   });
 
   // The write was carried out and its answer lost: the drill stood until its end, and nobody looked on.
@@ -138,7 +209,7 @@ describe('a drill', () => {
     const failing = runDrill(
       {
         clock: new VirtualClock(),
-        look: () => Promise.resolve({ traffic: new Map(), short: new Map(), silent: new Map() }),
+        look: () => Promise.resolve(seen),
         begin: () => Promise.reject(new Error('no answer')),
         end: () => Promise.resolve(void ended.push('end')),
         onLook: () => undefined,
@@ -183,6 +254,8 @@ describe('a drill', () => {
       samples: [],
       endedAt: 5000,
       aborted: undefined,
+      blind: undefined,
+      notEnded: undefined,
       silent: ['pod: away'],
     };
     expect(report(record)).to.deep.include({

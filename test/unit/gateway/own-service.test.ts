@@ -22,7 +22,7 @@ async function setup(before: (cluster: FakeCluster) => void) {
   const clock = new VirtualClock(Date.UTC(2026, 10, 29, 14));
   const cluster = new FakeCluster();
   before(cluster);
-  const { log } = captureLog();
+  const { log, lines } = captureLog();
   let closed = false;
   const client = Object.assign(Object.create(cluster.client) as typeof cluster.client, {
     close: () => Promise.resolve(void (closed = true)),
@@ -37,7 +37,7 @@ async function setup(before: (cluster: FakeCluster) => void) {
   });
   own.start();
   await settle(10);
-  return { own, cluster, clock, closed: () => closed };
+  return { own, cluster, clock, lines, closed: () => closed };
 }
 
 // A gateway could say that it is ready or not, and nothing in between.
@@ -48,6 +48,22 @@ describe("the gateway's own Service", () => {
     expect(own.answer(OK)).to.deep.equal(OK);
     await own.close();
     expect(closed()).to.equal(true);
+  });
+
+  it('that asks for a drain with a slip in it asks for nothing, which the log says once', async () => {
+    const wrong = service({ 'linkspan.dev/drain': '{"to":0}' });
+    const { own, cluster, lines } = await setup((one) => one.put('services', wrong));
+    expect(own.answer(OK)).to.deep.equal(OK);
+    cluster.put('services', { ...wrong, metadata: { ...wrong.metadata, labels: { touched: 'yes' } } });
+    await settle(10);
+    const said = lines.filter(({ msg }) => msg === 'annotations not followed');
+    expect(said.map(({ service: name, problems }) => [name, problems])).to.deep.equal([
+      [
+        'mc/linkerd-gateway',
+        ['linkspan.dev/drain: "start" must be a time such as "2026-11-29T16:00:00Z"; it counts for nothing'],
+      ],
+    ]);
+    await own.close();
   });
 
   it('is followed: other clusters are asked, and at the end of the ramp told to go', async () => {

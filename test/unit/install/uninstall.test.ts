@@ -4,6 +4,7 @@ import path from 'node:path';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { INSTALLED_KINDS, prunable } from '../../../src/install/installed-objects.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
+import type { WeightsRelease } from '../../../src/install/written-weights.ts';
 import { parseManifests, titleOf } from '../../../src/manifests/manifests.ts';
 import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
@@ -34,7 +35,7 @@ const facts: UninstallFacts = {
   weighted: [],
   crd: object('CustomResourceDefinition', 'links.multicluster.linkerd.io'),
 };
-const request = { namespace: HOME, force: false, crds: false };
+const request = { namespace: HOME, force: false, crds: false, apply: false };
 const link = {
   apiVersion: 'multicluster.linkerd.io/v1alpha3',
   kind: 'Link',
@@ -76,13 +77,35 @@ describe('uninstalling', () => {
     expect(notes[0]).to.equal(`Links and what they have mirrored stay: ${HOME}/west`);
   });
 
+  const release = (more: Partial<WeightsRelease> = {}): WeightsRelease => ({
+    object: object('TrafficSplit', 'web', {}, 'shop'),
+    kind: { kind: 'TrafficSplit', field: 'backends' },
+    resource: { group: 'g', version: 'v1', kind: 'TrafficSplit', plural: 'trafficsplits', namespaced: true },
+    stays: [],
+    refusal: undefined,
+    ...more,
+  });
+
   // Weights of an outage would have stayed for ever: 0 for the Service that is well again.
-  it('says in which objects weights stay that failover has written, and how they come back', () => {
-    const weighted = [object('TrafficSplit', 'web', {}, 'shop')];
+  it('says in which objects weights stand that failover has written, and what becomes of them', () => {
+    const weighted = [release()];
     const [note] = planUninstall({ ...facts, weighted }, request).notes;
     expect(note).to.match(
-      /take the label failover\.linkerd\.io\/controlled-by away before .*: TrafficSplit shop\/web$/,
+      /stay as they are now; `linkspan uninstall --apply` puts .*: TrafficSplit shop\/web$/,
     );
+    const [applied, ...rest] = planUninstall({ ...facts, weighted }, { ...request, apply: true }).notes;
+    expect(applied).to.match(/are put back as their author wrote them.*: TrafficSplit shop\/web$/);
+    expect(rest).to.have.length(1);
+  });
+
+  it('is not begun where weights could not be put back, unless it is forced, and names them', () => {
+    const weighted = [release({ refusal: 'forbidden' }), release({ stays: ['edited since'] })];
+    const from = { ...facts, weighted };
+    expect(codeFrom(() => planUninstall(from, { ...request, apply: true }))).to.equal('WEIGHTS_STAY');
+    for (const one of [request, { ...request, apply: true, force: true }])
+      expect(planUninstall(from, one).notes[1]).to.equal(
+        'Of these weights some cannot be put back: TrafficSplit shop/web: forbidden; TrafficSplit shop/web: edited since',
+      );
   });
 
   it("keeps a namespace that others use, and one that is not the extension's", () => {

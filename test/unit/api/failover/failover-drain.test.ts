@@ -1,6 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type FailoverDrain, readDrain, writeDrain } from '../../../../src/api/failover/failover-drain.ts';
+import {
+  drainProblem,
+  type FailoverDrain,
+  readDrain,
+  writeDrain,
+} from '../../../../src/api/failover/failover-drain.ts';
 
 const DRAIN: FailoverDrain = {
   to: 0.25,
@@ -55,6 +60,7 @@ describe('the annotation of a drain', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         const drain = readDrain(text);
+        expect(drainProblem(text) === undefined).to.equal(drain !== undefined);
         if (drain !== undefined) expect(readDrain(writeDrain(drain))).to.deep.equal(drain);
       }),
     );

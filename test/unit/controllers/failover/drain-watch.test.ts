@@ -49,14 +49,22 @@ describe('Events of drains that nobody here has a hand in', () => {
     drill: false,
   });
   let version = 0;
-  const link = ({ here, asked }: { here?: FailoverDrain; asked?: FailoverDrain }) =>
+  const link = ({
+    here,
+    asked,
+    written = here && writeDrain(here),
+  }: {
+    here?: FailoverDrain;
+    asked?: FailoverDrain;
+    written?: string | undefined;
+  }) =>
     links.set({
       metadata: {
         name: 'west',
         namespace: 'links',
         uid: 'l',
         resourceVersion: String(++version),
-        ...(here && { annotations: { 'linkspan.dev/drain': writeDrain(here) } }),
+        ...(written !== undefined && { annotations: { 'linkspan.dev/drain': written } }),
       },
       spec: { targetClusterName: 'west' },
       status: { gatewayDrain: asked === undefined ? '' : writeDrain(asked) },
@@ -70,6 +78,34 @@ describe('Events of drains that nobody here has a hand in', () => {
     await clock.advance(HOUR);
     expect(told()).to.deep.equal(['DrainDone Link west']);
     expect(notes[0]?.message).to.contain('has come to its end');
+  });
+
+  // A drain without an end, or with a percentage, did nothing, and nobody said so.
+  it('say that one is wrong, and why, once for each slip', () => {
+    link({ written: '{"to":0}' });
+    link({ written: '{"to":0}', asked: drain(HOUR) });
+    link({ written: '{"to":"0%"}', asked: drain(HOUR) });
+    expect(told()).to.deep.equal([
+      'AnnotationInvalid Link west',
+      'DrainStarted Link west',
+      'AnnotationInvalid Link west',
+    ]);
+    expect(notes[0]?.message).to.match(/^linkspan\.dev\/drain: "start" must be a time/);
+    expect(notes[2]?.message).to.match(/^linkspan\.dev\/drain: "to" must be a number from 0 to 1/);
+    link({ asked: drain(HOUR) });
+    link({ written: '{"to":"0%"}', asked: drain(HOUR) });
+    expect(told()).to.have.length(4);
+  });
+
+  it('do not say it of what stood there before, or of a Link of another replica', () => {
+    link({ written: 'no' });
+    notes = [];
+    watch.stop();
+    watch = begin();
+    link({ written: 'no', asked: drain(HOUR) });
+    isOurs = false;
+    link({ written: 'neither' });
+    expect(told()).to.deep.equal(['DrainStarted Link west']);
   });
 
   it('say nothing of one that somebody has ended, whose clock is another, or that was moved', async () => {

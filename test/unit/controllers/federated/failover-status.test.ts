@@ -2,6 +2,8 @@ import type { V1Condition, V1EndpointSlice, V1Service } from '@kubernetes/client
 import { expect } from 'chai';
 import { writeFacts } from '../../../../src/api/failover/failover-facts.ts';
 import { FAILOVER_FACTS } from '../../../../src/api/failover/failover-names.ts';
+import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
+import { linksFailover } from '../../../../src/discovery/failover-links.ts';
 import { apiError } from '../../../support/fake-cluster.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
 
@@ -119,6 +121,50 @@ describe('the status of a federated Service', () => {
     await world.clock.advance(60_000);
     expect(shares()).to.deep.equal({ west: 10_000, north: 0 });
     expect(told()).to.deep.equal(['Warning AnnotationInvalid']);
+  });
+
+  const annotate = (more: Record<string, string>) => {
+    const now = service();
+    const annotations = { ...now?.metadata?.annotations, ...more };
+    world.source.put('services', { ...now, metadata: { ...now?.metadata, annotations } } as V1Service);
+    return world.clock.advance(1000);
+  };
+  const drained = (change: object) =>
+    JSON.stringify({
+      to: 0,
+      start: new Date(world.clock.now()).toISOString(),
+      ramp: '1m',
+      until: new Date(world.clock.now() + 600_000).toISOString(),
+      ...change,
+    });
+
+  // A drain by hand with a slip in it took nothing away, and nobody said so.
+  it('tells a wrong drain of its own, and of a Link, once, with the key and why', async () => {
+    await annotate({ 'drain.linkspan.dev/west': drained({ until: undefined }) });
+    expect(condition('FailoverReady')).to.include({ status: 'False', reason: 'AnnotationInvalid' });
+    expect(condition('FailoverReady')?.message).to.match(/^drain\.linkspan\.dev\/west: "until" must be/);
+    await world.clock.advance(60_000);
+    expect(told()).to.deep.equal(['Warning AnnotationInvalid']);
+    await annotate({ 'drain.linkspan.dev/west': drained({}) });
+    expect(condition('FailoverReady')).to.include({ status: 'True' });
+    const problems = linksFailover([
+      {
+        metadata: { name: 'west', annotations: { 'linkspan.dev/drain': drained({ ramp: 'slow' }) } },
+        spec: { targetClusterName: 'west' },
+      } as LinkObject,
+    ]);
+    world.said = problems;
+    await annotate({ touched: 'yes' });
+    expect(condition('FailoverReady')?.message).to.match(/^Link of west: linkspan\.dev\/drain: "ramp" must/);
+  });
+
+  it('tells a drain of somebody who is no member, as long as it would last', async () => {
+    await annotate({ 'drain.linkspan.dev/wset': drained({}) });
+    expect(condition('FailoverReady')?.message).to.equal(
+      'drain.linkspan.dev/wset: no member of that name; it counts for nothing',
+    );
+    await world.clock.advance(600_000);
+    expect(condition('FailoverReady')).to.include({ status: 'True' });
   });
 
   it("keeps others' conditions, and goes when there is nobody to fail over to", async () => {

@@ -6,7 +6,7 @@ import {
   FAILOVER_PRIMARY_SERVICE,
   FAILOVER_TIERS,
 } from '../../../../src/api/failover/failover-names.ts';
-import type { WeightedObject } from '../../../../src/controllers/weights/weighted-object.ts';
+import type { WeightedObject } from '../../../../src/policy/weights/weighted-object.ts';
 import { MAX_OVERWRITTEN } from '../../../../src/controllers/weights/weights-verdict.ts';
 import {
   healthy,

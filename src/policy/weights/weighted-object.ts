@@ -19,6 +19,18 @@ export interface WeightedKind {
   readonly field: 'backends' | 'rules' | 'dstOverrides';
 }
 
+const FIELDS: Readonly<Record<WeightedKind['kind'], WeightedKind['field']>> = {
+  TrafficSplit: 'backends',
+  HTTPRoute: 'rules',
+  GRPCRoute: 'rules',
+  ServiceProfile: 'dstOverrides',
+};
+
+/** Where the lists of a kind stand. */
+export function weightedKind(kind: WeightedKind['kind']): WeightedKind {
+  return { kind, field: FIELDS[kind] };
+}
+
 /** One backend of a list. */
 export interface ListedBackend {
   /** Unique in the list: a Service, with namespace and port where the kind says them. */
