@@ -126,6 +126,7 @@ export const MACHINE_PROGRAMS = {
   h2load: 'nghttp2-client',
   /** A Python that has grpcio: that of Debian's package, or any `python3` on the PATH with PyPI's. */
   'python3-grpcio': 'python3-grpcio',
+  promtool: 'prometheus',
 } as const satisfies Record<string, string>;
 
 export type MachineProgram = keyof typeof MACHINE_PROGRAMS;
@@ -169,6 +170,13 @@ export const GRPCIO = {
   files: ['test/wire/grpcio-peers.test.ts'],
 } as const satisfies OptionalNeed;
 
+export const PROMTOOL = {
+  title: "Prometheus' promtool",
+  programs: [],
+  machine: ['promtool'],
+  files: ['test/unit/repo/firing-alerts.test.ts'],
+} as const satisfies OptionalNeed;
+
 /** Who needs what. */
 export const NEEDS = {
   /** The demo does itself what a controller manager would. */
@@ -180,7 +188,7 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, PROMTOOL, LINKERD];
 
 /** What some test files need of it. @param files paths from the checkout's root */
 export function optionalNeedsOf(files: readonly string[]): OptionalNeed[] {
