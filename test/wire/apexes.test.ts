@@ -407,6 +407,42 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       expect((origins.get('west')?.count() ?? 0) - before).to.equal(3);
     });
 
+    // What stood there twice had one draw, and its second entry got no request. So did a reference that is
+    // wrong and has the name of one that is right.
+    for (const [how, failover] of [
+      ['by weight', {}],
+      ['by tiers', { tiers: 'web; web-west' }],
+    ] as [string, { tiers?: string }][])
+      it(`divides the part of a Service among its entries with other filters ${how}, over ${kind}`, async () => {
+        const sets = (value: string) => ({
+          filters: [
+            { type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: 'x-by', value }] } },
+          ],
+        });
+        const wrong = to('web', 100, { kind: 'Bucket' });
+        const served = async (...backendRefs: object[]) => {
+          await serve({ ...routes({ backendRefs }), failover });
+          const counts: Record<string, number> = {};
+          for (let n = 0; n < 100; n++) {
+            const { status, headers } = await client.request(kind, APEX, { path: '/hello' });
+            const by = status === 200 ? String(headers['x-by']) : String(status);
+            counts[by] = (counts[by] ?? 0) + 1;
+          }
+          return counts;
+        };
+        const counts = await served(
+          to('web', 3, sets('a')),
+          to('web', 1, sets('b')),
+          to('web', 0, sets('c')),
+        );
+        expect(counts).to.have.keys('a', 'b');
+        expect(counts['b']).to.be.within(10, 40);
+        const isRefused = failover.tiers === undefined;
+        expect(await served(to('web', 100, sets('a')), wrong)).to.have.keys(
+          ...(isRefused ? ['a', '500'] : ['a']),
+        );
+      });
+
     it(`divides the part of a federated Service among its clusters over ${kind}`, async () => {
       await serve(split({ web: 50, 'web-federated': 50 }));
       const counts = await spread(kind, 200);

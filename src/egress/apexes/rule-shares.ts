@@ -6,10 +6,10 @@ import { BASIS_POINTS } from '../../policy/failover/apportion.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import { standbyOrder } from '../../policy/failover/fallback.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
-import { ruleGroup } from '../../policy/routing/rule-group.ts';
+import { type RuleGroup, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RoutingRule } from '../../policy/routing/routing.ts';
 import type { BackendDraw } from '../../proxy/group/group-backend.ts';
-import type { RuleDivision } from '../../proxy/routing/routed-target.ts';
+import type { RuleDivision } from '../../proxy/routing/rule-division.ts';
 import { type Division, divisionOf } from '../shares/division.ts';
 import type { ApexBackend, ApexRoute } from '../routes/route.ts';
 
@@ -100,7 +100,7 @@ export class RuleShares {
         const decision = decide(group.backends, group.policy, now, group.weighing);
         next = Math.min(next, decision.nextChangeAt ?? next);
         this.#decided.set(rule.name, divisionOf(decision));
-        return ruleDivision(decision);
+        return ruleDivision(decision, group);
       } catch (error) {
         // Its former division stays until something changes.
         reportContained(error, WHAT, { apex: route.apex });
@@ -114,7 +114,10 @@ export class RuleShares {
 }
 
 /** Loads, not rounded shares: a split is exact, however small one of its weights is. */
-function ruleDivision({ backends, refused }: ReturnType<typeof decide>): RuleDivision | undefined {
+function ruleDivision(
+  { backends, refused }: ReturnType<typeof decide>,
+  { weighing }: Pick<RuleGroup, 'weighing'>,
+): RuleDivision | undefined {
   const draws = new Map<string, BackendDraw>();
   for (const one of backends) {
     const order = standbyOrder(one);
@@ -122,5 +125,7 @@ function ruleDivision({ backends, refused }: ReturnType<typeof decide>): RuleDiv
     const { weight, load: share } = one;
     draws.set(one.backend.name, { share, order, weight, tier: one.backend.tier });
   }
-  return draws.size === 0 ? undefined : { draws, refused: refused / BASIS_POINTS };
+  if (draws.size === 0) return undefined;
+  // As `ruleGroup` has it: tiers are about references that are right.
+  return { draws, countsInvalid: weighing === 'exact', refused: refused / BASIS_POINTS };
 }

@@ -3,7 +3,6 @@ import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import type { RouteBackend, Routing, RoutingRule } from '../../policy/routing/routing.ts';
 import type { RequestFilter } from '../filters/request-filter.ts';
-import type { BackendDraw } from '../group/group-backend.ts';
 import { TargetGroup, type TargetGroupOptions } from '../group/target-group.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { type Field, makeField } from '../http/fields.ts';
@@ -20,8 +19,18 @@ import type { Target } from '../upstream/target.ts';
 import { AnsweredHere } from './handlers.ts';
 import { InvalidLeaf, type Leaf, type LeafBackend, LeafTarget } from './leaf-target.ts';
 import { changedFields, leaseChanges, locationOf } from './request-changes.ts';
-import { isAnswered, nameFor, newRoute, outgoing, permitOf, responding, type Route } from './rule-route.ts';
+import {
+  drawsOf,
+  isAnswered,
+  nameFor,
+  newRoute,
+  outgoing,
+  permitOf,
+  responding,
+  type Route,
+} from './rule-route.ts';
 import { RouteFinder } from './route-finder.ts';
+import type { RuleDivision } from './rule-division.ts';
 import type { RoutedTo } from './routing-table.ts';
 
 /** How backends of one rule are drawn, but for their shares. */
@@ -38,14 +47,6 @@ export interface RoutedRules {
   readonly nameOf?: ((rule: RoutingRule, backend: RouteBackend) => string) | undefined;
   /** Whether backends have other targets than before, though the rules may be the same; default false. */
   readonly again?: boolean;
-}
-
-/** How the requests of one rule are divided. */
-export interface RuleDivision {
-  /** By name of the backend; one that is missing gets nothing. */
-  readonly draws: ReadonlyMap<string, BackendDraw>;
-  /** The part of the requests that is refused, 0 to 1. */
-  readonly refused: number;
 }
 
 /** What a connection was leased for, that a client keeps for its own. */
@@ -116,9 +117,9 @@ export class RoutedTarget implements SessionTarget {
    * @param divisionOf undefined: by weight
    */
   divide(divisionOf: (rule: RoutingRule) => RuleDivision | undefined): void {
-    for (const { rule, group } of this.#routes) {
-      const division = divisionOf(rule);
-      if (division !== undefined) group.divide(division.draws, division.refused);
+    for (const route of this.#routes) {
+      const division = divisionOf(route.rule);
+      if (division !== undefined) route.group.divide(drawsOf(route, division), division.refused);
     }
   }
 
@@ -262,7 +263,7 @@ export class RoutedTarget implements SessionTarget {
 
   #route(rule: RoutingRule, requests: RequestRules | undefined, to: LeafSource): Route {
     const leaves = new Map<string, Leaf>();
-    const shares = new Map<string, number>();
+    const weights = new Map<string, number>();
     const called = new Map<string, string>();
     for (const backend of rule.backends) {
       const leaf = this.#leaf(backend, rule, to);
@@ -270,7 +271,7 @@ export class RoutedTarget implements SessionTarget {
       const name = nameFor(leaf, leaves, known);
       called.set(name, known);
       leaves.set(name, leaf);
-      shares.set(name, (shares.get(name) ?? 0) + backend.weight);
+      weights.set(name, (weights.get(name) ?? 0) + backend.weight);
     }
     const group = this.#groups.get(rule.name) ?? new TargetGroup(this.#options);
     this.#groups.set(rule.name, group);
@@ -278,8 +279,8 @@ export class RoutedTarget implements SessionTarget {
       [...leaves].map(([name, leaf]) => ({ name, target: leaf })),
       requests,
     );
-    group.divide(new Map([...shares].map(([name, share]) => [name, { share, ...IN_ONE_TIER }])), 0);
-    return newRoute(rule, group, leaves, called);
+    group.divide(new Map([...weights].map(([name, share]) => [name, { share, ...IN_ONE_TIER }])), 0);
+    return newRoute(rule, group, { leaves, weights, called });
   }
 
   #leaf(

@@ -1,9 +1,11 @@
 import type { RoutingRule } from '../../policy/routing/routing.ts';
+import type { BackendDraw } from '../group/group-backend.ts';
 import type { TargetGroup } from '../group/target-group.ts';
 import type { OutgoingRequest, Permit, UpstreamHandler } from '../http/messages.ts';
 import { ChangedResponse } from './handlers.ts';
 import { InvalidLeaf, type Leaf } from './leaf-target.ts';
 import { changedRequest } from './request-changes.ts';
+import type { RuleDivision } from './rule-division.ts';
 import type { RoutedTo } from './routing-table.ts';
 
 /** A rule, and what its requests are drawn among. */
@@ -12,6 +14,8 @@ export interface Route {
   readonly group: TargetGroup;
   /** By the name that they have in the group. */
   readonly leaves: ReadonlyMap<string, Leaf>;
+  /** What the rule says of each, by the same names. */
+  readonly weights: ReadonlyMap<string, number>;
   /**
    * What clients' permits call those that have another name in the group: a Service may be there more than
    * once, with other filters.
@@ -21,18 +25,17 @@ export interface Route {
   readonly check: Permit | undefined;
 }
 
-/** @param called as `Route.called`; names that are the same may be among them */
+/** `called` may have names among it that are the same. */
 export function newRoute(
   rule: RoutingRule,
   group: TargetGroup,
-  leaves: ReadonlyMap<string, Leaf>,
-  called: ReadonlyMap<string, string>,
+  { leaves, weights, called }: Pick<Route, 'leaves' | 'weights' | 'called'>,
 ): Route {
   const all = [...leaves];
   const checked = rule.failUnavailable === true || all.some(([, leaf]) => leaf instanceof InvalidLeaf);
   const check: Permit = (name) => leaves.get(name)?.unavailable;
   const others = new Map([...called].filter(([name, known]) => name !== known));
-  return { rule, group, leaves, called: others, check: checked ? check : undefined };
+  return { rule, group, leaves, weights, called: others, check: checked ? check : undefined };
 }
 
 /**
@@ -46,6 +49,34 @@ export function nameFor(leaf: Leaf, others: ReadonlyMap<string, Leaf>, called: s
     if (other === undefined || other === leaf) return name;
     if (leaf instanceof InvalidLeaf && other instanceof InvalidLeaf) return name;
   }
+}
+
+/**
+ * How backends of a rule are drawn, by their names in its group: what stands there more than once has one
+ * draw, which is divided by weight, or equally where no weight is written. Pure.
+ */
+export function drawsOf(
+  { leaves, weights, called }: Pick<Route, 'leaves' | 'weights' | 'called'>,
+  { draws, countsInvalid }: Pick<RuleDivision, 'draws' | 'countsInvalid'>,
+): ReadonlyMap<string, BackendDraw> {
+  // Most rules name each Service once.
+  if (called.size === 0) return draws;
+  const counted = [...leaves].filter(([, leaf]) => countsInvalid || !(leaf instanceof InvalidLeaf));
+  const alike = Map.groupBy(
+    counted.map(([name]) => name),
+    (name) => called.get(name) ?? name,
+  );
+  const found = new Map<string, BackendDraw>();
+  for (const [known, names] of alike) {
+    const draw = draws.get(known);
+    if (draw === undefined) continue;
+    const all = names.reduce((sum, name) => sum + (weights.get(name) ?? 0), 0);
+    for (const name of names) {
+      const part = all === 0 ? 1 / names.length : (weights.get(name) ?? 0) / all;
+      if (part > 0) found.set(name, { ...draw, share: draw.share * part, weight: draw.weight * part });
+    }
+  }
+  return found;
 }
 
 /** Whether a rule's requests are answered here: redirected, or refused as it has no backend. */
