@@ -95,6 +95,8 @@ for (const runtime of RUNTIMES)
       expect(statuses).to.deep.equal([200]);
       expect(Math.max(...again)).to.equal(0);
       expect((await numbers('outbound_group_moved_total'))['why="retry"']).to.be.greaterThan(0);
+      const times = await numbers('linkspan_failover_time_to_first_success_seconds_count');
+      expect(times['cause="retry"']).to.be.greaterThan(0);
     });
 
     it('a call of gRPC, too, on one session', async () => {

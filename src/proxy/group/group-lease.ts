@@ -53,7 +53,7 @@ export class GroupLease implements ConnectionOwner {
     const backend = this.#backend;
     if (backend === undefined) return;
     backend.served();
-    backend.numbers.served++;
+    this.#served(backend);
   }
 
   async onRefused(failure: ProxyFailure): Promise<Connection | ProxyFailure> {
@@ -109,7 +109,7 @@ export class GroupLease implements ConnectionOwner {
       this.#backend = backend;
       const { connection } = lease;
       if ('owner' in connection) connection.owner = this;
-      else backend.numbers.served++;
+      else this.#served(backend);
       return lease;
     } catch (error) {
       const failure = group.caught(error);
@@ -120,11 +120,15 @@ export class GroupLease implements ConnectionOwner {
     }
   }
 
+  #served(backend: GroupBackend): void {
+    backend.numbers.served++;
+    this.#group.numbers.answered(backend.name, this.#group.clock);
+  }
+
   #leave(backend: GroupBackend, failure: ProxyFailure, why: MoveReason): void {
     this.#tried.push(backend);
     this.#failures.set(backend.name, failure);
-    backend.numbers.moved++;
-    this.#group.numbers.moved[why]++;
+    this.#group.numbers.left(backend.name, why, this.#group.clock.monotonic());
   }
 
   /** Waits before another round, where there may be one. */

@@ -160,8 +160,9 @@ export class GroupRequest implements Upstream, AttemptOwner {
         one.discard();
         return this.#send(next, now, false);
       }
-    } else {
-      this.#backend?.served();
+    } else if (this.#backend !== undefined) {
+      this.#backend.served();
+      this.#group.numbers.answered(this.#backend.name, this.#group.clock);
     }
     this.#mayBeProcessed();
     this.#answered = true;
@@ -243,8 +244,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     this.#backend = undefined;
     this.#current = undefined;
     this.#reason = undefined;
-    backend.numbers.moved++;
-    this.#group.numbers.moved[why]++;
+    this.#group.numbers.left(backend.name, why, this.#group.clock.monotonic());
   }
 
   /**

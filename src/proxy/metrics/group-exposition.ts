@@ -1,5 +1,5 @@
 import type { Exposition, MetricFamily } from '../../telemetry/exposition.ts';
-import type { GroupCounts } from './group-counters.ts';
+import { FIRST_SUCCESS_BUCKETS, type GroupCounts } from './group-counters.ts';
 
 const GROUP = ['direction', 'dst'];
 
@@ -16,6 +16,12 @@ export const groupFamilies = {
     type: 'counter',
     labels: [...GROUP, 'why'],
     help: 'Requests and raw connections that were sent to another backend: connect, refused, no_endpoints, retry.',
+  },
+  firstSuccess: {
+    name: 'linkspan_failover_time_to_first_success_seconds',
+    type: 'histogram',
+    labels: [...GROUP, 'cause', 'le'],
+    help: 'Time from the first request that a backend of a group lost to the first answer of another one.',
   },
 } as const satisfies Record<string, MetricFamily>;
 
@@ -44,6 +50,15 @@ export function writeGroups(out: Exposition, groups: Readonly<Record<string, Gro
         Object.entries(moved).flatMap(([why, count]) =>
           count === 0 ? [] : [[{ ...labels, why }, count] as const],
         ),
+      ),
+  );
+  out.writeHistogram(
+    groupFamilies.firstSuccess,
+    FIRST_SUCCESS_BUCKETS,
+    labelled
+      .values()
+      .flatMap(([labels, { firstSuccess }]) =>
+        Object.entries(firstSuccess).map(([cause, times]) => [{ ...labels, cause }, times] as const),
       ),
   );
 }

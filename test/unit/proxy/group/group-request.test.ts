@@ -74,6 +74,7 @@ describe('a request to a group', () => {
       expect(group.numbers.numbers).to.deep.equal({
         backends: { a: { served: 0, failed: 0, moved: 1 }, b: { served: 1, failed: 0, moved: 0 } },
         moved: { connect: 0, refused: 0, no_endpoints: 0, retry: 0, [why]: 1 },
+        firstSuccess: { [why]: { buckets: [1, ...Array.from({ length: 13 }, () => 0)], sum: 0 } },
       });
     });
 
