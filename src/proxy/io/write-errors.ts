@@ -5,6 +5,10 @@ type Done = (error?: Error | null) => void;
 /** On Bun `_writev` calls `_write`, and a failed write needs `ignoreWriteErrors`. */
 const ON_BUN = process.versions['bun'] !== undefined;
 
+const GUARD = Symbol('what stands behind the writes of a socket');
+
+type Guarded = Socket & { [GUARD]?: WriteGuard };
+
 /**
  * Keeps a failed write from ending a socket. A peer that answers and closes without having read everything
  * makes its kernel send a reset behind the answer: from then on writes fail, while the answer is still to be
@@ -14,39 +18,73 @@ const ON_BUN = process.versions['bun'] !== undefined;
  * @param onFailed called at once for the first failure
  */
 export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => void): void {
-  let failed = false;
-  const outlive = (error: Error) => {
+  const guarded: Guarded = socket;
+  guarded[GUARD] = new WriteGuard(socket, onFailed);
+  socket._write = guardedWrite;
+  if (socket._writev !== undefined && !ON_BUN) socket._writev = guardedWritev;
+}
+
+/**
+ * What stands behind the writes of one socket. The functions are the same for all sockets, and a stream has
+ * one write under way at a time, so that neither a connection nor a write costs closures.
+ */
+class WriteGuard {
+  /** Who waits for the end of the write that is under way. */
+  finished: Done | undefined;
+  failed = false;
+  readonly write: Socket['_write'];
+  readonly writev: Socket['_writev'];
+  /**
+   * The end of each write. Nothing is decided in it: on Bun, branches in it cost a gateway a fifth of its
+   * throughput of large bodies (`down8` of bench:gateway).
+   */
+  readonly onWritten: Done = (error) => this.finished?.(this.#passed(error));
+  readonly #socket: Socket;
+  readonly #onFailed: (error: Error) => void;
+
+  constructor(socket: Socket, onFailed: (error: Error) => void) {
+    this.#socket = socket;
+    this.#onFailed = onFailed;
+    this.write = socket._write;
+    this.writev = socket._writev;
+  }
+
+  #passed(error: Error | null | undefined): Error | null | undefined {
+    return error ? this.#outlive(error) : error;
+  }
+
+  /** @returns what the stream hears */
+  #outlive(error: Error): Error | undefined {
+    const socket = this.#socket;
     if (socket.destroyed) return error;
-    const first = !failed;
-    failed = true;
-    if (first) onFailed(error);
+    const first = !this.failed;
+    this.failed = true;
+    if (first) this.#onFailed(error);
     if (first && ON_BUN) {
       ignoreWriteErrors(socket);
       // Once the stream has heard that this write is done.
       process.nextTick(() => socket.end());
     }
     return undefined;
-  };
-  const passed = (error?: Error | null) => (error ? outlive(error) : error);
-  // A stream has one write under way at a time: who waits for its end is kept here, so that no write costs a
-  // closure. Nothing is decided in the callback itself: on Bun, branches in it cost a gateway a fifth of its
-  // throughput of large bodies (`down8` of bench:gateway).
-  let finished: Done | undefined;
-  const onWritten: Done = (error) => finished?.(passed(error));
-  // A bound function costs every write.
-  // oxlint-disable-next-line typescript/unbound-method -- called as methods, with the socket as `this`
-  const { _write: write, _writev: writev } = socket;
-  socket._write = (chunk, encoding, done) => {
-    finished = done;
-    if (failed) done();
-    else write.call(socket, chunk, encoding, onWritten);
-  };
-  if (writev === undefined || ON_BUN) return;
-  socket._writev = (chunks, done) => {
-    finished = done;
-    if (failed) done();
-    else writev.call(socket, chunks, onWritten);
-  };
+  }
+}
+
+function guardedWrite(this: Socket, chunk: unknown, encoding: BufferEncoding, done: Done): void {
+  const guard = (this as Guarded)[GUARD];
+  if (guard === undefined || guard.failed) return done();
+  guard.finished = done;
+  guard.write.call(this, chunk, encoding, guard.onWritten);
+}
+
+function guardedWritev(
+  this: Socket,
+  chunks: Parameters<NonNullable<Socket['_writev']>>[0],
+  done: Done,
+): void {
+  const guard = (this as Guarded)[GUARD];
+  if (guard === undefined || guard.failed) return done();
+  guard.finished = done;
+  guard.writev?.call(this, chunks, guard.onWritten);
 }
 
 /**
