@@ -154,6 +154,9 @@ const KEEPING: MirrorReason[] = [
   'OverBudgetService',
 ];
 
+/** What has to be seen does not depend on chance alone. */
+const FIXED = fc.sample(trouble, { numRuns: RUNS, seed: 19 }).map((one): [typeof one] => [one]);
+
 /**
  * kyverno#7378 was one refused write; these are the verdicts that write nothing by themselves. A Service over
  * its budget, without egress ports, or not synced since a restart kept sending its clients to pods and
@@ -208,7 +211,7 @@ describe('a mirror that is left as it is', () => {
           expect(usable(returned), 'it is back').to.deep.equal(before);
           expect(usableAddresses(returned.local.slices), 'it is back').to.deep.equal(mainBefore);
         }),
-        { numRuns: RUNS },
+        { numRuns: 2 * RUNS, examples: FIXED },
       );
     });
 
@@ -292,7 +295,7 @@ describe('a membership that is left as it is', () => {
         const returned = carriedOut(now.federated, planMember(back, again));
         expect(usableAddresses(returned.slices), 'it is back').to.deep.equal(EGRESS.map(({ ip }) => ip));
       }),
-      { numRuns: RUNS },
+      { numRuns: 2 * RUNS, examples: FIXED },
     );
     // A member that the import policy refuses leaves at once.
     const never = new Set<MirrorReason>(['ImportHeld']);
