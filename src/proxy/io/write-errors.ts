@@ -7,7 +7,7 @@ const ON_BUN = process.versions['bun'] !== undefined;
 
 const GUARD = Symbol('what stands behind the writes of a socket');
 
-type Guarded = Socket & { [GUARD]?: WriteGuard };
+type Guarded = Socket & { [GUARD]: WriteGuard };
 
 /**
  * Keeps a failed write from ending a socket. A peer that answers and closes without having read everything
@@ -18,8 +18,7 @@ type Guarded = Socket & { [GUARD]?: WriteGuard };
  * @param onFailed called at once for the first failure
  */
 export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => void): void {
-  const guarded: Guarded = socket;
-  guarded[GUARD] = new WriteGuard(socket, onFailed);
+  (socket as Guarded)[GUARD] = new WriteGuard(socket, onFailed);
   socket._write = guardedWrite;
   if (socket._writev !== undefined && !ON_BUN) socket._writev = guardedWritev;
 }
@@ -72,7 +71,7 @@ class WriteGuard {
 
 function guardedWrite(this: Socket, chunk: unknown, encoding: BufferEncoding, done: Done): void {
   const guard = (this as Guarded)[GUARD];
-  if (guard === undefined || guard.failed) return done();
+  if (guard.failed) return done();
   guard.finished = done;
   guard.write.call(this, chunk, encoding, guard.onWritten);
 }
@@ -83,7 +82,7 @@ function guardedWritev(
   done: Done,
 ): void {
   const guard = (this as Guarded)[GUARD];
-  if (guard === undefined || guard.failed) return done();
+  if (guard.failed) return done();
   guard.finished = done;
   guard.writev?.call(this, chunks, guard.onWritten);
 }
