@@ -1,3 +1,4 @@
+import { parseKey } from '../api/mirror/mirror-names.ts';
 import { CONTROLLER_NAME } from '../api/names.ts';
 import type {
   V1ConfigMap,
@@ -382,7 +383,7 @@ export class MirrorController {
         if (this.links.get(key) === undefined) this.runs.delete(key);
         else this.#queue.add(key);
       },
-      log: log.child({ link: key.slice(key.indexOf('/') + 1) }),
+      log: log.child({ link: parseKey(key).name }),
     });
     this.runs.set(key, run);
     return run;

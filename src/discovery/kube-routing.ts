@@ -1,3 +1,4 @@
+import { parseKey } from '../api/mirror/mirror-names.ts';
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { keyOf } from '../api/kubernetes/resource.ts';
 import { type FailoverTexts, writtenTexts } from '../api/mirror/failover-texts.ts';
@@ -165,9 +166,9 @@ export class KubeRouting {
    * not been read yet.
    */
   kept(key: string): WatchedService | 'unknown' | undefined {
-    const namespace = namespaceOf(key);
+    const { namespace, name } = parseKey(key);
     if (!this.#leaves.knows(namespace)) return 'unknown';
-    return this.#leaves.service(namespace, key.slice(namespace.length + 1));
+    return this.#leaves.service(namespace, name);
   }
 
   /**
@@ -289,8 +290,10 @@ export class KubeRouting {
 
   /** Watches the namespaces that a Service needs: those of its backends, and its own if it is kept. */
   #want(key: string): void {
-    const namespaces = new Set([...(this.#backends.get(key) ?? [])].map(namespaceOf));
-    if (this.#kept.has(key)) namespaces.add(namespaceOf(key));
+    const namespaces = new Set(
+      [...(this.#backends.get(key) ?? [])].map((service) => parseKey(service).namespace),
+    );
+    if (this.#kept.has(key)) namespaces.add(parseKey(key).namespace);
     this.#leaves.want(key, namespaces);
   }
 
@@ -302,7 +305,7 @@ export class KubeRouting {
 
   #namespaceChanged(namespace: string): void {
     const known = new Set([...this.#users.keys(), ...this.#kept]);
-    this.#usersChanged([...known].filter((service) => namespaceOf(service) === namespace));
+    this.#usersChanged([...known].filter((service) => parseKey(service).namespace === namespace));
   }
 
   #grantsChanged(namespace: string): void {
@@ -345,8 +348,4 @@ function notesOf(routes: readonly StoredRoute[]): string[] {
   return routes.flatMap(({ source, read }) =>
     read.notes.map((note) => `${source.kind} ${read.name}: ${note}`),
   );
-}
-
-function namespaceOf(key: string): string {
-  return key.slice(0, key.indexOf('/'));
 }

@@ -1,3 +1,4 @@
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 
 /** How often it is looked whether there is room, milliseconds. */
@@ -25,7 +26,7 @@ export class RoomWaiters {
   }
 
   wait(key: string): void {
-    const namespace = namespaceOf(key);
+    const { namespace } = parseKey(key);
     const waiting = this.#waiting.get(namespace) ?? new Set();
     this.#waiting.set(namespace, waiting.add(key));
     this.#arm();
@@ -33,7 +34,7 @@ export class RoomWaiters {
 
   /** It does not wait any more. */
   forget(key: string): void {
-    const namespace = namespaceOf(key);
+    const { namespace } = parseKey(key);
     const waiting = this.#waiting.get(namespace);
     if (waiting?.delete(key) === true && waiting.size === 0) this.#waiting.delete(namespace);
   }
@@ -59,8 +60,4 @@ export class RoomWaiters {
       }
     if (this.#waiting.size > 0) this.#arm();
   }
-}
-
-function namespaceOf(key: string): string {
-  return key.slice(0, key.indexOf('/'));
 }

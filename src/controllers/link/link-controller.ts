@@ -1,3 +1,4 @@
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { untilAborted } from '../../base/clock.ts';
@@ -232,12 +233,12 @@ export class LinkController {
 
   #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaderElector {
     const { local, replica, clock, random, log, key, lease } = this.#options;
-    const slash = key.indexOf('/');
+    const { namespace, name } = parseKey(key);
     const elector = new LeaderElector({
       ...lease,
       client: local,
-      namespace: key.slice(0, slash),
-      name: linkLeaseName(key.slice(slash + 1)),
+      namespace,
+      name: linkLeaseName(name),
       identity: replica,
       clock,
       random,

@@ -12,7 +12,7 @@ import {
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
+import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
 import { groupNames } from '../../policy/routing/apex-group.ts';
@@ -59,7 +59,7 @@ export class ApexLeads {
     // In the order of egress ports, so that of two entries for one port the lower one counts, as elsewhere.
     for (const [listenPort, entry] of [...record].sort(([a], [b]) => b - a)) {
       if (isApexClaim(entry) || (isGroupClaim(entry) && facts.isRouted(entry.mirror)))
-        this.#room.set(namespaceOf(entry.mirror), 0);
+        this.#room.set(parseKey(entry.mirror).namespace, 0);
       if (isFreed(entry) || isApexClaim(entry) || (isClaim(entry) && entry.member !== undefined)) continue;
       this.#entries.set(`${entry.mirror}:${entry.port}`, [listenPort, entry]);
     }
@@ -75,7 +75,7 @@ export class ApexLeads {
    */
   take(apex: string, isOwn: boolean): boolean {
     if (isOwn) return true;
-    const namespace = namespaceOf(apex);
+    const { namespace } = parseKey(apex);
     const room = this.#room.get(namespace) ?? 0;
     this.#room.set(namespace, room - 1);
     return room > 0;
@@ -169,8 +169,4 @@ function backendOf(
 /** Retries and timeouts are those of the rule, or of the apex, over all of its backends. */
 function withoutRequests({ requests: _requests, ...route }: GroupRoute): GroupRoute {
   return route;
-}
-
-function namespaceOf(key: string): string {
-  return key.slice(0, key.indexOf('/'));
 }

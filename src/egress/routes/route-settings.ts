@@ -1,3 +1,4 @@
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
@@ -34,7 +35,7 @@ export function routeSettings(
 ): RouteSettings {
   return {
     label: `${holder}:${port}`,
-    namespace: key.slice(0, key.indexOf('/')),
+    namespace: parseKey(key).namespace,
     listenPort,
     protocol: service === undefined ? undefined : servicePortProtocol(service, port),
     ...saidOfClients(service),
