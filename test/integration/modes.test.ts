@@ -213,10 +213,13 @@ describe('modes of mirrors', () => {
       await settled('each cluster has its slice', async () => (await addresses(name)).length === 2);
       const ports = (await findSlices(east, ns, name)).map((slice) => slice.ports?.[0]?.port);
       expect(new Set(ports).size).to.equal(2);
-      const annotations = (await service(name))?.metadata?.annotations;
-      expect(JSON.parse(annotations?.['egress-ports.linkspan.dev/west'] ?? '{}'))
-        .to.have.property('90')
-        .that.is.oneOf(ports);
+      // Annotations show what slices already do.
+      await settled('the Service shows the port', async () => {
+        const annotations = (await service(name))?.metadata?.annotations;
+        return expect(JSON.parse(annotations?.['egress-ports.linkspan.dev/west'] ?? '{}'))
+          .to.have.property('90')
+          .that.is.oneOf(ports);
+      });
       // An egress of this release says so, and the union is one port that leads to both clusters; pods of the
       // release before serve the ports of each.
       const portsNow = async () => {
