@@ -5,7 +5,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
 import { isApexClaim, readShard, shardOfName } from '../../src/api/egress/egress-record.ts';
-import { configMaps, endpointSlices, type Resource, services } from '../../src/api/kubernetes/resource.ts';
+import { configMaps, endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
 import { factsOf } from '../../src/api/mirror/slice-facts.ts';
 import { GATEWAY_API_GROUP, type Route, SPLIT_GROUP } from '../../src/api/routing/routing-kinds.ts';
 import { systemClock } from '../../src/base/clock.ts';
@@ -49,24 +49,13 @@ import { SetTargets } from '../support/set-targets.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
+import { httpRoutes as httpRoutesResource, trafficSplits } from '../support/routing-resources.ts';
 
 const wait = { everyMs: 50 };
 const { log } = captureLog();
 const shared = { clock: systemClock, random: Math.random, log };
-const splits: Resource<Route> = {
-  group: SPLIT_GROUP,
-  version: 'v1alpha2',
-  kind: 'TrafficSplit',
-  plural: 'trafficsplits',
-  namespaced: true,
-};
-const httpRoutes: Resource<Route> = {
-  group: GATEWAY_API_GROUP,
-  version: 'v1',
-  kind: 'HTTPRoute',
-  plural: 'httproutes',
-  namespaced: true,
-};
+const splits = trafficSplits<Route>();
+const httpRoutes = httpRoutesResource<Route>();
 
 // Clients without a mesh had no way to a canary in another cluster: a Service has one selector, and nobody
 // followed the split beside it.

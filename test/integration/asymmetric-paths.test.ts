@@ -13,7 +13,7 @@ import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, find, findCondition, findSlices } from '../support/cluster-objects.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportService, ownSelectors } from '../support/exports.ts';
+import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import { freePort } from '../support/free-port.ts';
 import {
   apply,
@@ -85,24 +85,13 @@ describe('a gateway that answers probes', function () {
     closed(probes, (one) => void one.close());
     await apply(
       east,
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'linkspan-egress', namespace: links },
+      ...exportObjects(links, 'linkspan-egress', {
+        test: ns,
+        as: 'nothing',
         spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-      },
-      {
-        apiVersion: 'discovery.k8s.io/v1',
-        kind: 'EndpointSlice',
-        metadata: {
-          name: 'linkspan-egress-1',
-          namespace: links,
-          labels: { 'kubernetes.io/service-name': 'linkspan-egress' },
-        },
-        addressType: 'IPv4',
         endpoints: [{ addresses: [address(18)], conditions: { ready: true } }],
         ports: [{ name: 'admin', port: egress.admin, protocol: 'TCP' }],
-      },
+      }),
       ...linkObjects(west, links, 'west', {
         gatewayAddress: address(18),
         gatewayPort: String(way.port),

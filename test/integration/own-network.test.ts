@@ -8,7 +8,7 @@ import { createRegistry } from '../../src/telemetry/registry.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, eventReasonsIn, findCondition, findSlices } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportService, ownSelectors } from '../support/exports.ts';
+import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import {
   apply,
   installCrd,
@@ -81,24 +81,13 @@ describe('gateways that all die in one moment', function () {
     closed(gateways, (one) => one.close());
     await apply(
       east,
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'linkspan-egress', namespace: links },
+      ...exportObjects(links, 'linkspan-egress', {
+        test: ns,
+        as: 'nothing',
         spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-      },
-      {
-        apiVersion: 'discovery.k8s.io/v1',
-        kind: 'EndpointSlice',
-        metadata: {
-          name: 'linkspan-egress-1',
-          namespace: links,
-          labels: { 'kubernetes.io/service-name': 'linkspan-egress' },
-        },
-        addressType: 'IPv4',
         endpoints: [{ addresses: ['10.200.0.17'], conditions: { ready: true } }],
         ports: [],
-      },
+      }),
     );
     for (const cluster of CLUSTERS) {
       const probeSpec = probedEachSecond(await gateways.port(cluster));

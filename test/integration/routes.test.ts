@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { GATEWAY_API_GROUP, type Route, SPLIT_GROUP } from '../../src/api/routing/routing-kinds.ts';
-import { customResourceDefinitions, type Resource } from '../../src/api/kubernetes/resource.ts';
+import { customResourceDefinitions } from '../../src/api/kubernetes/resource.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type FollowedRoutes } from '../../src/discovery/kube-routing.ts';
@@ -23,6 +23,7 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster } from '../testbed/shared.ts';
+import { httpRoutes as httpRoutesResource } from '../support/routing-resources.ts';
 
 const wait = { everyMs: 50 };
 const HOST = 'web.demo.svc.cluster.local';
@@ -32,13 +33,7 @@ const GRPC_ROUTES = routingKind(GATEWAY_API_GROUP, 'GRPCRoute', 'grpcroutes', ['
 const GRANTS = routingKind(GATEWAY_API_GROUP, 'ReferenceGrant', 'referencegrants', ['v1beta1']);
 const LINKERDS_ROUTES = routingKind('policy.linkerd.io', 'HTTPRoute', 'httproutes', ['v1beta3']);
 const PROFILES = routingKind('linkerd.io', 'ServiceProfile', 'serviceprofiles', ['v1alpha2']);
-const httpRoutes: Resource<Route> = {
-  group: GATEWAY_API_GROUP,
-  version: 'v1',
-  kind: 'HTTPRoute',
-  plural: 'httproutes',
-  namespaced: true,
-};
+const httpRoutes = httpRoutesResource<Route>();
 
 /**
  * What people wrote about the routing of a Service in its own cluster held for clients there and for

@@ -28,26 +28,15 @@ import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace } from '../testbed/shared.ts';
+import { httpRoutes, trafficSplits } from '../support/routing-resources.ts';
 
 type Weighted = KubeObject & { readonly spec?: unknown };
 interface Backend {
   readonly service: string;
   readonly weight: number;
 }
-const splits: Resource<Weighted> = {
-  group: SPLIT_GROUP,
-  version: 'v1alpha2',
-  kind: 'TrafficSplit',
-  plural: 'trafficsplits',
-  namespaced: true,
-};
-const routes: Resource<Weighted> = {
-  group: GATEWAY_API_GROUP,
-  version: 'v1',
-  kind: 'HTTPRoute',
-  plural: 'httproutes',
-  namespaced: true,
-};
+const splits = trafficSplits<Weighted>();
+const routes = httpRoutes<Weighted>();
 const SPLITS = routingKind(SPLIT_GROUP, 'TrafficSplit', 'trafficsplits', ['v1alpha1', 'v1alpha2']);
 const ROUTES = routingKind(GATEWAY_API_GROUP, 'HTTPRoute', 'httproutes', ['v1']);
 /** So that nothing waits for what is back. */

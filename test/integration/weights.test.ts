@@ -8,7 +8,7 @@ import {
   FAILOVER_CONTROLLED_BY,
   FAILOVER_POLICY,
 } from '../../src/api/failover/failover-names.ts';
-import { endpointSlices, type KubeObject, type Resource } from '../../src/api/kubernetes/resource.ts';
+import { endpointSlices, type KubeObject } from '../../src/api/kubernetes/resource.ts';
 import { WEIGHTS_MANAGER } from '../../src/controllers/weights/weights-verdict.ts';
 import { kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
@@ -36,22 +36,11 @@ import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
+import { httpRoutes, trafficSplits } from '../support/routing-resources.ts';
 
 type Weighted = KubeObject & { readonly spec?: unknown };
-const splits: Resource<Weighted> = {
-  group: 'split.smi-spec.io',
-  version: 'v1alpha2',
-  kind: 'TrafficSplit',
-  plural: 'trafficsplits',
-  namespaced: true,
-};
-const routes: Resource<Weighted> = {
-  group: 'gateway.networking.k8s.io',
-  version: 'v1',
-  kind: 'HTTPRoute',
-  plural: 'httproutes',
-  namespaced: true,
-};
+const splits = trafficSplits<Weighted>();
+const routes = httpRoutes<Weighted>();
 
 // linkerd-failover's own example: a TrafficSplit with its label and annotation, unchanged but for the names.
 // It wrote 0 and 1, all 0 when nobody was ready (linkerd2#10533), and knew nothing of a gateway that is dead.

@@ -30,6 +30,7 @@ import { type Relay, startRelay } from '../support/relay.ts';
 import { routeOf, routingFacts } from '../support/routing-facts.ts';
 import { SetTargets } from '../support/set-targets.ts';
 import type { ClientKind } from '../support/service-client.ts';
+import { seeded } from '../support/seeded.ts';
 
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 const KINDS: readonly ClientKind[] = ['http1', 'http2'];
@@ -53,17 +54,6 @@ const service = (name: string, annotations: Record<string, string> = {}): V1Serv
 });
 const OTHER = '127.0.0.21';
 const HERE = '127.0.0.22';
-
-/** The same numbers in each run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 // Clients without a mesh had no canary to another cluster: splits and routes were followed by the gateway of
 // the target only, and a Service for one needs Linkerd's proxy beside its clients.

@@ -12,6 +12,7 @@ import type { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { routeOf, routingFacts } from '../support/routing-facts.ts';
 import type { ClientKind } from '../support/service-client.ts';
+import { seeded } from '../support/seeded.ts';
 
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 const WEB = named('web');
@@ -27,17 +28,6 @@ const split = (weights: Readonly<Record<string, number>>): Partial<RoutingFacts>
     },
   ],
 });
-
-/** The same numbers in each run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /**
  * Who replaced Linkerd's gateway by ours silently turned a canary of 90/10 into 100/0: nothing that is

@@ -3,6 +3,7 @@ import { type FailoverFacts, writeFacts } from '../../../src/api/failover/failov
 import { FAILOVER_FACTS } from '../../../src/api/failover/failover-names.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import type { DrainObjects } from '../../../src/drains/drain-plan.ts';
+import { HEALTHY } from '../../support/group-objects.ts';
 
 /** The time of the tests of this folder. */
 export const NOW = Date.UTC(2026, 10, 29, 14);
@@ -35,16 +36,7 @@ export function federated(
 
 /** The slice of a member. */
 export function slice(name: string, cluster: string, its: Partial<FailoverFacts> = {}): V1EndpointSlice {
-  const facts: FailoverFacts = {
-    path: 'alive',
-    ready: 10,
-    known: 10,
-    expected: 10,
-    usableSince: 0,
-    flaps: 0,
-    lastWord: NOW,
-    ...its,
-  };
+  const facts = { ...HEALTHY, lastWord: NOW, ...its };
   return {
     metadata: {
       name: `${name}-federated-${cluster}`,

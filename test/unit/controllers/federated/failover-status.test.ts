@@ -6,6 +6,7 @@ import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import { linksFailover } from '../../../../src/discovery/failover-links.ts';
 import { apiError } from '../../../support/fake-cluster.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
+import { HEALTHY } from '../../../support/group-objects.ts';
 
 const SERVICE = 'demo/web-federated';
 
@@ -38,15 +39,7 @@ describe('the status of a federated Service', () => {
   const service = () => world.source.all<V1Service>('services').get(SERVICE);
   /** What the peer of another cluster publishes. */
   const north = (ready: number) => {
-    const facts = {
-      path: 'alive',
-      ready,
-      known: 10,
-      expected: 10,
-      usableSince: 0,
-      flaps: 0,
-      lastWord: 0,
-    } as const;
+    const facts = { ...HEALTHY, ready };
     world.source.put('endpointslices', {
       metadata: {
         name: 'web-federated-north-linkspan-ipv4',

@@ -9,6 +9,7 @@ import {
   drainFindings,
 } from '../../../../src/policy/failover/drain-safety.ts';
 import { DEFAULT_POLICY } from '../../../../src/policy/failover/failover-policy.ts';
+import { HEALTHY } from '../../../support/group-objects.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 14);
 const MINUTE = 60_000;
@@ -21,12 +22,8 @@ const DRAIN: FailoverDrain = {
   drill: false,
 };
 const facts = (ready: number, more: Partial<FailoverFacts> = {}): FailoverFacts => ({
-  path: 'alive',
+  ...HEALTHY,
   ready,
-  known: 10,
-  expected: 10,
-  usableSince: 0,
-  flaps: 0,
   lastWord: NOW,
   ...more,
 });

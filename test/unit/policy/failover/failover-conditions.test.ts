@@ -4,18 +4,10 @@ import type { Backend } from '../../../../src/policy/failover/backend.ts';
 import { decide } from '../../../../src/policy/failover/decide.ts';
 import { failoverConditions, failoverNews } from '../../../../src/policy/failover/failover-conditions.ts';
 import { DEFAULT_POLICY } from '../../../../src/policy/failover/failover-policy.ts';
+import { HEALTHY } from '../../../support/group-objects.ts';
 
 const NOW = 1_700_000_000_000;
-const facts = (change: Partial<FailoverFacts> = {}): FailoverFacts => ({
-  path: 'alive',
-  ready: 10,
-  known: 10,
-  expected: 10,
-  usableSince: 0,
-  flaps: 0,
-  lastWord: 0,
-  ...change,
-});
+const facts = (change: Partial<FailoverFacts> = {}): FailoverFacts => ({ ...HEALTHY, ...change });
 const dead = facts({ path: 'dead', usableSince: null, flaps: 1 });
 const back = facts({ usableSince: NOW - 1000, flaps: 2 });
 

@@ -12,10 +12,11 @@ import {
   sharesOf,
   splitWeights,
 } from '../../../../src/policy/failover/route-weights.ts';
+import { HEALTHY } from '../../../support/group-objects.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 14);
 const facts = (ready: number, more: Partial<FailoverFacts> = {}): FailoverFacts => {
-  return { path: 'alive', ready, known: 10, expected: 10, usableSince: 0, flaps: 0, lastWord: NOW, ...more };
+  return { ...HEALTHY, ready, lastWord: NOW, ...more };
 };
 const local: Backend = { name: 'local', tier: 0, facts: facts(10) };
 const west: Backend = { name: 'west', tier: 1, facts: facts(10) };

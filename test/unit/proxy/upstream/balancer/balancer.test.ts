@@ -7,19 +7,9 @@ import {
   type EndpointState,
 } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { VirtualClock } from '../../../../support/virtual-clock.ts';
+import { seeded } from '../../../../support/seeded.ts';
 
 const at = (host: string, ready = true) => ({ host, port: 80, ready });
-
-/** A repeatable source of numbers that look random (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 function balancer(...hosts: string[]) {
   const clock = new VirtualClock();
