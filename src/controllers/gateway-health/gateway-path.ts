@@ -60,7 +60,7 @@ export class GatewayPath {
   #alive: ReadonlySet<string> = new Set();
   #drain: FailoverDrain | undefined;
   #unfollow: () => void = () => undefined;
-  /** As `facts.unreached` when it was looked at last. */
+  /** The addresses that the egress could not reach when `onChange` was called last. */
   #unreached: readonly string[] = [];
 
   constructor(options: GatewayPathOptions) {
@@ -186,14 +186,15 @@ export class GatewayPath {
   #trunksChanged(): void {
     const { unreached = [] } = this.facts;
     if (!isDeepStrictEqual(unreached, this.#unreached)) this.#changed();
-    this.#unreached = unreached;
   }
 
   #changed(): void {
     this.#health?.update(this.#addresses.current);
-    const alive = new Set(this.facts.alive);
+    const facts = this.facts;
+    const alive = new Set(facts.alive);
     const worse = [...this.#alive].some((ip) => !alive.has(ip));
     this.#alive = alive;
+    this.#unreached = facts.unreached ?? [];
     this.#options.onChange(worse);
   }
 }

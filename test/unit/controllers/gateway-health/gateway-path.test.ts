@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { FailoverDrain } from '../../../../src/api/failover/failover-drain.ts';
 import { IpRanges } from '../../../../src/base/ip-ranges.ts';
+import type { AddressHealth } from '../../../../src/api/answers/admin-answers.ts';
 import { GatewayPath } from '../../../../src/controllers/gateway-health/gateway-path.ts';
 import { gatewayRefusal } from '../../../../src/controllers/imports/remote-addresses.ts';
 import { listedNames } from '../../../support/host-names.ts';
@@ -128,6 +129,80 @@ describe('a host name of a gateway', () => {
     await clock.advance(0);
     expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.7'] });
     expect(path.facts.refusal?.message).to.contain('10.96.7.7').and.to.contain('10.96.7.8');
+    path.stop();
+  });
+});
+
+describe('a gateway that egress pods know, too', () => {
+  const IP = '203.0.113.7';
+
+  /** Its parts say what the test says; each `true` among `told` is a change that took an address away. */
+  async function evidencedPath() {
+    const clock = new VirtualClock();
+    const told: boolean[] = [];
+    const says: { state: AddressHealth; isLost: boolean } = { state: 'alive', isLost: false };
+    const tell = { probes: () => undefined as void, trunks: () => undefined as void };
+    const path: GatewayPath = new GatewayPath({
+      cluster: 'west',
+      hosts: [IP],
+      port: 4143,
+      identity: 'gw',
+      own: false,
+      probe: { path: '/ready', port: 4191, periodMs: 1000, timeoutMs: 1000, failureThreshold: 1 },
+      health: ({ onChange }) => {
+        tell.probes = onChange;
+        return { update: () => undefined, stateOf: () => says.state, states: [], stop: () => undefined };
+      },
+      trunks: {
+        isLost: () => says.isLost,
+        follow: (listener) => {
+          tell.trunks = listener;
+          return () => undefined;
+        },
+      },
+      names: listedNames({}, clock),
+      refusal: () => undefined,
+      onChange: (worse) => void told.push(worse),
+    });
+    path.start();
+    await clock.advance(0);
+    told.length = 0;
+    const probes = (state: AddressHealth) => {
+      says.state = state;
+      tell.probes();
+    };
+    const trunks = (isLost: boolean) => {
+      says.isLost = isLost;
+      tell.trunks();
+    };
+    return { path, told, probes, trunks };
+  }
+
+  it('is told when they reach it no more, and when they do again', async () => {
+    const { path, told, trunks } = await evidencedPath();
+    trunks(true);
+    expect(path.facts).to.deep.include({ path: 'dead', alive: [], unreached: [IP] });
+    trunks(true);
+    trunks(false);
+    expect(path.facts).to.deep.include({ path: 'alive', alive: [IP], unreached: [] });
+    expect(told).to.deep.equal([true, false]);
+    path.stop();
+  });
+
+  // Seen in real clusters: a gateway that was scaled down and up again stayed dead for as long as anybody
+  // looked. Probes had found it dead before the egress did, and alive before the egress did; that the egress
+  // could not reach it was told with the probes' word, and that it could again was compared with the time
+  // before.
+  it('is told when they reach it again after what they said was told with the word of probes', async () => {
+    const { path, told, probes, trunks } = await evidencedPath();
+    probes('dead');
+    trunks(true);
+    probes('alive');
+    expect(path.facts).to.deep.include({ path: 'dead', unreached: [IP] });
+    told.length = 0;
+    trunks(false);
+    expect(path.facts).to.deep.include({ path: 'alive', unreached: [] });
+    expect(told).to.deep.equal([false]);
     path.stop();
   });
 });
