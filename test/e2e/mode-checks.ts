@@ -44,17 +44,20 @@ export async function checkRollouts(run: Run): Promise<void> {
     });
 }
 
+/** A cluster that is back is held for 30 s and has its share over 60 s more (`FailoverPolicy`). */
+const BACK_MS = 150_000;
+
 /**
  * Members in both clusters answer under one name, and the local ones alone when the other cluster is dead.
  */
 export async function checkFederated(run: Run): Promise<void> {
   const { source, target, system, namespace, nodeImage, check, until, curl, rolledOut } = run;
-  const answering = async (wanted: number, of = (pod: string) => pod) => {
+  const answering = async (wanted: number, of = (pod: string) => pod, timeoutMs?: number) => {
     const found = new Set<string>();
     await until(async () => {
       found.add(of((await curl('http://web-federated/')).split(' ')[0] ?? ''));
       return found.size === wanted;
-    });
+    }, timeoutMs);
     return [...found].sort((a, b) => a.localeCompare(b)).join(', ');
   };
   await check('a federated service is answered by pods of both clusters', async () => {
@@ -87,7 +90,7 @@ export async function checkFederated(run: Run): Promise<void> {
     await target.kubectl('-n', system, 'scale', 'deployment/linkerd-gateway', '--replicas=1');
     await rolledOut(target, system, 'linkerd-gateway');
     // Which pods its gateway prefers is another matter: one whose first answer was slow has to wait (EWMA).
-    return answering(2, replicaSetOf);
+    return answering(2, replicaSetOf, BACK_MS);
   });
 }
 
