@@ -189,11 +189,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     else if (first.length > 0) this.onData(this.#bytes, first);
   }
 
-  /** Client: opens a stream with a request's head. Only when `available`. */
-  open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
+  /**
+   * Client: opens a stream with a request's head. Only when `available`.
+   * @param now monotonic milliseconds, where the caller has just read the clock; default: it is read here
+   */
+  open(fields: readonly Field[], end: boolean, handler: StreamHandler, now?: number): Http2Stream {
     this.#room.opened();
     this.#keepAlive?.begins();
-    return this.#streams.open(fields, end, handler);
+    return this.#streams.open(fields, end, handler, now ?? this.#options.clock.monotonic());
   }
 
   /** Server: takes no new streams; ends when those under way are done. */

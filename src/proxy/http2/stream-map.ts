@@ -11,6 +11,11 @@ interface Numbered {
 export class StreamMap<S extends Numbered> {
   #slots: (S | undefined)[] = Array.from({ length: 64 });
   #size = 0;
+  /**
+   * How many streams are not in the slot that their id asks for. As a rule none: a peer counts its ids up, so
+   * that one is in the way of another only when it has been open for as many streams as there are slots.
+   */
+  #displaced = 0;
 
   get size(): number {
     return this.#size;
@@ -37,12 +42,18 @@ export class StreamMap<S extends Numbered> {
   delete(id: number): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let at = homeOf(id, mask);
+    const ownHome = homeOf(id, mask);
+    let at = ownHome;
     for (let stream = slots[at]; stream?.id !== id; stream = slots[at]) {
       if (stream === undefined) return;
       at = (at + 1) & mask;
     }
     this.#size--;
+    if (this.#displaced === 0) {
+      slots[at] = undefined;
+      return;
+    }
+    if (at !== ownHome) this.#displaced--;
     // Streams behind the hole move up where that brings them nearer to their home, so that no search for them
     // ends at the hole.
     let hole = at;
@@ -50,6 +61,7 @@ export class StreamMap<S extends Numbered> {
       const home = homeOf(slots[next]?.id ?? 0, mask);
       if (((next - home) & mask) < ((next - hole) & mask)) continue;
       slots[hole] = slots[next];
+      if (hole === home) this.#displaced--;
       hole = next;
     }
     slots[hole] = undefined;
@@ -65,14 +77,17 @@ export class StreamMap<S extends Numbered> {
   #put(stream: S): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let at = homeOf(stream.id, mask);
+    const home = homeOf(stream.id, mask);
+    let at = home;
     while (slots[at] !== undefined) at = (at + 1) & mask;
     slots[at] = stream;
+    if (at !== home) this.#displaced++;
   }
 
   #grow(): void {
     const before = this.#slots;
     this.#slots = Array.from({ length: before.length * 2 });
+    this.#displaced = 0;
     for (const stream of before) if (stream !== undefined) this.#put(stream);
   }
 }

@@ -85,11 +85,11 @@ export class StreamTable implements StreamOwner {
     return this.#streams.size;
   }
 
-  /** Client: opens a stream with a request's head. */
-  open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
+  /** Client: opens a stream with a request's head. @param now monotonic milliseconds */
+  open(fields: readonly Field[], end: boolean, handler: StreamHandler, now: number): Http2Stream {
     const stream = this.#add(this.ids.open());
     stream.handler = handler;
-    stream.bornAt = this.#options.now();
+    stream.bornAt = now;
     stream.head(fields, end);
     return stream;
   }

@@ -76,7 +76,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const { connection, request } = this.#options;
     const ended = request.framing.kind === 'none';
     this.#onUnused = connection.active === 0 && connection.nextStreamId > 1;
-    this.#stream = connection.open(requestHead(this.#options), ended, this);
+    this.#stream = connection.open(requestHead(this.#options), ended, this, this.#startedAt);
   }
 
   write(chunk: Buffer): number {
