@@ -3,13 +3,16 @@ import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';
 
 /**
- * For processes that carry traffic: turns incremental marking off on Node. Every socket read arrives in
- * memory that V8 counts as external, and 64 MB of it make V8 mark the whole heap: several times a second
- * under load, for a fifth to a third of the CPU, although young collections have freed all of it already.
- * Full collections, where they are needed, take 10 to 20 ms at this heap's size (docs/performance.md).
+ * For processes that carry traffic, on Node. Every socket read arrives in memory that V8 counts as external,
+ * and 64 MB of it make V8 mark the whole heap: several times a second under load, for a fifth to a third of
+ * the CPU, although young collections free all of it. So incremental marking is turned off, and external
+ * memory counts against the limit of the heap and has none of its own: behind that one a full collection
+ * would stop everything for 30 to 90 ms (docs/performance.md).
  */
 export function tuneForTraffic(): void {
-  if (process.versions.bun === undefined) setFlagsFromString('--no-incremental-marking');
+  if (process.versions.bun !== undefined) return;
+  setFlagsFromString('--no-incremental-marking');
+  setFlagsFromString('--external-memory-accounted-in-global-limit');
 }
 
 /**

@@ -30,3 +30,54 @@ describe('what a start has made V8 take', () => {
     expect(gc).to.equal('undefined');
   });
 });
+
+/** Bytes that are read from sockets: what V8 counts as external is 64 MB many times over. */
+const READ_MB = 768;
+
+// Raw flows through a gateway on Node stopped all others for 30 to 90 ms, several times a second: 64 MB of
+// memory that reads came in made V8 collect its whole heap, although young collections would have freed it.
+describe('collections of a process that carries traffic', () => {
+  it('are young ones, however much is read', function () {
+    this.timeout(120_000);
+    const script = `
+      const { tuneForTraffic } = await import(${JSON.stringify(TUNING)});
+      const { PerformanceObserver, constants } = await import('node:perf_hooks');
+      const { Worker } = await import('node:worker_threads');
+      const net = await import('node:net');
+      const { once } = await import('node:events');
+      tuneForTraffic();
+      // A young generation as it is after other traffic: few young collections.
+      let kept = [];
+      for (let round = 0; round < 20; round++) kept = Array.from({ length: 100_000 }, (_, nth) => ({ nth }));
+      let [full, young] = [0, 0];
+      const observer = new PerformanceObserver((list) => count(list.getEntries()));
+      const count = (entries) => {
+        for (const { detail } of entries)
+          if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) full++; else young++;
+      };
+      observer.observe({ entryTypes: ['gc'] });
+      const server = net.createServer();
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      new Worker(
+        "const { port, mb } = require('node:worker_threads').workerData;" +
+        "const socket = require('node:net').connect(port, '127.0.0.1');" +
+        "const chunk = Buffer.alloc(1024 * 1024); let left = mb;" +
+        "const more = () => { while (left > 0) { left--; if (!socket.write(chunk)) return; } socket.end(); };" +
+        "socket.on('drain', more); more();",
+        { eval: true, execArgv: [], workerData: { port: server.address().port, mb: ${READ_MB} } },
+      );
+      const [socket] = await once(server, 'connection');
+      let bytes = 0;
+      socket.on('data', (chunk) => { bytes += chunk.length; });
+      await once(socket, 'end');
+      count(observer.takeRecords());
+      console.log(JSON.stringify({ bytes, full, young, kept: kept.length }));
+      process.exit(0);`;
+    const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    const { bytes, full, young } = JSON.parse(said) as Record<string, number>;
+    expect(bytes).to.equal(READ_MB * 1024 * 1024);
+    expect(young).to.be.above(0);
+    expect(full).to.equal(0);
+  });
+});
