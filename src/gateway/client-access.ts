@@ -1,5 +1,4 @@
 import type { TargetSpec } from '../discovery/target-spec.ts';
-import { trustDomains } from '../identity/names/trust-domain.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import type { Field } from '../proxy/http/fields.ts';
 import type { Counter, ProxyCounters } from '../proxy/metrics/counters.ts';
@@ -13,8 +12,8 @@ export interface AccessFacts {
   readonly policies: PolicySource;
   readonly services: ServiceTable;
   readonly counters: ProxyCounters;
-  /** As `GatewayOptions.allowTrustDomains`. */
-  readonly allowTrustDomains?: readonly string[];
+  /** The trust domains that are admitted (`trustDomains`), by the gateway's own identity. */
+  readonly trustDomains: (own: string) => readonly string[] | undefined;
 }
 
 /** The client of a connection, and the service that it wants. */
@@ -109,14 +108,14 @@ export class ClientAccess {
   }
 
   #rule({ spec, namespace, label }: AskedService): AuthorizationVerdict {
-    const { policies, allowTrustDomains = [] } = this.#facts;
+    const { policies, trustDomains } = this.#facts;
     const { own, client, address } = this.#request;
     return authorize({
       own,
       client,
       label,
       spec,
-      trustDomains: trustDomains(own, allowTrustDomains),
+      trustDomains: trustDomains(own),
       policy:
         spec === undefined ? undefined : policies.verdict(spec, namespace, { identity: client, address }),
     });

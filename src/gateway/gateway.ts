@@ -1,4 +1,3 @@
-import { CLIENT_ID, DST_CANONICAL } from '../api/linkerd/proxy-fields.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { forEachIsolated } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
@@ -12,14 +11,14 @@ import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/downstream
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';
-import { makeField } from '../proxy/http/fields.ts';
 import type { Session } from '../proxy/downstream/session.ts';
 import { type ClaimedProtocol, clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { ConnectionAdmission, type ConnectionLimits } from '../base/connection-admission.ts';
 import { ownLimits } from './connection-limits.ts';
-import { forwardedElement } from './authorization/forwarded.ts';
+import { trustDomainsOfGateway } from '../identity/names/trust-domain.ts';
+import { GatewayHeadRules } from './gateway-head-rules.ts';
 import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
 import { RequestFilters } from './request-filters.ts';
 import { type AccessFacts, ClientAccess } from './client-access.ts';
@@ -110,7 +109,11 @@ export class Gateway {
     const shared = { ...this.#options, counters, policies: this.#policies };
     const filters = new RequestFilters({ counters, clock, random, workers });
     this.#services = new ServiceTable({ ...shared, peers: this.#peers, filters });
-    this.#access = { ...shared, services: this.#services };
+    this.#access = {
+      ...shared,
+      services: this.#services,
+      trustDomains: trustDomainsOfGateway(options.allowTrustDomains ?? []),
+    };
     const subscriptions = [
       targets.subscribe((key) => contained(counters, () => this.#services.changed(key))),
       this.#policies.subscribe((namespace) =>
@@ -270,14 +273,7 @@ export class Gateway {
     const session: Session = {
       client,
       target,
-      rules: {
-        host,
-        added: [
-          makeField('forwarded', forwardedElement(own, clientIdentity, label)),
-          makeField(CLIENT_ID, clientIdentity),
-          makeField(DST_CANONICAL, label),
-        ],
-      },
+      rules: new GatewayHeadRules({ own, client: clientIdentity, label }, host),
       check: (head) => access.check(head) ?? (head === undefined ? target.recheck() : undefined),
       draining: () => this.#draining,
       counters: this.counters,

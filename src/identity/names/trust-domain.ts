@@ -86,6 +86,17 @@ export function trustDomains(own: string, named: readonly string[]): readonly st
   return all.length === 0 ? undefined : all;
 }
 
+/** `trustDomains` of one gateway: its identity changes seldom, and it is asked for each connection. */
+export function trustDomainsOfGateway(
+  named: readonly string[],
+): (own: string) => readonly string[] | undefined {
+  let last: { readonly own: string; readonly domains: readonly string[] | undefined } | undefined;
+  return (own) => {
+    if (last?.own !== own) last = { own, domains: trustDomains(own, named) };
+    return last.domains;
+  };
+}
+
 /**
  * The trust domain of a cluster: the shared one, or `<cluster>.<shared>` where the cluster is named. The
  * chart does the same (`linkspan.trustDomain`).

@@ -17,7 +17,8 @@ export function renderChangedRequest(head: RequestHead, rules: HeadRules, change
     fields: changes.requestFields(kept),
     section: { options: NO_OPTIONS, rendered: undefined },
   };
-  return renderRequest(changed, { ...rules, host: changes.host ?? rules.host ?? authority });
+  const { added, client } = rules;
+  return renderRequest(changed, { host: changes.host ?? rules.host ?? authority, added, client });
 }
 
 /** The head of a response as its route changes it. */

@@ -3,7 +3,11 @@ import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@pecu
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { generateKeys, P256_SHA256 } from '../../../../src/identity/x509/keys.ts';
-import { matchesIdentity, peerIdentities } from '../../../../src/identity/x509/peer-certificate.ts';
+import {
+  identityIn,
+  matchesIdentity,
+  peerIdentities,
+} from '../../../../src/identity/x509/peer-certificate.ts';
 
 type Names = ConstructorParameters<typeof SubjectAlternativeNameExtension>[0];
 
@@ -18,6 +22,33 @@ async function certificate(names: Names): Promise<Uint8Array> {
   });
   return new Uint8Array(made.rawData);
 }
+
+// One identity that is taken for another's is a client that gets in as somebody else.
+describe('identityIn', () => {
+  it('keeps certificates apart, however alike they are, and whoever was read before', async () => {
+    const names = ['a.demo.example', 'b.demo.example', 'c.demo.example'];
+    const ders = await Promise.all(names.map((value) => certificate([{ type: 'dns', value }])));
+    // They end alike, as those that were made to meet in a cache would; two more differ in one byte only.
+    const made = ders.map((der) => Uint8Array.from([...der.subarray(0, -2), 7, 7]));
+    const alike = made.map((der) => {
+      const [at] = [Buffer.from(der).indexOf('demo.example')];
+      return Uint8Array.from([...der.subarray(0, at), 'n'.charCodeAt(0), ...der.subarray(at + 1)]);
+    });
+    for (let round = 0; round < 3; round++) {
+      for (const [nth, der] of made.entries()) {
+        expect(identityIn(der)).to.equal(names[nth]);
+        expect(identityIn(alike[nth] ?? der)).to.equal(names[nth]?.replace('demo', 'nemo'));
+      }
+    }
+  });
+
+  it('does not hold on to memory that others write into', async () => {
+    const der = Buffer.from(await certificate([{ type: 'dns', value: 'a.demo.example' }]));
+    expect(identityIn(der)).to.equal('a.demo.example');
+    der.write('n', der.indexOf('demo.example'), 'latin1');
+    expect(identityIn(der)).to.equal('a.nemo.example');
+  });
+});
 
 describe('peerIdentities', () => {
   it('lists DNS and URI names in the order of the certificate: the first one is who the peer is', async () => {
