@@ -6,7 +6,7 @@ import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
 import type { ConnectionLease, LeaseProtocol } from '../upstream/connection-lease.ts';
 import type { LeaseRequest } from '../upstream/session-target.ts';
 import type { GroupBackend } from './group-backend.ts';
-import { areFull, type RequestedGroup } from './group-request.ts';
+import { areFull, type ChosenBackend, type RequestedGroup } from './group-request.ts';
 
 /** What a connection of a group is for. */
 export interface GroupLeaseOptions {
@@ -79,9 +79,9 @@ export class GroupLease implements ConnectionOwner {
   async #find(): Promise<ConnectionLease> {
     const group = this.#group;
     for (;;) {
-      const backend = group.pick(this.#tried, group.clock.monotonic());
-      if (backend !== undefined) {
-        const lease = await this.#of(backend);
+      const chosen = group.pick(this.#tried, group.clock.monotonic());
+      if (chosen !== undefined) {
+        const lease = await this.#of(chosen);
         if (lease !== undefined) return lease;
       } else if (await this.#mayStartOver()) {
         this.#tried = [];
@@ -94,7 +94,7 @@ export class GroupLease implements ConnectionOwner {
    * A connection of one backend; undefined: another is to be asked.
    * @throws ProxyFailure: the client may not use it, or a mistake of ours
    */
-  async #of(backend: GroupBackend): Promise<ConnectionLease | undefined> {
+  async #of({ backend, alternatives }: ChosenBackend): Promise<ConnectionLease | undefined> {
     const group = this.#group;
     const { fresh, protocol, client, asked } = this.#options;
     const refusal = asked?.permit?.(backend.name);
@@ -103,7 +103,6 @@ export class GroupLease implements ConnectionOwner {
       throw refusal;
     }
     try {
-      const alternatives = group.alternatives(backend, this.#tried, group.clock.monotonic());
       const lease = await backend.target.leaseOrFail(fresh, protocol, { client, alternatives });
       group.outage.over();
       this.#backend = backend;

@@ -22,6 +22,13 @@ import type { GroupBackend } from './group-backend.ts';
 import { refusalReason } from '../streams/stream-head.ts';
 import { saysNoEndpoints } from './says-no-endpoints.ts';
 
+/** A backend that has been drawn. */
+export interface ChosenBackend {
+  readonly backend: GroupBackend;
+  /** How many others that it has not been sent to could take the request now. */
+  readonly alternatives: number;
+}
+
 /** What a request needs of the group that it is for. */
 export interface RequestedGroup extends Boundary {
   readonly clock: Clock;
@@ -35,11 +42,9 @@ export interface RequestedGroup extends Boundary {
    * @param now monotonic milliseconds
    * @param tier the only one that it may go to; undefined: any
    */
-  pick(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined;
+  pick(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined;
   /** Draws one of the backends that can take a request now; undefined where none can. */
-  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined;
-  /** How many backends other than `to` and `tried` could take the request now. */
-  alternatives(to: GroupBackend, tried: readonly GroupBackend[], now: number, tier?: number): number;
+  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined;
   /**
    * Why nobody can serve, where that has been so for the failfast time and is known of each backend: then
    * none is tried for the sake of a request, but all in the background.
@@ -226,7 +231,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
   }
 
   /** Draws another backend that can take it now. */
-  #other(now: number): GroupBackend | undefined {
+  #other(now: number): ChosenBackend | undefined {
     const backend = this.#backend;
     const tried = backend === undefined ? this.#tried : [...this.#tried, backend];
     return this.#group.pickOpen(tried, now, this.#tier);
@@ -252,23 +257,20 @@ export class GroupRequest implements Upstream, AttemptOwner {
    * @param refusal the failure with which the last backend refused it, if it did
    */
   #next(now: number, fresh: boolean, refusal?: ProxyFailure): void {
-    const backend = this.#group.pick(this.#tried, now, this.#tier);
-    if (backend !== undefined) this.#send(backend, now, fresh);
+    const chosen = this.#group.pick(this.#tried, now, this.#tier);
+    if (chosen !== undefined) this.#send(chosen, now, fresh);
     else void this.#startOver(refusal);
   }
 
-  #send(backend: GroupBackend, now: number, fresh: boolean): void {
+  #send({ backend, alternatives }: ChosenBackend, now: number, fresh: boolean): void {
     const { protocol, request, earlier } = this.#options;
-    const one = new Attempt(this, this.#group.clock);
+    const one = new Attempt(this, this.#group.clock, now);
     this.#current = one;
     this.#backend = backend;
     const refusal = request.permit?.(backend.name);
     if (refusal !== undefined) return this.#refuse(refusal);
     this.#attempts++;
-    const told = {
-      ...request,
-      alternatives: this.#group.alternatives(backend, this.#tried, now, this.#tier),
-    };
+    const told = { ...request, alternatives };
     const again = fresh || (earlier !== undefined && earlier.endpoints.size > 0);
     const upstream = again ? undefined : backend.target.openNow(protocol, told, one, now);
     if (upstream !== undefined) return this.#opened(one, upstream);
@@ -290,7 +292,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
   #opened(one: Attempt, upstream: Upstream): void {
     if (!one.opened(upstream) || this.#over || this.#current !== one) return;
     this.#group.outage.over();
-    this.#upload.sendTo(one, (bytes) => this.#options.handler.onRequestSent(bytes));
+    this.#upload.sendTo(one, this.#options.handler);
   }
 
   #notOpened(one: Attempt, backend: GroupBackend, error: unknown): void {

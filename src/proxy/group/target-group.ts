@@ -19,7 +19,7 @@ import { untilOpenAgain } from '../upstream/unprocessed.ts';
 import { drawBackend } from './draw.ts';
 import { type BackendDraw, type BackendSpec, GroupBackend } from './group-backend.ts';
 import { GroupLease } from './group-lease.ts';
-import { GroupRequest, type RequestedGroup } from './group-request.ts';
+import { type ChosenBackend, GroupRequest, type RequestedGroup } from './group-request.ts';
 
 export interface TargetGroupOptions {
   /** `name:port`, for messages and metrics. */
@@ -106,32 +106,33 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     return this.#options.counters.caught(error);
   }
 
-  pick(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined {
-    return (
-      this.pickOpen(tried, now, tier) ??
-      drawBackend(this.#backends, isLeft(tried, tier), this.#options.random)
-    );
+  pick(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
+    const open = this.pickOpen(tried, now, tier);
+    if (open !== undefined) return open;
+    const backend = drawBackend(this.#backends, isLeft(tried, tier), this.#options.random);
+    return backend === undefined ? undefined : { backend, alternatives: 0 };
   }
 
-  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): GroupBackend | undefined {
-    const { random } = this.#options;
-    if (tried.length === 0 && tier === undefined)
-      return drawBackend(this.#backends, (backend) => backend.takes(now), random);
-    const left = isLeft(tried, tier);
-    return drawBackend(this.#backends, (backend) => left(backend) && backend.takes(now), random);
+  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
+    const open = this.#open(tried, now, tier);
+    const backend = drawBackend(open, isAny, this.#options.random);
+    return backend === undefined ? undefined : { backend, alternatives: open.length - 1 };
   }
 
-  alternatives(to: GroupBackend, tried: readonly GroupBackend[], now: number, tier?: number): number {
-    let count = 0;
-    for (const backend of this.#backends)
-      if (
-        backend !== to &&
-        (tier === undefined || backend.tier === tier) &&
-        !tried.includes(backend) &&
-        backend.takes(now)
-      )
-        count++;
-    return count;
+  /** The backends that can take a request now. Each is asked once: that is most of what a draw costs. */
+  #open(tried: readonly GroupBackend[], now: number, tier: number | undefined): readonly GroupBackend[] {
+    const backends = this.#backends;
+    if (tried.length > 0 || tier !== undefined) {
+      const left = isLeft(tried, tier);
+      return backends.filter((backend) => left(backend) && backend.takes(now));
+    }
+    // As a rule all can, and no list is made.
+    let open: GroupBackend[] | undefined;
+    for (const [nth, backend] of backends.entries()) {
+      if (backend.takes(now)) open?.push(backend);
+      else open ??= backends.slice(0, nth);
+    }
+    return open ?? backends;
   }
 
   open(
@@ -142,7 +143,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   ): Promise<Upstream> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
-    return Promise.resolve(this.#open(protocol, request, handler, fresh));
+    return Promise.resolve(this.#begin(protocol, request, handler, fresh));
   }
 
   openNow(
@@ -151,7 +152,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     handler: UpstreamHandler,
   ): Upstream | undefined {
     // `open` can say that it is refused.
-    return this.#refused > 0 ? undefined : this.#open(protocol, request, handler, false);
+    return this.#refused > 0 ? undefined : this.#begin(protocol, request, handler, false);
   }
 
   openAttempt(
@@ -165,7 +166,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     return Promise.resolve(one);
   }
 
-  #open(
+  #begin(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
@@ -241,6 +242,10 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const whys = [...failures].map(([name, { message }]) => `${name}: ${message}`);
     return new ProxyFailure(first?.kind ?? 'connection failed', whys.join('; '));
   }
+}
+
+function isAny(): boolean {
+  return true;
 }
 
 /** Whether a backend is drawn, has not been tried, and is in the tier, if only one is allowed. */

@@ -54,10 +54,11 @@ export class Attempt implements UpstreamHandler {
   #discarded: number | undefined;
   #discarding: Timer | undefined;
 
-  constructor(owner: AttemptOwner, clock: Clock) {
+  /** @param startedAt monotonic milliseconds, where the caller has just read the clock; default: now */
+  constructor(owner: AttemptOwner, clock: Clock, startedAt = clock.monotonic()) {
     this.#owner = owner;
     this.#clock = clock;
-    this.startedAt = clock.monotonic();
+    this.startedAt = startedAt;
   }
 
   /** Undefined until there is a connection. */

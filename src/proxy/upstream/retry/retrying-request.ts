@@ -220,8 +220,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     opener.openAttempt(protocol, this.#asked, one, { fresh, earlier: this.#earlier }).then(
       (upstream) =>
         this.#safely(() => {
-          if (one.opened(upstream) && !this.#over)
-            this.#upload.sendTo(one, (bytes) => this.#options.handler.onRequestSent(bytes));
+          if (one.opened(upstream) && !this.#over) this.#upload.sendTo(one, this.#options.handler);
         }),
       (error: unknown) =>
         this.#safely(() => {

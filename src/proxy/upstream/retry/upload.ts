@@ -1,5 +1,6 @@
 import { appendChunk } from '../../../base/gathered-bytes.ts';
 import type { Field } from '../../http/fields.ts';
+import type { UpstreamHandler } from '../../http/messages.ts';
 import type { Attempt } from './attempt.ts';
 import { ReplayBody, type ReplayRoom } from './replay-body.ts';
 
@@ -71,16 +72,18 @@ export class Upload {
 
   /**
    * Sends all that has come so far to an attempt that has just got its connection.
-   * @param onSent called with numbers of bytes that `write` has not counted as sent, and now are
+   * @param handler is told of bytes that `write` has not counted as sent, and now are
    */
-  sendTo(one: Attempt, onSent: (bytes: number) => void): void {
-    for (const chunk of this.#body?.chunks ?? []) one.send(chunk, true);
+  sendTo(one: Attempt, handler: Pick<UpstreamHandler, 'onRequestSent'>): void {
+    if (this.#body !== undefined) for (const chunk of this.#body.chunks) one.send(chunk, true);
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    if (waiting !== undefined) this.drop();
-    for (const chunk of waiting ?? []) {
-      const sent = one.send(chunk, false);
-      if (sent > 0) onSent(sent);
+    if (waiting !== undefined) {
+      this.drop();
+      for (const chunk of waiting) {
+        const sent = one.send(chunk, false);
+        if (sent > 0) handler.onRequestSent(sent);
+      }
     }
     if (this.#ended) one.end(this.#trailers, this.#bodiless);
   }

@@ -120,6 +120,16 @@ describe('a request to a group', () => {
     expect(came).to.deep.equal([{ backend: 'a', alternatives: 2, body: [] }]);
   });
 
+  // What a backend says of itself takes a walk through its connections: it was most of what a draw cost.
+  it('asks each backend once', async () => {
+    const group = groupOf({ a: ['serves'], b: ['serves'], c: ['serves'] });
+    let asked = 0;
+    for (const target of targets) Object.defineProperty(target, 'standing', { get: () => (asked++, 'open') });
+    await ask(group);
+    expect(came.map(({ alternatives }) => alternatives)).to.deep.equal([2]);
+    expect(asked).to.equal(3);
+  });
+
   it('leaves out for a while one that has no endpoint, and longer each time', async () => {
     const group = groupOf({ a: ['has none'], b: ['serves'] });
     const asked = async () => {
