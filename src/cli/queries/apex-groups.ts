@@ -12,6 +12,12 @@ import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
+import {
+  apexDrain,
+  backendName as memberBackendName,
+  withServiceDrain,
+} from '../../policy/failover/federated-group.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
@@ -98,22 +104,25 @@ export function groupsOf(
     });
     return routing.rules.map((rule, nth) => {
       const clusters = new Map<string, string>();
+      const within = new Map<string, string>();
       const known = (backend: RouteBackend): WeighedBackend => {
         const key = keyOf({ namespace: backend.namespace, name: backend.service });
         const mirror = mirrors.get(key);
         // The clusters of a federated Service have facts of their own, by which its part is divided.
-        if (mirror !== undefined && isFederated(mirror)) return {};
-        const cluster = clusterOf(mirror);
-        if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
+        if (mirror !== undefined && isFederated(mirror)) {
+          for (const member of memberClusters(mirror)) within.set(memberBackendName(member), key);
+          return {};
+        }
+        const cluster = clusterOf(mirror) ?? LOCAL;
         clusters.set(backendName(rule, backend), cluster);
-        return {
-          facts: factsOf(slices.get(key) ?? []),
-          drains: objects.said.get(cluster)?.drains,
-        };
+        const isHere = cluster === LOCAL;
+        const facts = isHere ? localFacts(leaves[leafKey(backend)]) : factsOf(slices.get(key) ?? []);
+        const byLink = isHere ? undefined : objects.said.get(cluster)?.drains;
+        return { facts, drains: withServiceDrain(byLink, apexDrain(service, cluster)) };
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: names[nth] ?? name, group, clusters };
+      return { namespace, service: names[nth] ?? name, owner: service, group, clusters, within };
     });
   });
 }

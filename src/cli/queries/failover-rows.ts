@@ -118,7 +118,7 @@ export function failoverRows(
     );
   });
   const led = apexes.map(({ namespace, service: name, group, clusters }) => {
-    const isGone = (backend: string) => without.has(clusters.get(backend) ?? LOCAL);
+    const isGone = (backend: string) => without.has(clusters.get(backend) ?? '');
     return groupRow({ namespace, name }, lacking(group, isGone), now);
   });
   return [...federated, ...led].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
