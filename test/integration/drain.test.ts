@@ -337,6 +337,20 @@ describe('a cluster that is drained', function () {
       await isShared(1);
     });
 
+    it('is not said to be drained where nobody could see what clients get', async () => {
+      const nobody = `http://${address(18)}:${await freePort()}`;
+      const { code, stderr } = await untilTaken(() =>
+        run('drain', 'cluster', 'west', '--ramp', '0', '--wait', '--egress', nobody),
+      );
+      expect(code).to.equal(1);
+      expect(stderr)
+        .to.match(/\[DRAIN_BLIND\] for \d+ s nothing was seen of what clients get: .*ECONNREFUSED/)
+        .and.not.to.contain('is drained');
+      await isShared(0);
+      await runs('undrain', 'cluster', 'west');
+      await isShared(1);
+    });
+
     it('as a drill is given back, and reported', async () => {
       const flags = ['--kind', 'drain', '--ramp', '1s', '--for', '3s', '--egress', url, '-o', 'json'];
       const { code, stdout, stderr } = await seenMeanwhile(

@@ -63,6 +63,10 @@ export const catalogue = {
   ),
 
   // failover
+  DRAIN_BLIND: entry(
+    'A drain is waited for, and nobody sees what clients get: no egress pod says what it has counted. It goes on by time, is not paused whatever fails, and is not said to be done; it ends at its time.',
+    'See why egress pods do not answer (`linkspan check`; it needs `get` on `pods/proxy`, or --egress with the URLs of admin ports), and what clients get. `linkspan undrain` gives the share back.',
+  ),
   DRAIN_CAPACITY: entry(
     'A cluster should be drained, and the others could not bear its requests; the message has the Services. Nothing was written.',
     'Add endpoints elsewhere, drain a part only (--to), drain single Services (--service), or drain all the same with --force.',

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { z } from 'zod';
+import { describeError, type LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DRAIN_RULE, troubleIn } from '../../drains/abort-rule.ts';
@@ -167,9 +168,13 @@ async function untilDrained(
     const drain = drainOn(await rereadOf(client, write), write);
     return { drain, now: await serverTime(client) };
   };
-  const trouble = async () => {
-    const { recent } = traffic.see(systemClock.monotonic(), await pagesOf(client, settings));
-    return troubleIn(recent, traffic.usual, DRAIN_RULE)[0];
+  const sight = async () => {
+    const { recent, unseen } = traffic.see(systemClock.monotonic(), await pagesOf(client, settings));
+    return { trouble: troubleIn(recent, traffic.usual, DRAIN_RULE)[0], unseen };
+  };
+  const onBlind = (error: LinkspanError) => {
+    progress.clear();
+    process.stderr.write(`linkspan: ${describeError(error)}\n`);
   };
   const pause = async (why: string) => {
     const plan = async () => planPause(await objectsOf(client, settings), settings, await serverTime(client));
@@ -179,7 +184,7 @@ async function untilDrained(
   };
   const onLook = (left: number) => progress.show(waitText(settings, left));
   try {
-    await waitForDrain(write.drain, { look, clock: systemClock, onLook, trouble, pause });
+    await waitForDrain(write.drain, { look, clock: systemClock, onLook, sight, onBlind, pause });
   } finally {
     progress.clear();
   }
