@@ -35,6 +35,7 @@ const log = createLogger({ name: 'test', level: 'silent' });
 const KINDS: Readonly<Record<string, readonly [version: string, plurals: readonly string[]]>> = {
   'split.smi-spec.io': ['v1alpha2', ['trafficsplits']],
   'gateway.networking.k8s.io': ['v1', ['httproutes', 'referencegrants']],
+  'linkerd.io': ['v1alpha2', ['serviceprofiles']],
 };
 
 /** Routing kinds as an API server says that it serves them. */

@@ -5,6 +5,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 import { KubeRouting } from '../../discovery/kube-routing.ts';
@@ -23,6 +24,7 @@ import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
+import { readClusterDomain } from './cluster-domain.ts';
 
 /** What stands in the cluster of mirrors. */
 export interface MirrorObjects {
@@ -38,8 +40,13 @@ const LOOK_MS = 20;
 /**
  * The rules of Services without selector that lead elsewhere, read as the egress reads them. Those that
  * cannot be read (a kind, or a namespace, that the account may not see) are not among them.
+ * @param installation namespace of the egress
  */
-export async function readApexGroups(client: KubeClient, objects: MirrorObjects): Promise<ApexGroup[]> {
+export async function readApexGroups(
+  client: KubeClient,
+  objects: MirrorObjects,
+  installation: string,
+): Promise<ApexGroup[]> {
   const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
   const apexes = new Set(own.flatMap(sliceService));
   const federated = objects.services.filter(isRelayedGroup);
@@ -49,7 +56,8 @@ export async function readApexGroups(client: KubeClient, objects: MirrorObjects)
     clock: systemClock,
     random: Math.random,
     log: createLogger({ name: 'cli', level: 'silent' }),
-    clusterDomain: 'cluster.local',
+    clusterDomain: DEFAULT_CLUSTER_DOMAIN,
+    profileDomain: await readClusterDomain(client, installation),
     follow: 'all',
     statusAs: undefined,
     failover: true,

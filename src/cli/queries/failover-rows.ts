@@ -68,7 +68,8 @@ export async function readAllFailover(
 ): Promise<FailoverObjects> {
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
   const { slices, links: all } = objects;
-  const apexes = await readApexGroups(client, { services: mirrors, slices, said: linksFailover(all) });
+  const found = { services: mirrors, slices, said: linksFailover(all) };
+  const apexes = await readApexGroups(client, found, installation);
   return { ...objects, apexes };
 }
 
