@@ -1,12 +1,12 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../api/annotations.ts';
+import { type AnnotationName, readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type FailoverDrain, readDrain, writeDrain } from '../api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN } from '../api/failover/failover-names.ts';
 import { serviceDrain, serviceDrainKey } from '../api/mirror/service-drain.ts';
 import { byAge, keyOf } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { federatedName } from '../api/mirror/federated-members.ts';
+import { federatedName, isFederated } from '../api/mirror/federated-members.ts';
 import { linksFailover } from '../discovery/failover-links.ts';
 import { sliceService } from '../exports/slices-by-service.ts';
 import {
@@ -24,7 +24,7 @@ import {
   drainFindings,
 } from '../policy/failover/drain-safety.ts';
 import { federatedGroup } from '../policy/failover/federated-group.ts';
-import { type ApexGroup, clusterGroup } from '../policy/routing/apex-group.ts';
+import type { ApexGroup } from '../policy/routing/apex-group.ts';
 import { LOCAL } from '../policy/failover/placement.ts';
 
 /** What stands in the cluster about failover. */
@@ -34,7 +34,7 @@ export interface DrainObjects {
   /** Their slices. */
   readonly slices: readonly V1EndpointSlice[];
   readonly links: readonly LinkObject[];
-  /** Rules of Services without selector that lead to mirrors; default none. */
+  /** Rules of Services without selector, and about federated ones; default none. */
   readonly apexes?: readonly ApexGroup[];
 }
 
@@ -42,7 +42,10 @@ export interface DrainObjects {
 export interface DrainPlace {
   /** Name of the cluster as its Link has it; `local` for this one, with `service` only. */
   readonly cluster: string;
-  /** `namespace/name` of a federated Service, or of its members; undefined: all. */
+  /**
+   * `namespace/name` of a federated Service, or of its members, or of a Service without selector that leads
+   * elsewhere; undefined: all.
+   */
   readonly service?: string | undefined;
 }
 
@@ -50,7 +53,7 @@ export interface DrainPlace {
 export interface DrainWrite {
   readonly on: LinkObject | V1Service;
   readonly kind: 'links' | 'services';
-  readonly annotation: string;
+  readonly annotation: AnnotationName;
   readonly drain: FailoverDrain;
 }
 
@@ -69,7 +72,7 @@ export interface DrainPlan {
 interface Place {
   readonly on: DrainWrite['on'];
   readonly kind: DrainWrite['kind'];
-  readonly annotation: string;
+  readonly annotation: DrainWrite['annotation'];
   readonly drain: FailoverDrain | undefined;
 }
 
@@ -79,7 +82,7 @@ interface Place {
  * @throws LinkspanError LINK_NOT_FOUND, DRAIN_NO_MEMBER, USAGE
  */
 export function planDrain(objects: DrainObjects, where: DrainPlace, wish: DrainWish, now: number): DrainPlan {
-  const place = findPlace(objects, where);
+  const place = findPlace(objects, where, { serves: true });
   const before = place.drain !== undefined && isInEffect(place.drain, now) ? place.drain : undefined;
   const drain = newDrain(wish, before, now);
   const said = linksFailover(objects.links);
@@ -91,7 +94,7 @@ export function planDrain(objects: DrainObjects, where: DrainPlace, wish: DrainW
   const facts = {
     cluster: where.cluster,
     drain,
-    services: groupsOf(objects, said).filter(({ name }) => only === undefined || name === only),
+    services: groupsOf(objects, said, only),
     // This cluster counts, too. A drain of one Service makes no cluster a drained one.
     clusters: only === undefined ? [LOCAL, ...clusters] : [where.cluster, LOCAL, ...clusters],
     drained: only === undefined ? drained : new Set<string>(),
@@ -145,16 +148,35 @@ export function standingDrain(objects: DrainObjects, where: DrainPlace): Failove
   return findPlace(objects, where).drain;
 }
 
+/** The drain that stands on an object, as it is now; undefined: none, or there is no object any more. */
+export function drainOn(
+  object: DrainWrite['on'] | undefined,
+  { annotation }: Pick<DrainWrite, 'annotation'>,
+): FailoverDrain | undefined {
+  return readDrain(readAnnotation(object?.metadata?.annotations, annotation));
+}
+
 /** The body of a patch that sets one annotation of the object that was read, and fails on any other. */
 export function drainPatch({ on, annotation, drain }: DrainWrite): object {
   const { uid, resourceVersion } = on.metadata ?? {};
   return { metadata: { uid, resourceVersion, annotations: { [annotation]: writeDrain(drain) } } };
 }
 
-function findPlace(objects: DrainObjects, where: DrainPlace): Place {
-  return where.service === undefined
-    ? linkPlace(objects.links, where.cluster)
-    : servicePlace(objects.services, where.cluster, where.service);
+/**
+ * @param serves whether the cluster has to serve the Service: a drain that stands there from when it did can
+ * be ended all the same; default: where none stands
+ */
+function findPlace(
+  objects: DrainObjects,
+  where: DrainPlace,
+  { serves = false }: { readonly serves?: boolean } = {},
+): Place {
+  if (where.service === undefined) return linkPlace(objects.links, where.cluster);
+  const { service, assertServes } = servicePlace(objects, where.cluster, where.service);
+  const annotation = serviceDrainKey(where.cluster);
+  const drain = serviceDrain(service.metadata?.annotations, where.cluster);
+  if (serves || drain === undefined) assertServes();
+  return { on: service, kind: 'services', annotation, drain };
 }
 
 /** Of several Links of one cluster the oldest counts, as for everybody who reads them. */
@@ -173,30 +195,72 @@ function linkPlace(links: readonly LinkObject[], cluster: string): Place {
   return { on: link, kind: 'links', annotation: FAILOVER_DRAIN, drain };
 }
 
-function servicePlace(services: readonly V1Service[], cluster: string, name: string): Place {
+/** @returns the Service that is meant, and what throws where the cluster has no part in it */
+function servicePlace(
+  objects: DrainObjects,
+  cluster: string,
+  name: string,
+): { readonly service: V1Service; readonly assertServes: () => void } {
+  const { services } = objects;
   const [namespace = '', short = ''] = name.split('/', 2);
-  const names = [name, `${namespace}/${federatedName(short)}`];
-  const service = names.map((one) => services.find((some) => keyOf(some) === one)).find(Boolean);
-  if (service === undefined) throw new LinkspanError('DRAIN_NO_MEMBER', `${name} is not federated here`);
-  const { backends } = federatedGroup(service, [], new Map());
-  if (!backends.some((backend) => backend.name === cluster))
-    throw new LinkspanError('DRAIN_NO_MEMBER', `${cluster} serves no requests of ${keyOf(service)}`);
-  const drain = serviceDrain(service.metadata?.annotations, cluster);
-  return { on: service, kind: 'services', annotation: serviceDrainKey(cluster), drain };
+  const federated = (key: string) => services.find((one) => keyOf(one) === key);
+  const exact = federated(name);
+  const rules = rulesOf(objects, name);
+  const [owner] = rules.map((rule) => rule.owner);
+  // A Service without selector is called so itself; a federated one only by what is before its name's end.
+  if (exact === undefined && owner !== undefined)
+    return { service: owner, assertServes: () => assertLeads(rules, cluster, name) };
+  const service = exact ?? federated(`${namespace}/${federatedName(short)}`);
+  if (service === undefined)
+    throw new LinkspanError(
+      'DRAIN_NO_MEMBER',
+      `${name} is not federated here, nor a Service without selector that leads elsewhere`,
+    );
+  return { service, assertServes: () => assertMember(service, cluster) };
 }
 
+/** @throws LinkspanError DRAIN_NO_MEMBER */
+function assertMember(service: V1Service, cluster: string): void {
+  const { backends } = federatedGroup(service, [], new Map());
+  if (!backends.some(({ name }) => name === cluster))
+    throw new LinkspanError('DRAIN_NO_MEMBER', `${cluster} serves no requests of ${keyOf(service)}`);
+}
+
+/** The rules of a Service without selector. Of federated ones a drain is about their clusters only. */
+function rulesOf({ apexes = [] }: Pick<DrainObjects, 'apexes'>, name: string): ApexGroup[] {
+  return apexes.filter(({ owner }) => keyOf(owner) === name && !isFederated(owner));
+}
+
+/** @throws LinkspanError DRAIN_NO_MEMBER */
+function assertLeads(rules: readonly ApexGroup[], cluster: string, name: string): void {
+  if (rules.some(({ clusters }) => [...clusters.values()].includes(cluster))) return;
+  const within = rules.map((rule) => rule.within.get(cluster)).find((one) => one !== undefined);
+  if (within === undefined)
+    throw new LinkspanError('DRAIN_NO_MEMBER', `no backend of ${name} leads to ${cluster}`);
+  throw new LinkspanError(
+    'DRAIN_NO_MEMBER',
+    `${cluster} serves requests of ${name} only within ${within}, which divides its part by drains of its own`,
+    { hint: `Drain that: --service ${within}; it holds for all who use it.` },
+  );
+}
+
+/** @param only the one Service that should be drained */
 function groupsOf(
   { services, slices, apexes = [] }: DrainObjects,
   said: ReturnType<typeof linksFailover>,
+  only: string | undefined,
 ): DrainedService[] {
   const byService = Map.groupBy(slices, (slice) => sliceService(slice)[0] ?? '');
   const federated = services.map((service) => {
     const name = keyOf(service);
     return { name, group: federatedGroup(service, byService.get(name) ?? [], said) };
   });
-  const led = apexes.map((apex) => ({
-    name: keyOf({ namespace: apex.namespace, name: apex.service }),
-    group: clusterGroup(apex),
+  const rules = only === undefined ? apexes : rulesOf({ apexes }, only);
+  const led = rules.map(({ namespace, service: name, group, clusters }) => ({
+    name: keyOf({ namespace, name }),
+    group,
+    clusters,
   }));
-  return [...federated, ...led].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const asked = federated.filter(({ name }) => only === undefined || name === only);
+  return [...asked, ...led].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

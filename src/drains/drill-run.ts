@@ -2,12 +2,10 @@ import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { type AbortRule, troubleIn } from './abort-rule.ts';
 import type { ServiceTraffic, Traffic } from './egress-traffic.ts';
-import { type EgressPages, RecentTraffic, silentTexts } from './recent-traffic.ts';
+import { BLIND_MS, type EgressPages, RecentTraffic, silentTexts, whyUnseen } from './recent-traffic.ts';
 
 /** How often is looked, milliseconds: as exact are the times of the report. */
 export const LOOK_MS = 500;
-/** A drill that nobody sees for so long is given up, milliseconds; a look may take as long. */
-export const BLIND_MS = 5000;
 
 /** What one look has found. */
 export interface DrillLook extends EgressPages {
@@ -172,8 +170,7 @@ async function lookOf(stage: DrillStage): Promise<DrillLook | string> {
       stage.look(),
       sleep(stage.clock, BLIND_MS, over.signal).then(() => 'it took too long'),
     ]);
-    if (typeof look === 'string' || look.traffic.size > 0) return look;
-    return look.silent.size === 0 ? 'there is no egress pod' : silentTexts(look).join('; ');
+    return typeof look === 'string' ? look : (whyUnseen(look) ?? look);
   } catch (error) {
     return messageOf(error);
   } finally {

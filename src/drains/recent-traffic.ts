@@ -2,6 +2,8 @@ import { type ServiceTraffic, type Traffic, trafficBetween } from './egress-traf
 
 /** What counts as recent, milliseconds. */
 const RECENT_MS = 10_000;
+/** Who sees nothing for so long is blind, milliseconds; a look may take as long. */
+export const BLIND_MS = 5000;
 
 /** What the pods of the egress have counted. */
 export interface EgressPages {
@@ -16,9 +18,22 @@ export function silentTexts({ silent }: EgressPages): string[] {
   return [...silent].map(([pod, why]) => `${pod}: ${why}`).sort();
 }
 
+/** Why nothing can be seen of what clients get; undefined: a pod has said what it counted. */
+export function whyUnseen(pages: EgressPages): string | undefined {
+  if (pages.traffic.size > 0) return undefined;
+  return pages.silent.size === 0 ? 'there is no egress pod' : silentTexts(pages).join('; ');
+}
+
 interface Look {
   readonly at: number;
   readonly traffic: Map<string, Traffic>;
+}
+
+/** What one look has shown. */
+interface Seen {
+  readonly now: Map<string, ServiceTraffic>;
+  readonly recent: Map<string, ServiceTraffic>;
+  readonly unseen: string | undefined;
 }
 
 /**
@@ -32,12 +47,15 @@ export class RecentTraffic {
   /** They were there at the first look, and have not answered yet. */
   readonly #unheard: Set<string>;
   readonly #looks: Look[];
+  /** There was a pod that could be asked. */
+  #wasAny: boolean;
   #usual: Traffic;
 
   /** @param at monotonic milliseconds */
   constructor(at: number, { traffic, silent }: EgressPages) {
     this.#first = new Map(traffic);
     this.#unheard = new Set(silent.keys());
+    this.#wasAny = traffic.size + silent.size > 0;
     this.#usual = trafficBetween(new Map(), this.#first);
     this.#looks = [{ at, traffic: new Map(traffic) }];
   }
@@ -47,11 +65,14 @@ export class RecentTraffic {
     return this.#usual;
   }
 
-  /** Takes in a look. @returns what was counted since the look before it, and in the last seconds */
-  see(
-    at: number,
-    { traffic, silent }: EgressPages,
-  ): { readonly now: Map<string, ServiceTraffic>; readonly recent: Map<string, ServiceTraffic> } {
+  /**
+   * Takes in a look.
+   * @returns what was counted since the look before it, and in the last seconds; and why nothing can be seen
+   * (undefined: somebody answers, or there was never a pod that clients could have come to)
+   */
+  see(at: number, pages: EgressPages): Seen {
+    const { traffic, silent } = pages;
+    this.#wasAny ||= traffic.size + silent.size > 0;
     for (const [pod, its] of traffic) if (this.#unheard.delete(pod)) this.#hearFirst(pod, its);
     const before = this.#looks.at(-1)?.traffic ?? new Map<string, Traffic>();
     const stood = [...before].filter(([pod]) => silent.has(pod));
@@ -61,6 +82,7 @@ export class RecentTraffic {
     return {
       now: trafficBetween(before, known),
       recent: trafficBetween(this.#looks[0]?.traffic ?? new Map(), known),
+      unseen: this.#wasAny ? whyUnseen(pages) : undefined,
     };
   }
 

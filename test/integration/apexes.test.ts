@@ -43,6 +43,7 @@ import {
   startController,
 } from '../support/linked-clusters.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
+import { untilTaken } from '../support/passing.ts';
 import { installKinds, routingKind } from '../support/linkerd-objects.ts';
 import { issuedGateway, type IssuedGateway } from '../support/local-gateway.ts';
 import { SetTargets } from '../support/set-targets.ts';
@@ -136,6 +137,41 @@ describe('a Service without selector that a split leads to another cluster', () 
     return entries.filter(isApexClaim).map(({ mirror, port }) => `${mirror}:${port}`);
   }
 
+  const run = (...args: readonly string[]) => {
+    const where = ['--kubeconfig', east.kubeconfigFile, '--controller-namespace', MULTICLUSTER];
+    return keptLinkspan(...args, ...where);
+  };
+  const runs = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await untilTaken(() => run(...args));
+    expect(code, stderr).to.equal(0);
+    return stdout;
+  };
+  const shown = () => runs('failover', '-n', ns);
+  /**
+   * The guide's own commands about it, but for the namespace, and with a ramp for which a test has patience.
+   */
+  const guideCommand = (verb: string, ...more: readonly string[]) => {
+    const guide = readFileSync(new URL('../../docs/guides/failover.md', import.meta.url), 'utf8');
+    const line = guide
+      .split('\n')
+      .find((one) => one.startsWith(`linkspan ${verb} `) && one.includes('checkout'));
+    const words = (line ?? '')
+      .replace(/ --context \w+/, '')
+      .split(' ')
+      .slice(1);
+    const said = { '1m': '2s', 'shop/checkout': `${ns}/checkout` } as Record<string, string>;
+    return [...words.map((word) => said[word] ?? word), ...more];
+  };
+  const isServedBy = (...wanted: readonly string[]) =>
+    eventually(
+      `served by ${wanted.join()}`,
+      async () =>
+        Object.keys(await spread(60))
+          .sort()
+          .join() === wanted.join(),
+      wait,
+    );
+
   before(async () => {
     const { west } = await sharedClusters();
     east = closed(await bareCluster('apexes'), (one) => one.stop());
@@ -148,7 +184,9 @@ describe('a Service without selector that a split leads to another cluster', () 
       routingKind(GATEWAY_API_GROUP, 'HTTPRoute', 'httproutes', ['v1']),
       routingKind(GATEWAY_API_GROUP, 'ReferenceGrant', 'referencegrants', ['v1beta1']),
     ]);
-    await origin('web', address(17));
+    // Of one pod, nobody could be asked to bear more than it does.
+    const own = [15, 16, 17].map(address);
+    for (const host of own) await origin('web', host);
     await origin('west', address(18));
     const targets = new SetTargets();
     targets.set(`web.${ns}.svc.cluster.local`, [{ host: address(18), port: 8080, ready: true }], 'http1');
@@ -178,7 +216,7 @@ describe('a Service without selector that a split leads to another cluster', () 
       }),
     );
     await exportService(west, ns, 'web', { test: ns });
-    const endpoints = [{ addresses: [address(17)], conditions: { ready: true } }];
+    const endpoints = own.map((host) => ({ addresses: [host], conditions: { ready: true } }));
     await apply(east, ...exportObjects(ns, 'web', { test: 'own', as: 'nothing', endpoints }));
     const weights = {
       enabled: true,
@@ -236,10 +274,7 @@ describe('a Service without selector that a split leads to another cluster', () 
     await told('checkout', 'PrimaryServing');
     expect(await condition('checkout')).to.include({ status: 'True' });
     expect(await claims()).to.deep.equal([`${ns}/checkout:80`]);
-    const where = ['-n', ns, '--kubeconfig', east.kubeconfigFile, '--controller-namespace', MULTICLUSTER];
-    const { code, stdout, stderr } = await keptLinkspan('failover', ...where);
-    expect(code, stderr).to.equal(0);
-    expect(stdout)
+    expect(await shown())
       .to.match(/checkout +0 +web +90\.00%/)
       .and.to.match(/checkout +0 +web-west +10\.00%/);
     // Nothing of it but its status is written.
@@ -247,6 +282,43 @@ describe('a Service without selector that a split leads to another cluster', () 
     expect(metadata?.labels).to.equal(undefined);
     expect(metadata?.annotations ?? {}).not.to.have.any.keys('linkspan.dev/egress-ports');
     expect(spec?.selector).to.equal(undefined);
+  });
+
+  // Of a canary only all of its cluster could be drained.
+  it('sends no new request to a cluster that is drained for it alone, and gives it back along the ramp', async () => {
+    expect(await runs(...guideCommand('drain', '--dry-run'))).to.match(/checkout +10% +0% /);
+    expect(await findService(east, ns, 'checkout')).not.to.have.nested.property(
+      'metadata.annotations.drain\\.linkspan\\.dev/west',
+    );
+    expect(await runs(...guideCommand('drain', '--wait'))).to.contain('Draining west in');
+    expect(await findService(east, ns, 'checkout')).to.have.nested.property(
+      'metadata.annotations.drain\\.linkspan\\.dev/west',
+    );
+    await isServedBy('web');
+    expect(await shown()).to.match(/checkout +0 +web-west +0\.00% .*Drained/);
+    expect(await eventReasonsIn(east, ns))
+      .to.include('DrainStarted')
+      .and.to.include('DrainDone');
+    expect(await runs(...guideCommand('undrain'))).to.contain('its share comes back over 2s');
+    await isServedBy('web', 'west');
+    await eventually('all of it', async () => /web-west +10\.00%/.test(await shown()), wait);
+  });
+
+  it('cannot be drained where nobody of it serves, or nobody else could', async () => {
+    const drain = ['drain', 'cluster', 'north', '--service', `${ns}/checkout`];
+    const { code, stderr } = await run(...drain);
+    expect(code).to.equal(1);
+    expect(stderr).to.contain(`[DRAIN_NO_MEMBER] no backend of ${ns}/checkout leads to north`);
+    // The pods here are gone: nobody else can serve.
+    const pods = { namespace: ns, name: 'web-1' };
+    const before = await find(east, endpointSlices, pods);
+    await change(east, endpointSlices, pods, { endpoints: [] });
+    await eventually('it is refused', async () => {
+      const refused = await run(...guideCommand('drain', '--dry-run'));
+      return refused.code === 1 && refused.stderr.includes('[DRAIN_SOLE_BACKEND] nobody but west can serve');
+    });
+    await change(east, endpointSlices, pods, { endpoints: before?.endpoints });
+    await isServedBy('web', 'west');
   });
 
   it('follows a header to the canary, which the status of the route says', async () => {

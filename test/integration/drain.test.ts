@@ -37,12 +37,17 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 /** Times of the guide, as short as a test has patience. */
 const SHORT: Readonly<Record<string, string>> = { '5m': '1s', '1m': '2s', '10s': '500ms' };
 
-/** The commands of the guide that are about failover, without their contexts. */
+/**
+ * The commands of the guide that are about failover, without their contexts; those about a Service without
+ * selector are run where there is one (`apexes.test.ts`).
+ */
 function guideCommands(): string[][] {
   const file = new URL('../../docs/guides/failover.md', import.meta.url);
   return readFileSync(file, 'utf8')
     .split('\n')
-    .filter((line) => /^linkspan (failover|drain|undrain|drill) /.test(line))
+    .filter(
+      (line) => /^linkspan (failover|drain|undrain|drill) /.test(line) && !line.includes('shop/checkout'),
+    )
     .map((line) => line.replace(/ --context \w+/, '').match(/"[^"]*"|\S+/g) ?? [])
     .map((words) => words.slice(1).map((word) => word.replaceAll('"', '')));
 }
@@ -328,6 +333,20 @@ describe('a cluster that is drained', function () {
       // Over its ramp, which is too long for a test: one without takes its place.
       expect(await runs('undrain', 'cluster', 'west')).to.contain('its share comes back over 1m');
       await runs('drain', 'cluster', 'west', '--ramp', '0');
+      await runs('undrain', 'cluster', 'west');
+      await isShared(1);
+    });
+
+    it('is not said to be drained where nobody could see what clients get', async () => {
+      const nobody = `http://${address(18)}:${await freePort()}`;
+      const { code, stderr } = await untilTaken(() =>
+        run('drain', 'cluster', 'west', '--ramp', '0', '--wait', '--egress', nobody),
+      );
+      expect(code).to.equal(1);
+      expect(stderr)
+        .to.match(/\[DRAIN_BLIND\] for \d+ s nothing was seen of what clients get: .*ECONNREFUSED/)
+        .and.not.to.contain('is drained');
+      await isShared(0);
       await runs('undrain', 'cluster', 'west');
       await isShared(1);
     });

@@ -17,6 +17,7 @@ import {
 import { MIRRORED_SELECTOR } from '../../src/api/mirror/mirror-labels.ts';
 import { ApexTerm } from '../../src/controllers/apexes/apex-term.ts';
 import { TieredServices } from '../../src/controllers/apexes/tiered-services.ts';
+import { DrainWatch } from '../../src/controllers/failover/drain-watch.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import { serviceIndexes } from '../../src/controllers/reconcile/local-indexes.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
@@ -34,6 +35,7 @@ const log = createLogger({ name: 'test', level: 'silent' });
 const KINDS: Readonly<Record<string, readonly [version: string, plurals: readonly string[]]>> = {
   'split.smi-spec.io': ['v1alpha2', ['trafficsplits']],
   'gateway.networking.k8s.io': ['v1', ['httproutes', 'referencegrants']],
+  'linkerd.io': ['v1alpha2', ['serviceprofiles']],
 };
 
 /** Routing kinds as an API server says that it serves them. */
@@ -57,6 +59,8 @@ export class ApexWorld {
   readonly errors: string[] = [];
   /** Reads of one object and writes, as `verb plural`. */
   readonly calls: string[] = [];
+  /** What became of drains, as Events tell it. */
+  readonly told: string[] = [];
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   #term: ApexTerm | undefined;
   readonly #uids = new Map<string, string>();
@@ -107,6 +111,14 @@ export class ApexWorld {
       onError: (key, error) => void this.errors.push(`${key}: ${String(error)}`),
     });
     const tiered = new TieredServices(shared);
+    const drains = new DrainWatch({
+      links: new IndexedStore(),
+      services: view.stores.services,
+      events: { record: ({ reason, message }) => void this.told.push(`${reason}: ${message}`) },
+      clock,
+      tellsOfLink: () => false,
+      tellsOfService: () => false,
+    });
     const term: ApexTerm = new ApexTerm({
       ...shared,
       view,
@@ -114,6 +126,7 @@ export class ApexWorld {
       egressAddresses: () => this.pods,
       egressServesGroups: () => true,
       drainsOf: () => undefined,
+      drains,
       tiered,
       clusterDomain: 'cluster.local',
       signal: stop.signal,
@@ -125,6 +138,7 @@ export class ApexWorld {
     this.#parts.push({
       stop: async () => {
         stop.abort();
+        drains.stop();
         await queue.stop();
         await Promise.all([term.stop(), tiered.stop(), egress.stop()]);
       },

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { type FailoverDrain, writeDrain } from '../../src/api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN } from '../../src/api/failover/failover-names.ts';
+import { serviceDrainKey } from '../../src/api/mirror/service-drain.ts';
 import { ALLOWED_NAMESPACES } from '../../src/api/names.ts';
 import {
   ANY_MEMBER,
@@ -16,6 +17,7 @@ import { PublishedBackends } from '../../src/egress/apexes/known-backends.ts';
 import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import { routesOf } from '../../src/egress/routes/routes.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
+import { endedDrain } from '../../src/policy/failover/drain-change.ts';
 import { overGroup } from '../../src/policy/routing/group-routing.ts';
 import { type RoutingFacts, serviceRouting } from '../../src/policy/routing/service-routing.ts';
 import { createRegistry } from '../../src/telemetry/registry.ts';
@@ -114,6 +116,7 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     rules = {};
     own = {};
     stores.links.replace([link('west'), link('north')]);
+    stores.slices.replace([]);
     west('west', 'north');
     pods('web', 'web');
     // What has refused requests for lack of endpoints is left out for a while, until it has answered one.
@@ -468,6 +471,64 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       expect(await spread(kind, 40)).to.have.keys('web', 'west');
     });
 
+    // A drain of one Service was for federated ones only: of a canary only all of the cluster could be
+    // drained.
+    it(`takes its part away from a cluster that the Service drains for itself over ${kind}`, async () => {
+      await serve(split({ web: 50, 'web-west': 50 }));
+      const now = Date.now();
+      const drain = writeDrain({ to: 0, start: now - 2000, rampMs: 1000, until: now + 60_000, drill: false });
+      const drained = async (cluster: string) => {
+        own = { [serviceDrainKey(cluster)]: drain };
+        await serve(split({ web: 50, 'web-west': 50 }));
+      };
+      await drained('west');
+      expect(await spread(kind, 20)).to.deep.equal({ web: 20 });
+      expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Drained' });
+      // Nobody else: what is drained still serves.
+      pods('web', undefined);
+      expect(await spread(kind, 5)).to.deep.equal({ west: 5 });
+      pods('web', 'web');
+      await drained('local');
+      expect(await spread(kind, 20)).to.deep.equal({ west: 20 });
+      await drained('south');
+      expect(await spread(kind, 40)).to.have.keys('web', 'west');
+      // The clusters of a federated backend have drains of their own.
+      await drained('west');
+      await serve(split({ 'web-federated': 1 }));
+      expect(await spread(kind, 40)).to.have.keys('west', 'north');
+    });
+
+    // Time moves its share both ways, and nobody writes anything meanwhile.
+    it(`takes it away along the ramp, and gives it back along the same over ${kind}`, async () => {
+      const start = Date.now();
+      const fall = { to: 0, start, rampMs: 1500, until: start + 60_000, drill: false } as const;
+      const said = async (drain: FailoverDrain) => {
+        own = { [serviceDrainKey('west')]: writeDrain(drain) };
+        await serve(split({ web: 50, 'web-west': 50 }));
+      };
+      /** The share of `west` until it is that, as it was seen. */
+      const until = async (wanted: number) => {
+        const seen: number[] = [];
+        const isThere = async () => {
+          seen.push((await shown())[`demo/${APEX} web-west 0`]?.[0] ?? Number.NaN);
+          return seen.at(-1) === wanted;
+        };
+        await eventually(`west has ${wanted}`, isThere);
+        return seen;
+      };
+      const ways = (seen: readonly number[]) => seen.filter((share) => share > 0 && share < 0.5);
+      await said(fall);
+      const falling = await until(0);
+      expect(falling).to.deep.equal(falling.toSorted((a, b) => b - a));
+      expect(ways(falling), falling.join(' ')).not.to.have.lengthOf(0);
+      expect(await spread(kind, 20)).to.deep.equal({ web: 20 });
+      await said(endedDrain(fall, Date.now()) ?? fall);
+      const rising = await until(0.5);
+      expect(rising).to.deep.equal(rising.toSorted((a, b) => a - b));
+      expect(ways(rising), rising.join(' ')).not.to.have.lengthOf(0);
+      expect(await spread(kind, 40)).to.have.keys('web', 'west');
+    });
+
     it(`uses the next tier when the first is lost over ${kind}`, async () => {
       await serve(split({ web: 1, 'web-west': 0 }, { failover: { tiers: 'web; web-west' } }));
       expect(await spread(kind, 10)).to.deep.equal({ web: 10 });
@@ -525,9 +586,9 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
         // Of a rule, too, they are a backend.
         await serve(routesOn(GROUP, { backendRefs: [to(GROUP), to('web')] }), GROUP);
         expect(await several(kind, 60)).to.deep.equal(['north', 'web', 'west']);
-        // Without a rule it is as before.
+        // Without a rule it is as before, once connections that had one are left.
         await serve({}, GROUP);
-        expect(await several(kind, 40)).to.deep.equal(['north', 'west']);
+        await eventually('as before', async () => (await several(kind, 40)).join() === 'north,west');
       });
 
       it(`follows a split over ${kind}, and the shares of its clusters within`, async () => {
@@ -548,6 +609,15 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
         expect(await ask(kind, '/hello', {}, here, GROUP)).to.equal('web');
       });
     }
+
+    // Those of the Service are about the clusters of the Service, as its tiers and policy are.
+    it('follows no drain of its own in its rules', async () => {
+      const now = Date.now();
+      const drain = writeDrain({ to: 0, start: now - 2000, rampMs: 1000, until: now + 60_000, drill: false });
+      own = { [serviceDrainKey('west')]: drain };
+      await serve(routesOn(GROUP, rule('/hello', to('web'), to('web-west'))), GROUP);
+      expect(await several('http1', 40)).to.deep.equal(['web', 'west']);
+    });
 
     it('shows its rules beside its clusters', async () => {
       await serve(routesOn(GROUP, rule('/hello', to('web'), to(GROUP))), GROUP);

@@ -63,6 +63,10 @@ export const catalogue = {
   ),
 
   // failover
+  DRAIN_BLIND: entry(
+    'A drain is waited for, and nobody sees what clients get: no egress pod says what it has counted. It goes on by time, is not paused whatever fails, and is not said to be done; it ends at its time.',
+    'See why egress pods do not answer (`linkspan check`; it needs `get` on `pods/proxy`, or --egress with the URLs of admin ports), and what clients get. `linkspan undrain` gives the share back.',
+  ),
   DRAIN_CAPACITY: entry(
     'A cluster should be drained, and the others could not bear its requests; the message has the Services. Nothing was written.',
     'Add endpoints elsewhere, drain a part only (--to), drain single Services (--service), or drain all the same with --force.',
@@ -72,8 +76,8 @@ export const catalogue = {
     'Ask who it was: `linkspan failover` shows how things stand now.',
   ),
   DRAIN_NO_MEMBER: entry(
-    'A single Service should be drained that is not federated, or of which the cluster is no member.',
-    'Check --service, and `linkspan failover` for the Services and their members.',
+    'A single Service should be drained that is neither federated nor one without selector that leads elsewhere, or the cluster serves no requests of it; or it serves them only within a federated Service behind it, which the message names.',
+    'Check --service, and `linkspan failover` for the Services and where they lead. Within a federated Service, drain that one: it holds for all who use it.',
   ),
   DRAIN_PAUSED: entry(
     'While a drain was waited for, too many responses were failures. It goes no further, and ends at its time.',

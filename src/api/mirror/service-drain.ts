@@ -6,15 +6,16 @@ import { FAILOVER_DRAIN_GROUP } from '../failover/failover-names.ts';
 const MAX_LINES = 16;
 
 /**
- * The annotation of a federated Service that drains one of its members, so that one Service can be drained
- * and others not. Each member has one of its own: whoever drains one touches no other's.
+ * The annotation of a federated Service that drains one of its members, or of a Service without selector that
+ * drains those of its backends that are in one cluster, so that one Service can be drained and others not.
+ * Each cluster has one of its own: whoever drains one touches no other's.
  * @param member its cluster; `local` for the cluster itself
  */
 export function serviceDrainKey(member: string): `${typeof FAILOVER_DRAIN_GROUP}/${string}` {
   return `${FAILOVER_DRAIN_GROUP}/${member}`;
 }
 
-/** The drain that a federated Service says of a member; undefined: none, or none that is valid. */
+/** The drain that a Service says of a cluster; undefined: none, or none that is valid. */
 export function serviceDrain(
   annotations: Annotations | undefined,
   member: string,
@@ -24,7 +25,7 @@ export function serviceDrain(
     : readDrain(readAnnotation(annotations, serviceDrainKey(member)));
 }
 
-/** What is wrong with the drains that a federated Service says, and until when that may change by itself. */
+/** What is wrong with the drains that a Service says, and until when that may change by itself. */
 export interface DrainProblems {
   /** One line each. */
   readonly lines: readonly string[];
@@ -33,8 +34,8 @@ export interface DrainProblems {
 }
 
 /**
- * What is wrong with the drains that a federated Service says of its members, the first few of them. One of
- * somebody who is no member is a slip while it lasts; afterwards it may be of one that has left.
+ * What is wrong with the drains that a Service says of its members, or of where its backends lead, the first
+ * few of them. One of somebody else is a slip while it lasts; afterwards it may be of one that has left.
  * @param members their names, as `serviceDrainKey` has them
  * @param now milliseconds since the epoch
  */
@@ -54,7 +55,7 @@ export function serviceDrainProblems(
     const drain = readDrain(text);
     if (problem !== undefined) lines.push(`${key}: ${problem}; it counts for nothing`);
     else if (drain !== undefined && drain.until > now && !members.has(key.slice(prefix.length))) {
-      lines.push(`${key}: no member of that name; it counts for nothing`);
+      lines.push(`${key}: no requests go there; it counts for nothing`);
       until = Math.min(until ?? drain.until, drain.until);
     }
   }

@@ -1,26 +1,28 @@
 import { Command } from 'commander';
 import { z } from 'zod';
+import { describeError, type LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DRAIN_RULE, troubleIn } from '../../drains/abort-rule.ts';
 import { applyDrain, assertSafe } from '../../drains/drain-apply.ts';
 import {
   type DrainPlan,
+  drainOn,
   type DrainWrite,
   placeOf,
   planDrain,
   planPause,
   planUndrain,
-  standingDrain,
 } from '../../drains/drain-plan.ts';
 import { waitForDrain } from '../../drains/drain-wait.ts';
 import { readEgressPages } from '../../drains/egress-pages.ts';
 import { RecentTraffic, silentTexts } from '../../drains/recent-traffic.ts';
 import { endConnectionDrill, standingDrill } from '../../drains/drill-write.ts';
 import type { ConnectionDrill } from '../../api/failover/connection-drill.ts';
+import { services } from '../../api/kubernetes/resource.ts';
 import { links } from '../../api/link/link-schema.ts';
 import { describedDrain, timeText } from '../../policy/failover/drain-words.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import { drainGatewayCommand, undrainGatewayCommand } from './drain-gateway.ts';
 import { withClient } from '../flags/cluster-flags.ts';
 import {
@@ -63,7 +65,9 @@ export function drainCommand(): Command {
   const cluster = withDrainPlaceFlags(
     withDrainWishFlags(
       new Command('cluster')
-        .description("send federated Services' requests elsewhere than to a cluster, for a time")
+        .description(
+          'send the requests of Services that are federated, or without selector, elsewhere than to a cluster, for a time',
+        )
         .argument('<cluster>', 'the cluster, as its Link calls it'),
     )
       .option(
@@ -161,12 +165,16 @@ async function untilDrained(
 ): Promise<void> {
   const progress = new Progress();
   const look = async () => {
-    const objects = await objectsOf(client, settings);
-    return { drain: standingDrain(objects, settings), now: await serverTime(client) };
+    const drain = drainOn(await rereadOf(client, write), write);
+    return { drain, now: await serverTime(client) };
   };
-  const trouble = async () => {
-    const { recent } = traffic.see(systemClock.monotonic(), await pagesOf(client, settings));
-    return troubleIn(recent, traffic.usual, DRAIN_RULE)[0];
+  const sight = async () => {
+    const { recent, unseen } = traffic.see(systemClock.monotonic(), await pagesOf(client, settings));
+    return { trouble: troubleIn(recent, traffic.usual, DRAIN_RULE)[0], unseen };
+  };
+  const onBlind = (error: LinkspanError) => {
+    progress.clear();
+    process.stderr.write(`linkspan: ${describeError(error)}\n`);
   };
   const pause = async (why: string) => {
     const plan = async () => planPause(await objectsOf(client, settings), settings, await serverTime(client));
@@ -176,12 +184,19 @@ async function untilDrained(
   };
   const onLook = (left: number) => progress.show(waitText(settings, left));
   try {
-    await waitForDrain(write.drain, { look, clock: systemClock, onLook, trouble, pause });
+    await waitForDrain(write.drain, { look, clock: systemClock, onLook, sight, onBlind, pause });
   } finally {
     progress.clear();
   }
   await tellDrain(client, write, { reason: 'DrainDone', message: drainedText(settings) });
   process.stderr.write(`linkspan: ${drainedText(settings)}\n`);
+}
+
+/** The object that was written; undefined: it is there no more. */
+function rereadOf(client: KubeClient, { on, kind }: DrainWrite): Promise<DrainWrite['on'] | undefined> {
+  const { namespace = '', name = '' } = on.metadata ?? {};
+  const key = { namespace, name };
+  return orUndefined<DrainWrite['on']>(kind === 'links' ? client.get(links, key) : client.get(services, key));
 }
 
 function objectsOf(client: KubeClient, { controllerNamespace }: { readonly controllerNamespace: string }) {

@@ -18,7 +18,7 @@ import { type DrillRecord, type DrillStage, runDrill } from '../../drains/drill-
 import { readEgressPages } from '../../drains/egress-pages.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { links } from '../../api/link/link-schema.ts';
-import { services } from '../../api/kubernetes/resource.ts';
+import { keyOf, services as serviceKind } from '../../api/kubernetes/resource.ts';
 import { dnsLabel } from '../flags/link-flags.ts';
 import { DEFAULT_GATEWAY_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import {
@@ -34,7 +34,7 @@ import { drillText } from '../output/drill-text.ts';
 import { outputFlag, render } from '../output/output.ts';
 import { tellDrain } from '../output/drain-news.ts';
 import { Progress } from '../output/terminal.ts';
-import { failoverRows, readFailover } from '../queries/failover-rows.ts';
+import { failoverRows, readAllFailover, readFailover } from '../queries/failover-rows.ts';
 
 const schema = z
   .strictObject({
@@ -117,11 +117,10 @@ export function drillCommand(): Command {
 
 async function drill(client: KubeClient, settings: Settings): Promise<void> {
   const { cluster, kind, force, abortOn, output, ramp } = settings;
-  const plan = await planOf(client, settings);
+  const { plan, services } = await planOf(client, settings);
   assertUndrained(plan, cluster);
   assertUndrilled(plan, cluster);
   if (!force) assertSafe(plan);
-  const services = plan.effects.map(({ service }) => service);
   if (services.length === 0)
     throw new LinkspanError('DRAIN_NO_MEMBER', `no federated Service is served by ${cluster}`);
   const target = openTarget(settings);
@@ -199,12 +198,22 @@ function openTarget({ kind, kubeconfig, targetContext, targetKubeconfig, verbose
   return openCluster({ kubeconfig: targetKubeconfig ?? kubeconfig, context: targetContext, verbose }).client;
 }
 
-async function planOf(client: KubeClient, settings: Settings): Promise<DrainPlan> {
+/**
+ * What speaks against it is asked of Services without selector, too; the report is about those that are
+ * federated.
+ */
+async function planOf(
+  client: KubeClient,
+  settings: Settings,
+): Promise<{ readonly plan: DrainPlan; readonly services: readonly string[] }> {
   const { cluster, kind, share, ramp, for: lastsMs } = settings;
   const rampMs = kind === 'drain' ? ramp : 0;
   const wish = { to: 1 - share, rampMs, lastsMs, drill: true, by: process.env['USER'] };
-  const objects = await readFailover(client, undefined, settings.controllerNamespace);
-  return planDrain(objects, { cluster }, wish, await serverTime(client));
+  const objects = await readAllFailover(client, undefined, settings.controllerNamespace);
+  const plan = planDrain(objects, { cluster }, wish, await serverTime(client));
+  const federated = new Set(objects.services.map(keyOf));
+  const services = plan.effects.map(({ service }) => service).filter((service) => federated.has(service));
+  return { plan, services };
 }
 
 function drainStage(client: KubeClient, settings: Settings): Pick<DrillStage, 'begin' | 'end'> {
@@ -213,7 +222,7 @@ function drainStage(client: KubeClient, settings: Settings): Pick<DrillStage, 'b
   const own = new Set<number>();
   return {
     begin: async () => {
-      const plan = () => planOf(client, settings);
+      const plan = async () => (await planOf(client, settings)).plan;
       const isSafe = ({ findings }: DrainPlan) => force || findings.length === 0;
       const { plan: planned, written } = await applyDrain(client, plan, (one) => {
         if (!own.has(one.before?.until ?? 0)) assertUndrained(one, cluster);
@@ -266,7 +275,7 @@ function wordPlace(
   const { namespace = '', name = '' } = plan.write.on.metadata ?? {};
   if (target === undefined) return { client, place: { resource: links, namespace, name } };
   const { gatewayNamespace, gatewayName } = settings;
-  return { client: target, place: { resource: services, namespace: gatewayNamespace, name: gatewayName } };
+  return { client: target, place: { resource: serviceKind, namespace: gatewayNamespace, name: gatewayName } };
 }
 
 async function look(client: KubeClient, settings: Settings) {

@@ -71,7 +71,10 @@ export const drainPlaceFlags = {
 export function withDrainPlaceFlags(command: Command): Command {
   return withClusterFlags(
     command
-      .option('--service <name>', 'only of this federated Service: <namespace>/<service>')
+      .option(
+        '--service <name>',
+        'only of this Service, federated or without selector: <namespace>/<service>',
+      )
       .option('--controller-namespace <ns>', 'namespace of the installation: of the Links', DEFAULT_NAMESPACE)
       .option('--dry-run', 'say what would happen, and write nothing')
       .option('-o, --output <format>', 'table, json or yaml', 'table'),

@@ -104,7 +104,7 @@ function whatOf({ cluster, service }: Subject): string {
 
 function effectsText(effects: readonly DrainEffect[], cluster: string): string {
   if (effects.length === 0)
-    return `No federated Service is served by ${cluster}. Mirrors of single Services have nobody beside them, and are not drained.\n`;
+    return `Neither a federated Service nor one without selector is served by ${cluster}. Mirrors of single Services have nobody beside them, and are not drained.\n`;
   const rows = effects.map(({ service, share, shareThen, capacityAfter, sole }) => [
     service,
     percentText(share),

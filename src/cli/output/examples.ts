@@ -63,6 +63,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'drain cluster': [
     'linkspan drain cluster west --context east --ramp 5m --until 2h --reason "new nodes" --wait',
     'linkspan drain cluster west --context east --service shop/web --to 50% --dry-run',
+    'linkspan drain cluster west --context east --service shop/checkout --ramp 1m',
   ],
   'drain gateway': ['linkspan drain gateway --context west --ramp 5m --reason "new nodes"'],
   'undrain gateway': ['linkspan undrain gateway --context west'],

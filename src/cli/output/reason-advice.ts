@@ -9,7 +9,11 @@ import {
   IMPORT_POD_CIDRS,
   IMPORT_QUOTAS,
 } from '../../api/names.ts';
-import { FAILOVER_CONTROLLED_BY, FAILOVER_DRAIN } from '../../api/failover/failover-names.ts';
+import {
+  FAILOVER_CONTROLLED_BY,
+  FAILOVER_DRAIN,
+  FAILOVER_DRAIN_GROUP,
+} from '../../api/failover/failover-names.ts';
 import type { DrainEvent, FailoverReason, failoverEvents } from '../../api/failover/failover-reasons.ts';
 import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
@@ -151,7 +155,7 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   FailBackHeld:
     'Wait: it gets requests again when its hold is over. `delay` of the policy says how long that is.',
   FailBackRamp: WAIT,
-  Drained: `Nothing, if it is meant; the annotation \`${FAILOVER_DRAIN}\` of the Link says until when.`,
+  Drained: `Nothing, if it is meant; the annotation \`${FAILOVER_DRAIN}\` of the Link, or \`${FAILOVER_DRAIN_GROUP}/<cluster>\` of the Service, says until when.`,
   DrillActive: 'Wait: a drill ends by itself.',
   FactsUnknown: WAIT,
   NoHealthyBackend: 'Look at the pods and the gateway of each cluster: none has enough ready endpoints.',

@@ -5,6 +5,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 import { KubeRouting } from '../../discovery/kube-routing.ts';
@@ -12,11 +13,18 @@ import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
+import {
+  apexDrain,
+  backendName as memberBackendName,
+  withServiceDrain,
+} from '../../policy/failover/federated-group.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
+import { readClusterDomain } from './cluster-domain.ts';
 
 /** What stands in the cluster of mirrors. */
 export interface MirrorObjects {
@@ -32,8 +40,13 @@ const LOOK_MS = 20;
 /**
  * The rules of Services without selector that lead elsewhere, read as the egress reads them. Those that
  * cannot be read (a kind, or a namespace, that the account may not see) are not among them.
+ * @param installation namespace of the egress
  */
-export async function readApexGroups(client: KubeClient, objects: MirrorObjects): Promise<ApexGroup[]> {
+export async function readApexGroups(
+  client: KubeClient,
+  objects: MirrorObjects,
+  installation: string,
+): Promise<ApexGroup[]> {
   const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
   const apexes = new Set(own.flatMap(sliceService));
   const federated = objects.services.filter(isRelayedGroup);
@@ -43,7 +56,8 @@ export async function readApexGroups(client: KubeClient, objects: MirrorObjects)
     clock: systemClock,
     random: Math.random,
     log: createLogger({ name: 'cli', level: 'silent' }),
-    clusterDomain: 'cluster.local',
+    clusterDomain: DEFAULT_CLUSTER_DOMAIN,
+    profileDomain: await readClusterDomain(client, installation),
     follow: 'all',
     statusAs: undefined,
     failover: true,
@@ -98,22 +112,25 @@ export function groupsOf(
     });
     return routing.rules.map((rule, nth) => {
       const clusters = new Map<string, string>();
+      const within = new Map<string, string>();
       const known = (backend: RouteBackend): WeighedBackend => {
         const key = keyOf({ namespace: backend.namespace, name: backend.service });
         const mirror = mirrors.get(key);
         // The clusters of a federated Service have facts of their own, by which its part is divided.
-        if (mirror !== undefined && isFederated(mirror)) return {};
-        const cluster = clusterOf(mirror);
-        if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
+        if (mirror !== undefined && isFederated(mirror)) {
+          for (const member of memberClusters(mirror)) within.set(memberBackendName(member), key);
+          return {};
+        }
+        const cluster = clusterOf(mirror) ?? LOCAL;
         clusters.set(backendName(rule, backend), cluster);
-        return {
-          facts: factsOf(slices.get(key) ?? []),
-          drains: objects.said.get(cluster)?.drains,
-        };
+        const isHere = cluster === LOCAL;
+        const facts = isHere ? localFacts(leaves[leafKey(backend)]) : factsOf(slices.get(key) ?? []);
+        const byLink = isHere ? undefined : objects.said.get(cluster)?.drains;
+        return { facts, drains: withServiceDrain(byLink, apexDrain(service, cluster)) };
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: names[nth] ?? name, group, clusters };
+      return { namespace, service: names[nth] ?? name, owner: service, group, clusters, within };
     });
   });
 }

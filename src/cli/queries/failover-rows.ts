@@ -68,7 +68,8 @@ export async function readAllFailover(
 ): Promise<FailoverObjects> {
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
   const { slices, links: all } = objects;
-  const apexes = await readApexGroups(client, { services: mirrors, slices, said: linksFailover(all) });
+  const found = { services: mirrors, slices, said: linksFailover(all) };
+  const apexes = await readApexGroups(client, found, installation);
   return { ...objects, apexes };
 }
 
@@ -118,7 +119,7 @@ export function failoverRows(
     );
   });
   const led = apexes.map(({ namespace, service: name, group, clusters }) => {
-    const isGone = (backend: string) => without.has(clusters.get(backend) ?? LOCAL);
+    const isGone = (backend: string) => without.has(clusters.get(backend) ?? '');
     return groupRow({ namespace, name }, lacking(group, isGone), now);
   });
   return [...federated, ...led].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));

@@ -4,9 +4,9 @@ import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf, services } from '../../api/kubernetes/resource.ts';
 import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
 import { clusterOf, isMirrored } from '../../api/mirror/mirror-labels.ts';
+import { serviceDrainProblems } from '../../api/mirror/service-drain.ts';
 import { writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
-import { factsOf } from '../../api/mirror/slice-facts.ts';
 import { APEX_ROUTE_CONTROLLER } from '../../api/routing/routing-kinds.ts';
 import { KubeRouting, type ServiceRoutes } from '../../discovery/kube-routing.ts';
 import { servicesOfChange } from '../../exports/slices-by-service.ts';
@@ -21,9 +21,8 @@ import {
   mergedConditions,
   notReady,
 } from '../../policy/failover/failover-conditions.ts';
-import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { ruleGroup } from '../../policy/routing/rule-group.ts';
-import type { RouteBackend } from '../../policy/routing/routing.ts';
+import type { DrainWatch } from '../failover/drain-watch.ts';
 import { statusNews, statusStep } from '../federated/failover-status.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
@@ -31,6 +30,7 @@ import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
+import { ApexBackends } from './apex-backends.ts';
 import { leadSteps, releaseSteps } from './apex-plan.ts';
 import { type ApexFacts, type ApexVerdict, apexVerdict, MAX_APEX_PORTS } from './apex-verdict.ts';
 import { RoomWaiters } from './room-waiters.ts';
@@ -48,6 +48,8 @@ export interface ApexTermOptions extends WatchParts {
   /** The drains of a cluster, as Links say. */
   readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
   readonly events?: Pick<EventRecorder, 'record'> | undefined;
+  /** Who tells by Events what becomes of drains. */
+  readonly drains?: Pick<DrainWatch, 'apex' | 'apexGone'> | undefined;
   readonly tiered: TieredServices;
   readonly clusterDomain: string;
   /** As `InstalledKindsOptions.lookMs`. */
@@ -319,14 +321,18 @@ export class ApexTerm {
     if (verdict.short !== undefined) return notReady(verdict.short.reason, verdict.short.message);
     const rules = new Map<string, readonly FailoverCondition[]>();
     const backends = new Set<string>();
-    let next = Number.POSITIVE_INFINITY;
+    const known = new ApexBackends(verdict.service, this.#options);
+    const clusters = known.clustersOf([...ports.values()].flatMap(({ routing }) => routing.rules));
+    this.#options.drains?.apex(verdict.service, clusters, () => !this.#options.signal.aborted);
+    const drains = serviceDrainProblems(verdict.service.metadata?.annotations, clusters, now);
+    let next = drains.until ?? Number.POSITIVE_INFINITY;
     for (const [port, { routing }] of ports)
       for (const rule of routing.rules) {
         for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
-        const group = ruleGroup(rule, (backend) => this.#known(backend));
+        const group = ruleGroup(rule, (backend) => known.of(backend));
         const decision = decide(group.backends, group.policy, now, group.weighing);
         next = Math.min(next, decision.nextChangeAt ?? next);
-        const said = [...problems, ...group.problems];
+        const said = [...problems, ...drains.lines, ...group.problems];
         const { placement } = group;
         rules.set(`port ${port}, ${rule.name}`, failoverConditions({ decision, placement, problems: said }));
       }
@@ -334,15 +340,6 @@ export class ApexTerm {
     if (next !== Number.POSITIVE_INFINITY)
       this.#options.queue.addAfter(key, Math.max(MIN_LOOK_MS, next - now));
     return mergedConditions(rules);
-  }
-
-  /** What is published of a mirror; of others nothing is. */
-  #known({ namespace, service: name }: RouteBackend): WeighedBackend {
-    const { view, drainsOf } = this.#options;
-    const mirror = view.service(namespace, name);
-    const cluster = mirror === undefined ? undefined : clusterOf(mirror);
-    if (cluster === undefined) return {};
-    return { facts: factsOf(view.slices(namespace, name)), drains: drainsOf(cluster) };
   }
 
   /** Whether nothing of ours is left of a Service, and nothing is written about it. */
@@ -379,6 +376,7 @@ export class ApexTerm {
   #drop(key: string): void {
     this.#waiters.forget(key);
     this.#backends.delete(key);
+    this.#options.drains?.apexGone(key);
     if (this.#candidates.delete(key)) this.#routing.dropOne(key);
   }
 }

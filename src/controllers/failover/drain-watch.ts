@@ -123,21 +123,24 @@ export class DrainWatch {
 
   #service(service: V1Service, isFirst: boolean, gone = false): void {
     const key = keyOf(service);
-    const standing = new Map<string, Standing>();
-    if (!gone && isFederated(service))
-      for (const member of memberClusters(service).map(backendName)) {
-        const drain = serviceDrain(service.metadata?.annotations, member);
-        if (drain === undefined) continue;
-        const { namespace, name, uid } = service.metadata ?? {};
-        standing.set(`service ${key} ${member}`, {
-          drain,
-          what: `${member} in ${key}`,
-          regarding: { ...reference({ namespace, name, uid }), apiVersion: 'v1', kind: 'Service' },
-          asked: false,
-          tells: () => this.#options.tellsOfService(key),
-        });
-      }
+    const members = gone || !isFederated(service) ? [] : memberClusters(service).map(backendName);
+    const standing = standingOn(service, members, () => this.#options.tellsOfService(key));
     this.#see(`service ${key}`, standing, { isFirst, gone });
+  }
+
+  /**
+   * Takes in the drains of a user's Service that leads elsewhere, as whoever writes its conditions sees it.
+   * @param clusters those to which its backends lead
+   * @param tells whether that is still this replica
+   */
+  apex(service: V1Service, clusters: ReadonlySet<string>, tells: () => boolean): void {
+    const standing = standingOn(service, [...clusters].sort(), tells);
+    this.#see(`service ${keyOf(service)}`, standing, { isFirst: false, gone: false });
+  }
+
+  /** A user's Service leads nowhere any more. */
+  apexGone(key: string): void {
+    this.#see(`service ${key}`, new Map(), { isFirst: false, gone: true });
   }
 
   /** Takes in the drains of one object. */
@@ -231,4 +234,28 @@ function reference(
   parts: Readonly<Record<'namespace' | 'name' | 'uid', string | undefined>>,
 ): V1ObjectReference {
   return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined));
+}
+
+/** The drains of one Service, by names of their own. */
+function standingOn(
+  service: V1Service,
+  clusters: readonly string[],
+  tells: () => boolean,
+): Map<string, Standing> {
+  const key = keyOf(service);
+  const { namespace, name, uid } = service.metadata ?? {};
+  const regarding = { ...reference({ namespace, name, uid }), apiVersion: 'v1', kind: 'Service' };
+  const found = new Map<string, Standing>();
+  for (const cluster of clusters) {
+    const drain = serviceDrain(service.metadata?.annotations, cluster);
+    if (drain === undefined) continue;
+    found.set(`service ${key} ${cluster}`, {
+      drain,
+      what: `${cluster} in ${key}`,
+      regarding,
+      asked: false,
+      tells,
+    });
+  }
+  return found;
 }

@@ -7,6 +7,7 @@ import { addTo, removeFrom } from '../../base/multimap.ts';
 import { type LinksFailover, linksFailover } from '../../discovery/failover-links.ts';
 import { BY_SERVICE, servicesOfChange } from '../../exports/slices-by-service.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
+import { withServiceDrain } from '../../policy/failover/federated-group.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import type { ApexBackend } from '../routes/route.ts';
 import type { KnownBackends } from './rule-shares.ts';
@@ -22,8 +23,8 @@ const WHAT = 'listeners of backends of apexes';
 
 /**
  * What is published of the backends of apexes: the facts of a mirror on its slices, and the drains of its
- * cluster on its Link. The clusters of a federated Service have theirs, by which its own requests are
- * divided.
+ * cluster on its Link and on the apex. The clusters of a federated Service have theirs, by which its own
+ * requests are divided.
  */
 export class PublishedBackends implements KnownBackends {
   readonly #options: PublishedBackendsOptions;
@@ -47,10 +48,10 @@ export class PublishedBackends implements KnownBackends {
     });
   }
 
-  of(_: string, { service, to }: ApexBackend): WeighedBackend {
-    if (!('cluster' in to)) return {};
+  of(_: string, { service, to, drain }: ApexBackend): WeighedBackend {
+    if (!('cluster' in to)) return drain === undefined ? {} : { drains: [drain] };
     const facts = factsOf(this.#options.slices.byIndex(BY_SERVICE, service));
-    return { facts, drains: this.#links.get(to.cluster)?.drains };
+    return { facts, drains: withServiceDrain(this.#links.get(to.cluster)?.drains, drain) };
   }
 
   watch(_: string, backends: readonly ApexBackend[], listener: () => void): () => void {

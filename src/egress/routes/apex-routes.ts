@@ -11,10 +11,13 @@ import {
   isFreed,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
+import { apexDrain } from '../../policy/failover/federated-group.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
 import { groupNames } from '../../policy/routing/apex-group.ts';
 import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
 import { LOCAL_DOMAIN, routeSettings, whomItLetsIn } from './route-settings.ts';
@@ -117,6 +120,14 @@ export function apexRoute(
   const label = `${apex}:${port}`;
   const backends = new Map<string, ApexBackend>();
   const left = new Set<string>();
+  const { isFederated = false } = routed;
+  // Each is read once, however many backends lead there. Those of a federated Service are of its clusters.
+  const drains = new Map<string, FailoverDrain | undefined>();
+  const drainOf = (cluster: string) => {
+    if (isFederated) return undefined;
+    if (!drains.has(cluster)) drains.set(cluster, apexDrain(routed.service, cluster));
+    return drains.get(cluster);
+  };
   for (const backend of routing.rules.flatMap((rule) => rule.backends)) {
     const key = leafKey(backend);
     if (backend.invalid !== undefined || backends.has(key) || left.has(key)) continue;
@@ -124,11 +135,10 @@ export function apexRoute(
     if (to === undefined) continue;
     // Its part of the requests is refused, as if it had no endpoints.
     if (!leads.take(apex, key === label)) left.add(key);
-    else backends.set(key, backendOf(backend, { key, label, to, routed, leads }));
+    else backends.set(key, backendOf(backend, { key, label, to, routed, leads, drainOf }));
   }
   const leftOut = left.size === 0 ? {} : { leftOut: left.size };
   // The last rule of a federated Service is its clusters, whose shares have its own name.
-  const { isFederated = false } = routed;
   const rules = routing.rules.length - Number(isFederated);
   const groups = groupNames(apex, { port, ports: routed.ports.size, rules, isFederated });
   return { ...settings, label, apex, routing, groups, backends: [...backends.values()], ...leftOut };
@@ -142,12 +152,14 @@ function backendOf(
     to,
     routed,
     leads,
+    drainOf,
   }: {
     readonly key: string;
     readonly label: string;
     readonly to: ApexLead;
     readonly routed: RoutedService;
     readonly leads: ApexLeads;
+    readonly drainOf: (cluster: string) => FailoverDrain | undefined;
   },
 ): ApexBackend {
   const service = keyOf({ namespace, name });
@@ -155,11 +167,14 @@ function backendOf(
   const isOwn = apex === `${service}:${port}`;
   const label = isOwn ? apex : memberLabel(apex, apex.endsWith(`:${port}`) ? name : `${name}.${port}`);
   const object = 'local' in to ? routed.backends.get(service) : leads.mirror(service);
+  const cluster = 'local' in to ? LOCAL : 'cluster' in to ? to.cluster : undefined;
+  const drain = cluster === undefined ? undefined : drainOf(cluster);
   return {
     key,
     label,
     service,
     namespace,
+    ...(drain === undefined ? {} : { drain }),
     // Whose rules are not known lets in nobody else.
     ...(object === undefined ? { allowedNamespaces: [] } : whomItLetsIn(object)),
     to: 'group' in to ? { group: { ...withoutRequests(to.group), label } } : to,

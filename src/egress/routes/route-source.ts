@@ -28,6 +28,7 @@ import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { isApex, type Route } from './route.ts';
+import { PacedWork } from './paced-work.ts';
 import { mirrorPolicy } from './route-settings.ts';
 import { routesOf } from './routes.ts';
 
@@ -39,6 +40,8 @@ const LATELY_MS = 10_000;
 
 /** Users' Services, and federated ones, that have a port in the record. */
 export interface Apexes {
+  /** Whether all that is written about them is known; default: always. */
+  readonly ready?: Health;
   /** Says which (keys) there are. @param federated those that mirroring made */
   follow(keys: ReadonlySet<string>, federated: ReadonlyMap<string, V1Service>): void;
   of(key: string): RoutedService | undefined;
@@ -85,13 +88,20 @@ export class RouteSource {
   /** By label of apexes' ports. */
   readonly #leftOut: AnnotationProblems;
   #routes: ReadonlyMap<number, Route> = new Map();
-  /** The routes will be computed at the end of this turn. */
-  #pending = false;
+  readonly #work: PacedWork;
+  /** Everything was known once when routes were made. */
+  #wasReady = false;
 
   constructor(options: RouteSourceOptions) {
     this.#options = options;
     this.#problems = new AnnotationProblems(options.log);
     this.#leftOut = new AnnotationProblems(options.log);
+    // Whoever waits for readiness waits for all routes.
+    this.#work = new PacedWork({
+      clock: options.clock,
+      work: () => this.#make(),
+      isPaced: () => this.#wasReady,
+    });
     const { client, namespace, clock, random, log } = options;
     const shared = { client, clock, random, log };
     const mirrors = new Reflector({
@@ -116,15 +126,15 @@ export class RouteSource {
       labelSelector: MIRRORED_SELECTOR,
       transform: storedFacts,
     });
-    this.#record.subscribe('egress: record of ports', () => this.#changed());
+    // Clients may be led to its ports as soon as it is written; the controller writes it at a pace of its
+    // own.
+    this.#record.subscribe('egress: record of ports', () => this.#changed(true));
     this.mirrors.subscribe('egress: mirrors', ({ type, key, object }) => {
       if (type === 'deleted') this.#remember(key, object);
       this.#changed();
     });
     this.links.subscribe('egress: Links', () => this.#changed());
-    record.subscribe(() => this.#changed());
-    mirrors.subscribe(() => this.#changed());
-    linkReflector.subscribe(() => this.#changed());
+    for (const reflector of [record, mirrors, linkReflector]) reflector.subscribe(() => this.#changed(true));
   }
 
   /** When something about the facts of federated Services last came, milliseconds since the epoch. */
@@ -159,6 +169,7 @@ export class RouteSource {
   }
 
   async stop(): Promise<void> {
+    this.#work.stop();
     await Promise.all([...this.#reflectors, this.#facts].map((reflector) => reflector.stop()));
   }
 
@@ -167,27 +178,27 @@ export class RouteSource {
     this.#changed();
   }
 
-  /** Computes the routes once for all changes of one turn of the event loop, such as a first list. */
-  #changed(): void {
-    if (this.#pending || this.#reflectors.some(({ synced }) => !synced)) return;
-    this.#pending = true;
-    queueMicrotask(() => {
-      this.#pending = false;
-      this.#tellProblems();
-      const record = this.#entries();
-      const { apexes } = this.#options;
-      const mirror = (key: string) => this.mirrors.get(key) ?? this.#lately.get(key);
-      apexes?.follow(...subjectsOf(record, mirror));
-      this.#routes = routesOf({
-        record,
-        apex: (key) => apexes?.of(key),
-        mirror,
-        link: (key) => this.links.get(key),
-        former: (port) => this.#routes.get(port),
-      });
-      this.#tellLeftOut();
-      this.#options.onRoutes(this.#routes);
+  /** All routes are made anew, whatever has changed: who may change something often has to wait. */
+  #changed(isUrgent = false): void {
+    if (this.#reflectors.every(({ synced }) => synced)) this.#work.soon(isUrgent);
+  }
+
+  #make(): void {
+    const { apexes } = this.#options;
+    this.#tellProblems();
+    const record = this.#entries();
+    const mirror = (key: string) => this.mirrors.get(key) ?? this.#lately.get(key);
+    apexes?.follow(...subjectsOf(record, mirror));
+    this.#routes = routesOf({
+      record,
+      apex: (key) => apexes?.of(key),
+      mirror,
+      link: (key) => this.links.get(key),
+      former: (port) => this.#routes.get(port),
     });
+    this.#tellLeftOut();
+    this.#options.onRoutes(this.#routes);
+    this.#wasReady ||= this.ready.ok && apexes?.ready?.ok !== false;
   }
 
   /** Whoever wrote their rules learns nothing of it from the status of routes: it is decided here. */

@@ -1,3 +1,4 @@
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import type { LinkGateway } from '../../api/link/link-schema.ts';
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import { targetKey } from '../../api/ports/target-key.ts';
@@ -73,6 +74,8 @@ export interface ApexBackend {
   /** As `RouteSettings.allowedNamespaces`: whom it lets in, beside those whom the apex does. */
   readonly allowedNamespaces?: readonly string[];
   readonly to: ApexLead;
+  /** The drain that the apex alone says of where it leads; absent: none. */
+  readonly drain?: FailoverDrain;
 }
 
 /**

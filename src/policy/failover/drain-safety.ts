@@ -8,7 +8,12 @@ export interface DrainedService {
   /** `namespace/name`. */
   readonly name: string;
   readonly group: FederatedGroup;
+  /** The cluster that each backend leads to, by its name; default: backends are called as their clusters. */
+  readonly clusters?: ReadonlyMap<string, string>;
 }
+
+/** Whether a backend, by its name, leads to the cluster. */
+type LeadsThere = (backend: string) => boolean;
 
 /** What should be drained, and what it would be taken from. */
 export interface DrainFacts {
@@ -57,17 +62,19 @@ const FOREVER = Number.MAX_SAFE_INTEGER;
  * to their end: they will have before this one has. Pure.
  */
 export function drainEffects({ cluster, drain, services, now }: DrainFacts): DrainEffect[] {
-  return services.flatMap(({ name, group }) => {
-    const settled = settledGroup(group, cluster, now);
+  return services.flatMap(({ name, group, clusters }) => {
+    const leads: LeadsThere = (backend) =>
+      (clusters === undefined ? backend : clusters.get(backend)) === cluster;
+    const settled = settledGroup(group, leads, now);
     const [today, before] = [decided(group, now), decided(settled, now)];
-    const [is, was] = [shareOf(today, cluster), shareOf(before, cluster)];
+    const [is, was] = [shareOf(today, leads), shareOf(before, leads)];
     // It is no backend, or the policy keeps it off.
     if (is === undefined || was === undefined) return [];
-    const after = decided(drainedGroup(settled, cluster, drain), now);
+    const after = decided(drainedGroup(settled, leads, drain), now);
     return {
       service: name,
       share: is,
-      shareThen: shareOf(after, cluster) ?? 0,
+      shareThen: shareOf(after, leads) ?? 0,
       capacityBefore: before.total,
       capacityAfter: after.total,
       sole: was > 0 && after.fallback !== undefined && before.fallback === undefined,
@@ -147,25 +154,25 @@ function decided({ backends, policy, weighing }: FederatedGroup, now: number): D
   return decide(backends, policy, now, weighing);
 }
 
-function shareOf({ backends }: Decision, cluster: string): number | undefined {
-  const one = backends.find(({ backend, off }) => backend.name === cluster && !off);
-  return one === undefined ? undefined : one.share / 10_000;
+function shareOf({ backends }: Decision, leads: LeadsThere): number | undefined {
+  const there = backends.filter(({ backend, off }) => leads(backend.name) && !off);
+  return there.length === 0 ? undefined : there.reduce((sum, { share }) => sum + share, 0) / 10_000;
 }
 
 /**
  * The other clusters' drains at their ends; the cluster itself as if it had none: the new one replaces it.
  */
-function settledGroup(group: FederatedGroup, cluster: string, now: number): FederatedGroup {
+function settledGroup(group: FederatedGroup, leads: LeadsThere, now: number): FederatedGroup {
   const backends = group.backends.map((backend) => {
-    const others = backend.name === cluster ? [] : (backend.drains ?? []);
+    const others = leads(backend.name) ? [] : (backend.drains ?? []);
     return { ...backend, drains: others.filter(({ until }) => now < until).map(atItsEnd) };
   });
   return { ...group, backends };
 }
 
-function drainedGroup(group: FederatedGroup, cluster: string, drain: FailoverDrain): FederatedGroup {
+function drainedGroup(group: FederatedGroup, leads: LeadsThere, drain: FailoverDrain): FederatedGroup {
   const backends = group.backends.map((backend) =>
-    backend.name === cluster ? { ...backend, drains: [atItsEnd(drain)] } : backend,
+    leads(backend.name) ? { ...backend, drains: [atItsEnd(drain)] } : backend,
   );
   return { ...group, backends };
 }

@@ -3,7 +3,12 @@ import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { serviceDrain } from '../../api/mirror/service-drain.ts';
 import { failoverTexts } from '../../api/mirror/failover-texts.ts';
-import { LOCAL_MEMBER, memberClusters, memberLabel } from '../../api/mirror/federated-members.ts';
+import {
+  isFederated,
+  LOCAL_MEMBER,
+  memberClusters,
+  memberLabel,
+} from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
 import type { Backend, Weighing } from './backend.ts';
@@ -110,7 +115,22 @@ export function drainsOf(
   { drains }: SaidByService,
   links: ReadonlyMap<string, LinkSays>,
 ): readonly FailoverDrain[] | undefined {
-  const byLink = name === LOCAL ? undefined : links.get(name)?.drains;
-  const byService = drains.get(name);
+  return withServiceDrain(name === LOCAL ? undefined : links.get(name)?.drains, drains.get(name));
+}
+
+/**
+ * The drain that a Service without selector says of a cluster to which some of its backends lead; undefined:
+ * none. Those of a federated Service are about its members, and not about rules. Pure.
+ * @param cluster `local` for pods of this one
+ */
+export function apexDrain(service: V1Service, cluster: string): FailoverDrain | undefined {
+  return isFederated(service) ? undefined : serviceDrain(service.metadata?.annotations, cluster);
+}
+
+/** The drains of a cluster, and the one of a Service alone. Pure. */
+export function withServiceDrain(
+  byLink: readonly FailoverDrain[] | undefined,
+  byService: FailoverDrain | undefined,
+): readonly FailoverDrain[] | undefined {
   return byService === undefined ? byLink : [...(byLink ?? []), byService];
 }

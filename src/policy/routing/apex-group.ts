@@ -1,3 +1,4 @@
+import type { V1Service } from '@kubernetes/client-node';
 import type { FederatedGroup } from '../failover/federated-group.ts';
 
 /** One rule of a Service without selector that leads elsewhere. */
@@ -5,9 +6,13 @@ export interface ApexGroup {
   readonly namespace: string;
   /** Its name; where it has several ports or rules, with these. */
   readonly service: string;
+  /** The Service, or the federated one, that the rule is about. */
+  readonly owner: V1Service;
   readonly group: FederatedGroup;
-  /** The clusters of backends that are mirrors, by the backends' names. */
+  /** Where backends lead, by their names: a mirror's cluster, or `local`. Federated ones are not in it. */
   readonly clusters: ReadonlyMap<string, string>;
+  /** The clusters of backends that are federated, with the keys of those. */
+  readonly within: ReadonlyMap<string, string>;
 }
 
 /**
@@ -36,19 +41,4 @@ export function groupNames(
   const base = ports > 1 ? `${name}:${port}` : name;
   const isNumbered = isFederated || rules > 1;
   return Array.from({ length: rules }, (_, nth) => (isNumbered ? `${base} rule ${nth + 1}` : base));
-}
-
-/**
- * The group with clusters in place of their mirrors, for whoever asks about a cluster. Of two mirrors of one
- * cluster the first stands for both: what is asked is what is left without them. Pure.
- */
-export function clusterGroup({ group, clusters }: ApexGroup): FederatedGroup {
-  const seen = new Set<string>();
-  const backends = group.backends.flatMap((backend) => {
-    const name = clusters.get(backend.name) ?? backend.name;
-    if (seen.has(name)) return [];
-    seen.add(name);
-    return [{ ...backend, name }];
-  });
-  return { ...group, backends };
 }

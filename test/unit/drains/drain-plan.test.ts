@@ -4,12 +4,14 @@ import { readDrain, writeDrain } from '../../../src/api/failover/failover-drain.
 import { FAILOVER_DRAIN } from '../../../src/api/failover/failover-names.ts';
 import {
   type DrainPlace,
+  drainOn,
   drainPatch,
   planDrain,
   planUndrain,
   standingDrain,
 } from '../../../src/drains/drain-plan.ts';
 import { DEFAULT_POLICY } from '../../../src/policy/failover/failover-policy.ts';
+import type { ApexGroup } from '../../../src/policy/routing/apex-group.ts';
 import { federated, link, NOW, objects } from './drain-objects.ts';
 
 const MINUTE = 60_000;
@@ -25,6 +27,44 @@ const codeOf = (run: () => unknown) => {
   }
   return undefined;
 };
+
+/** A backend of a rule. */
+const backend = (name: string, ready: number) => ({
+  name,
+  tier: 0,
+  weight: 1,
+  facts: {
+    path: 'alive' as const,
+    ready,
+    known: ready,
+    expected: 1,
+    usableSince: ready > 0 ? 0 : null,
+    flaps: 0,
+    lastWord: NOW,
+  },
+});
+const owner = (name = 'checkout', annotations: Record<string, string> = {}) => ({
+  metadata: { name, namespace: 'shop', uid: `uid-${name}`, resourceVersion: '3', annotations },
+});
+/** A rule of a Service without selector, with a federated backend in `north` besides. */
+const rule = (backends: ReturnType<typeof backend>[], service = 'checkout'): ApexGroup => ({
+  namespace: 'shop',
+  service,
+  owner: owner(),
+  group: {
+    backends,
+    policy: DEFAULT_POLICY,
+    placement: { places: [], unknown: [], leftOut: [] },
+    weighing: 'exact',
+  },
+  clusters: new Map([
+    ['web', 'local'],
+    ['web-west', 'west'],
+    ['api-west', 'west'],
+    ['west', 'local'],
+  ]),
+  within: new Map([['north', 'shop/web-federated']]),
+});
 
 // Drains were read from Links, and nothing wrote them.
 describe('the plan of a drain', () => {
@@ -57,42 +97,101 @@ describe('the plan of a drain', () => {
 
   // A split to a mirror was no group: a drain of the only other cluster that could serve it was called safe.
   it('looks at Services without selector by the clusters of their mirrors', () => {
-    const backend = (name: string, ready: number) => ({
-      name,
-      tier: 0,
-      weight: 1,
-      facts: {
-        path: 'alive' as const,
-        ready,
-        known: ready,
-        expected: 1,
-        usableSince: ready > 0 ? 0 : null,
-        flaps: 0,
-        lastWord: NOW,
-      },
-    });
     const given = (ready: number) =>
-      objects({
-        services: [],
-        slices: [],
-        apexes: [
-          {
-            namespace: 'shop',
-            service: 'checkout',
-            group: {
-              backends: [backend('web', ready), backend('web-west', 1)],
-              policy: DEFAULT_POLICY,
-              placement: { places: [], unknown: [], leftOut: [] },
-              weighing: 'exact',
-            },
-            clusters: new Map([['web-west', 'west']]),
-          },
-        ],
-      });
+      objects({ services: [], slices: [], apexes: [rule([backend('web', ready), backend('web-west', 1)])] });
     const codes = (ready: number) => plan({ cluster: 'west' }, given(ready)).findings.map(({ code }) => code);
     const [effect] = plan({ cluster: 'west' }, given(9)).effects;
     expect(effect).to.include({ service: 'shop/checkout', share: 0.5, shareThen: 0 });
     expect(codes(0)).to.deep.equal(['DRAIN_SOLE_BACKEND']);
+  });
+
+  describe('of a Service without selector', () => {
+    const service = 'shop/checkout';
+    const all = [backend('web', 9), backend('web-west', 9), backend('api-west', 9), backend('west', 9)];
+    const given = (...more: ReturnType<typeof rule>[]) =>
+      objects({ apexes: [rule(all, 'checkout rule 1'), rule(all.slice(0, 2), 'checkout rule 2'), ...more] });
+
+    it('writes on that, and looks at all of its rules and at nothing else', () => {
+      const other = { ...rule(all, 'cart'), owner: owner('cart') };
+      const { write, effects, findings } = plan({ cluster: 'west', service }, given(other));
+      expect(drainPatch(write)).to.deep.equal({
+        metadata: {
+          uid: 'uid-checkout',
+          resourceVersion: '3',
+          annotations: { 'drain.linkspan.dev/west': TEXT },
+        },
+      });
+      expect(write).to.deep.include({ kind: 'services', on: owner() });
+      // Two mirrors of one cluster count both, and a Service that is called as the cluster does not.
+      expect(effects.map(({ service: name, share, shareThen }) => [name, share, shareThen])).to.deep.equal([
+        ['shop/checkout rule 1', 0.5, 0],
+        ['shop/checkout rule 2', 0.5, 0],
+      ]);
+      expect(findings.map(({ code }) => code)).to.deep.equal(['DRAIN_CAPACITY']);
+    });
+
+    it('can be of the pods here', () => {
+      const { write, effects } = plan({ cluster: 'local', service }, given());
+      expect(write.annotation).to.equal('drain.linkspan.dev/local');
+      expect(effects.map(({ share, shareThen }) => [share, shareThen])).to.deep.equal([
+        [0.5, 0],
+        [0.5, 0],
+      ]);
+    });
+
+    it('is refused where nobody else can serve', () => {
+      const sole = objects({ apexes: [rule([backend('web', 0), backend('web-west', 9)])] });
+      expect(plan({ cluster: 'west', service }, sole).findings.map(({ code }) => code)).to.deep.equal([
+        'DRAIN_SOLE_BACKEND',
+      ]);
+    });
+
+    it('is refused where no backend leads there, and says where the cluster is', () => {
+      const refusal = (cluster: string) => () => plan({ cluster, service }, given());
+      expect(refusal('south')).to.throw(LinkspanError, 'no backend of shop/checkout leads to south');
+      expect(refusal('north')).to.throw(LinkspanError, 'only within shop/web-federated');
+      expect(codeOf(refusal('south'))).to.equal('DRAIN_NO_MEMBER');
+      expect(codeOf(refusal('north'))).to.equal('DRAIN_NO_MEMBER');
+    });
+
+    it('comes before the federated Service of that name, and no rule of a federated one does', () => {
+      const named = (name: string) => ({ ...rule(all, name), owner: owner(name) });
+      const { write } = plan({ cluster: 'west', service: 'shop/web' }, given(named('web')));
+      expect(write.on.metadata?.name).to.equal('web');
+      const group = { ...rule(all, 'web-federated rule 1'), owner: federated('web', ['west', 'north']) };
+      const { effects } = plan({ cluster: 'west', service: 'shop/web' }, given(group));
+      expect(effects.map(({ service: name }) => name)).to.deep.equal(['shop/web-federated']);
+    });
+
+    // Its rules led elsewhere meanwhile: nobody could end it before its time.
+    it('is ended where the cluster serves nothing of it any more, and begun nowhere there', () => {
+      const annotations = { 'drain.linkspan.dev/south': TEXT };
+      const there = objects({ apexes: [{ ...rule(all), owner: owner('checkout', annotations) }] });
+      const place = { cluster: 'south', service };
+      expect(planUndrain(there, place, NOW + MINUTE)?.drain.until).to.equal(NOW + MINUTE);
+      expect(codeOf(() => plan(place, there))).to.equal('DRAIN_NO_MEMBER');
+      expect(codeOf(() => planUndrain(there, { ...place, cluster: 'north' }, NOW))).to.equal(
+        'DRAIN_NO_MEMBER',
+      );
+    });
+
+    it('is read again from what it stands on', () => {
+      const { write } = plan({ cluster: 'west', service }, given());
+      expect(drainOn(owner('checkout', { 'drain.linkspan.dev/west': TEXT }), write)).to.deep.equal(DRAIN);
+      expect(drainOn(owner(), write)).to.equal(undefined);
+      expect(drainOn(undefined, write)).to.equal(undefined);
+    });
+
+    it('is ended there', () => {
+      const drained = { ...rule(all), owner: owner('checkout', { 'drain.linkspan.dev/west': TEXT }) };
+      const there = objects({ apexes: [drained] });
+      expect(standingDrain(there, { cluster: 'west', service })).to.deep.equal(DRAIN);
+      const at = NOW + MINUTE;
+      expect(planUndrain(there, { cluster: 'west', service }, at)).to.deep.include({
+        annotation: 'drain.linkspan.dev/west',
+        kind: 'services',
+      });
+    });
   });
 
   it('goes on from the drain that is there, and says so', () => {

@@ -61,6 +61,28 @@ describe('what the egress has counted lately', () => {
     expect(counted(anew.now)).to.deep.equal({ responses: 5, failures: 1, failed: 1 });
   });
 
+  it('is not to be seen while nobody answers, or nobody is left', () => {
+    const traffic = new RecentTraffic(0, pages({ a: [100, 0], b: [100, 0] }));
+    const unseen = [
+      { a: undefined, b: [1, 0] as const },
+      { a: undefined, b: undefined },
+      {},
+      { c: [1, 0] as const },
+    ].map((pods, at) => traffic.see(at, pages(pods)).unseen);
+    expect(unseen).to.deep.equal([
+      undefined,
+      'a: no answer; b: no answer',
+      'there is no egress pod',
+      undefined,
+    ]);
+    // Without an egress there are no clients of one.
+    const none = new RecentTraffic(0, pages({}));
+    expect(none.see(1, pages({})).unseen).to.equal(undefined);
+    expect(none.see(2, pages({ a: undefined })).unseen).to.equal('a: no answer');
+    expect(none.see(3, pages({})).unseen).to.equal('there is no egress pod');
+    expect(new RecentTraffic(0, pages({ a: undefined })).see(1, pages({})).unseen).to.be.a('string');
+  });
+
   it('forgets what is older than ten seconds', () => {
     const traffic = new RecentTraffic(0, pages({ a: [100, 50] }));
     traffic.see(1000, pages({ a: [200, 90] }));

@@ -78,7 +78,7 @@ describe('linkspan drain', () => {
   it('says so where nothing is affected', () => {
     const given = objects({ services: [], slices: [] });
     expect(drainText(plan(given), { cluster: 'west', written: true }, NOW)).to.contain(
-      'No federated Service is served by west.',
+      'Neither a federated Service nor one without selector is served by west.',
     );
   });
 

@@ -121,6 +121,56 @@ describe('linkspan failover', () => {
     expect(apexText({ ...checkout, status: {} } as V1Service, [], NOW)).to.equal(undefined);
   });
 
+  it('knows where each backend of a rule leads, and what the Service drains for itself', () => {
+    const names = ['web', 'web-west', 'web-federated'];
+    const backends = names.map((name) => ({ namespace: 'shop', service: name, port: 80, weight: 1 }));
+    const spec = { routing: { rules: [{ name: 'split', backends }], entries: [] }, leaves: {} };
+    const labels = { 'mirror.linkerd.io/cluster-name': 'west' };
+    const mirror = { metadata: { name: 'web-west', namespace: 'shop', labels } };
+    const drain = (until: number) => writeDrain({ to: 0, start: NOW - 1000, rampMs: 0, until, drill: false });
+    const drains = {
+      'drain.linkspan.dev/west': drain(NOW + 1000),
+      'drain.linkspan.dev/local': drain(NOW + 2000),
+      'drain.linkspan.dev/north': drain(NOW + 3000),
+    };
+    const groups = (about: V1Service) =>
+      groupsOf(about, new Map([[80, spec]]), {
+        services: [mirror, service()],
+        slices: [],
+        said: new Map(),
+      });
+    const about = { metadata: { namespace: 'shop', name: 'checkout', annotations: drains } };
+    const [group] = groups(about);
+    expect(group).to.deep.include({
+      owner: about,
+      clusters: new Map([
+        ['web', 'local'],
+        ['web-west', 'west'],
+      ]),
+      within: new Map(['west', 'north', 'local'].map((cluster) => [cluster, 'shop/web-federated'])),
+    });
+    const ends = (one: typeof group) =>
+      one?.group.backends.map(({ name, drains: its = [] }) => [name, ...its.map(({ until }) => until - NOW)]);
+    expect(ends(group)).to.deep.equal([['web', 2000], ['web-west', 1000], ['web-federated']]);
+    // `linkspan explain` shows the same.
+    const conditions = [
+      {
+        type: 'linkspan.dev/FailoverReady',
+        status: 'True',
+        reason: 'PrimaryServing',
+        message: '',
+        lastTransitionTime: new Date(NOW),
+      },
+    ];
+    const apexes = groups(about);
+    const rows = failoverRows({ services: [], slices: [], links: [], apexes }, NOW);
+    expect(apexText({ ...about, status: { conditions } }, rows, NOW)).to.match(
+      /web-west +0\.00% .*Drained \(Drained\)/,
+    );
+    // Those of a federated Service are of its clusters.
+    expect(ends(groups(service(drains))[0])).to.deep.equal(names.map((name) => [name]));
+  });
+
   // The egress gives it its part; here it was withdrawn, as its slices show no endpoint of its own.
   it('gives a federated Service behind a split its part, as the egress does', () => {
     const backends = ['web-federated', 'web-west'].map((name) => ({

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { writeDrain } from '../../../../src/api/failover/failover-drain.ts';
 import { MAX_APEX_PORTS } from '../../../../src/controllers/apexes/apex-verdict.ts';
 import { ApexWorld } from '../../../support/apex-world.ts';
 
@@ -66,6 +67,46 @@ describe('the writer of apexes, against a tenant who may write Services and spli
     await world.rest();
     expect(world.leading('shop/checkout')).to.deep.equal([]);
     expect(world.held().claimed).to.equal(0);
+  });
+
+  // Nobody was told that a drain on such a Service counted for nothing.
+  it('says what is wrong with drains of its own', async () => {
+    const start = world.clock.now();
+    const drain = writeDrain({ to: 0, start, rampMs: 0, until: start + 3_600_000, drill: false });
+    const drained = async (annotations: Record<string, string>) => {
+      world.service('shop/checkout', { metadata: { annotations } });
+      await world.rest();
+      return world.reason('shop/checkout');
+    };
+    world.split('shop/checkout', 'web', 'api');
+    expect(await drained({ 'drain.linkspan.dev/west': drain })).to.equal('AnnotationInvalid');
+    expect(await drained({ 'drain.linkspan.dev/local': '{"to":0}' })).to.equal('AnnotationInvalid');
+    // Both are pods here.
+    expect(await drained({ 'drain.linkspan.dev/local': drain })).to.equal('NoHealthyBackend');
+    expect(await drained({})).to.equal('PrimaryServing');
+  });
+
+  // Whoever had drained it heard nothing when its share came back.
+  it('says when drains of its own have come to their end', async () => {
+    const drain = (until: number) => {
+      const text = writeDrain({ to: 0, start: world.clock.now(), rampMs: 0, until, drill: false });
+      const annotations = { 'drain.linkspan.dev/local': text, 'drain.linkspan.dev/west': text };
+      world.service('shop/checkout', { metadata: { annotations } });
+    };
+    world.split('shop/checkout', 'web', 'api');
+    drain(world.clock.now() + 60_000);
+    await world.rest();
+    expect(world.told).to.deep.equal([]);
+    await world.clock.advance(60_000);
+    // No backend leads to west.
+    const end = 'DrainDone: the drain of local in shop/checkout has come to its end; its share comes back';
+    expect(world.told).to.deep.equal([end]);
+    drain(world.clock.now() + 60_000);
+    await world.rest();
+    for (const kind of ['services', 'trafficsplits']) world.cluster.remove(kind, 'shop', 'checkout');
+    await world.rest();
+    await world.clock.advance(60_000);
+    expect(world.told).to.deep.equal([end]);
   });
 
   it('leads one again that was marked as a mirror for a while', async () => {

@@ -153,6 +153,32 @@ describe('Events of drains that nobody here has a hand in', () => {
     expect(notes[0]?.message).to.contain('west in shop/web-federated');
   });
 
+  it('are about a Service without selector, as whoever leads it sees it', async () => {
+    let isStill = true;
+    const apex = (annotations: Record<string, string>, ...clusters: string[]) => {
+      const metadata = { name: 'checkout', namespace: 'shop', uid: 'c', annotations };
+      watch.apex({ metadata }, new Set(clusters), () => isStill);
+    };
+    const both = (one: FailoverDrain) => ({
+      'drain.linkspan.dev/west': writeDrain(one),
+      'drain.linkspan.dev/north': writeDrain(one),
+    });
+    apex(both(drain(HOUR)), 'local', 'west');
+    await clock.advance(HOUR);
+    expect(notes.map(({ regarding, message }) => `${regarding.kind} ${message}`)).to.deep.equal([
+      'Service the drain of west in shop/checkout has come to its end; its share comes back',
+    ]);
+    // Another replica leads it now, or nobody does.
+    apex(both(drain(HOUR)), 'west');
+    isStill = false;
+    await clock.advance(HOUR);
+    isStill = true;
+    apex(both(drain(HOUR)), 'west');
+    watch.apexGone('shop/checkout');
+    await clock.advance(HOUR);
+    expect(notes).to.have.length(1);
+  });
+
   it('are written by one replica, and not again by one that starts', async () => {
     isOurs = false;
     link({ here: drain(HOUR), asked: drain(HOUR) });

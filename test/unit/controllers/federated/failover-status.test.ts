@@ -154,7 +154,7 @@ describe('the status of a federated Service', () => {
   it('tells a drain of somebody who is no member, as long as it would last', async () => {
     await annotate({ 'drain.linkspan.dev/wset': drained({}) });
     expect(condition('FailoverReady')?.message).to.equal(
-      'drain.linkspan.dev/wset: no member of that name; it counts for nothing',
+      'drain.linkspan.dev/wset: no requests go there; it counts for nothing',
     );
     await world.clock.advance(600_000);
     expect(condition('FailoverReady')).to.include({ status: 'True' });

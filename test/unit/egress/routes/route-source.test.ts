@@ -7,7 +7,8 @@ import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
-import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
+import { settle } from '../../../support/virtual-clock.ts';
+import { WorkingClock } from '../../../support/working-clock.ts';
 
 function link(cluster: string, gatewayAddress = '10.0.0.1') {
   const spec = { targetClusterName: cluster, gatewayAddress, gatewayPort: '4143', gatewayIdentity: 'gw' };
@@ -40,9 +41,13 @@ function shard(number: number, entries: Readonly<Record<number, EgressClaim>> = 
 // An egress pod serves every Link: what the record and Links come to ask for must reach it while it runs.
 describe('RouteSource', () => {
   let cluster: FakeCluster;
-  let clock: VirtualClock;
+  let clock: WorkingClock;
   let source: RouteSource;
   let routes: ReadonlyMap<number, Route> | undefined;
+  /** How often routes were made, and how long that takes each time. */
+  let made: number;
+  let priceMs: number;
+  let apexesReady: boolean;
 
   const seen = (what: string, expected: readonly string[]) =>
     eventually(what, async () => {
@@ -56,15 +61,29 @@ describe('RouteSource', () => {
 
   beforeEach(() => {
     cluster = new FakeCluster();
-    clock = new VirtualClock();
+    clock = new WorkingClock();
     routes = undefined;
+    made = 0;
+    priceMs = 0;
+    apexesReady = true;
     source = new RouteSource({
       client: cluster.client,
       namespace: 'links',
       clock,
       random: () => 0.5,
       log: captureLog().log,
-      onRoutes: (found) => (routes = found),
+      apexes: {
+        get ready() {
+          return { ok: apexesReady, reason: '' };
+        },
+        follow: () => undefined,
+        of: () => undefined,
+      },
+      onRoutes: (found) => {
+        routes = found;
+        made++;
+        clock.work(priceMs);
+      },
     });
     cluster.put('links', link('west'));
     source.start();
@@ -140,6 +159,79 @@ describe('RouteSource', () => {
     await eventually('it is ready', async () => {
       await settle();
       return source.ready.ok;
+    });
+  });
+
+  // Whoever changed a split, a mirror or a Link without end had all routes worked out each time, and requests
+  // of everybody waited.
+  describe('in a storm of changes', () => {
+    const storm = async (ms: number, change: (at: number) => void) => {
+      for (let at = 0; at < ms; at += 10) {
+        change(at);
+        await clock.advance(10);
+      }
+    };
+    const serving = async () => {
+      cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+      await seen('the route', ['demo/web-federated@west:80 10.0.0.1']);
+      priceMs = 50;
+      expect(source.ready.ok).to.equal(true);
+      source.apexChanged();
+      await settle();
+    };
+
+    for (const [what, change] of [
+      ['apexes', () => source.apexChanged()],
+      ['Links', (at: number) => cluster.put('links', link('west', `10.0.${at % 250}.1`))],
+      [
+        'mirrors',
+        (at: number) =>
+          cluster.put('services', {
+            metadata: {
+              name: `web-${at % 7}`,
+              namespace: 'demo',
+              labels: { 'mirror.linkerd.io/mirrored-service': 'true' },
+              annotations: { at: String(at) },
+            },
+          }),
+      ],
+    ] as [string, (at: number) => void][])
+      it(`of ${what} takes a tenth of the time, and follows the last one`, async () => {
+        await serving();
+        await storm(3000, change);
+        const before = clock.worked;
+        await storm(10_000, change);
+        expect((clock.worked - before) / 10_000).to.be.within(0.05, 0.11);
+        cluster.put('links', link('west', '10.9.9.9'));
+        await clock.advance(5000);
+        await seen('the last', ['demo/web-federated@west:80 10.9.9.9']);
+        await clock.advance(60_000);
+        const rest = made;
+        await clock.advance(60_000);
+        expect(made).to.equal(rest);
+      });
+
+    it('takes in at once what the controller writes into the record', async () => {
+      await serving();
+      await storm(3000, () => source.apexChanged());
+      cluster.put('configmaps', shard(1, { 12_001: { ...claim('west'), mirror: 'demo/api-federated' } }));
+      for (let turn = 0; turn < 5; turn++) await settle();
+      expect([...(routes?.keys() ?? [])]).to.deep.equal([12_000, 12_001]);
+    });
+
+    it('makes all routes before it is ready, as soon as anything is known', async () => {
+      apexesReady = false;
+      await serving();
+      const before = made;
+      await storm(1000, () => source.apexChanged());
+      expect(made - before).to.equal(100);
+      apexesReady = true;
+      source.apexChanged();
+      await settle();
+      const then = made;
+      expect(then - before).to.equal(101);
+      await storm(10_000, () => source.apexChanged());
+      expect(made - then).to.be.within(15, 35);
     });
   });
 

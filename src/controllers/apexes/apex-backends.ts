@@ -1,0 +1,63 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import { isFederated } from '../../api/mirror/federated-members.ts';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
+import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { apexDrain, withServiceDrain } from '../../policy/failover/federated-group.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
+import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
+import type { RouteBackend, RoutingRule } from '../../policy/routing/routing.ts';
+import type { LocalView } from '../reconcile/local-view.ts';
+
+/** Where that is read. */
+export interface ApexBackendsParts {
+  /** What mirroring made. */
+  readonly view: Pick<LocalView, 'service' | 'slices'>;
+  /** The drains of a cluster, as Links say. */
+  readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
+}
+
+/** What the controller knows of the backends of one user's Service. */
+export class ApexBackends {
+  readonly #apex: V1Service;
+  readonly #parts: ApexBackendsParts;
+  /** Its own drains by cluster, each read once: a thousand backends may lead there. */
+  readonly #drains = new Map<string, FailoverDrain | undefined>();
+
+  constructor(apex: V1Service, parts: ApexBackendsParts) {
+    this.#apex = apex;
+    this.#parts = parts;
+  }
+
+  /** What is published of a mirror; of others only the Service's own drains are. */
+  of(backend: RouteBackend): WeighedBackend {
+    const { view, drainsOf } = this.#parts;
+    const { namespace, service: name } = backend;
+    const cluster = this.#clusterOf(backend);
+    if (cluster === undefined) return {};
+    const own = this.#drainOf(cluster);
+    if (cluster === LOCAL) return own === undefined ? {} : { drains: [own] };
+    return {
+      facts: factsOf(view.slices(namespace, name)),
+      drains: withServiceDrain(drainsOf(cluster), own),
+    };
+  }
+
+  /** The clusters to which backends of these rules lead, `local` for this one: those that can be drained. */
+  clustersOf(rules: readonly Pick<RoutingRule, 'backends'>[]): Set<string> {
+    const backends = rules.flatMap((rule) => rule.backends).filter(({ invalid }) => invalid === undefined);
+    return new Set(backends.flatMap((backend) => this.#clusterOf(backend) ?? []));
+  }
+
+  #drainOf(cluster: string): FailoverDrain | undefined {
+    if (!this.#drains.has(cluster)) this.#drains.set(cluster, apexDrain(this.#apex, cluster));
+    return this.#drains.get(cluster);
+  }
+
+  /** Undefined: it leads to the clusters of a federated Service, which divides its part by itself. */
+  #clusterOf({ namespace, service: name }: RouteBackend): string | undefined {
+    const mirror = this.#parts.view.service(namespace, name);
+    if (mirror === undefined) return LOCAL;
+    return isFederated(mirror) ? undefined : clusterOf(mirror);
+  }
+}
