@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { isCapacityShort } from '../policy/failover/demand.ts';
 import { reasonOfActivity } from '../policy/failover/failover-conditions.ts';
 import { strictestDrain } from '../policy/failover/readiness.ts';
 import { collectedGauges, Counter, type MakeGauge, type Registry } from '../telemetry/registry.ts';
@@ -101,10 +102,22 @@ function ofServices(gauge: MakeGauge, book: FailoverBook): void {
   );
   gauge(
     'linkspan_failover_capacity_short',
-    '1 while all backends of a federated Service together have too little, 0 otherwise.',
+    '1 while all backends of a federated Service together have too few endpoints, and requests fail or wait, or nobody knows; 0 otherwise.',
     ['service'],
     (metric) => {
-      for (const { service, decision } of book.entries) metric.set({ service }, Number(decision.short));
+      for (const { service, decision, demand } of book.entries)
+        metric.set({ service }, Number(isCapacityShort(decision, demand)));
+    },
+  );
+  gauge(
+    'linkspan_failover_demand_strained',
+    '1 while requests of a federated Service fail or wait at the egress, 0 while they do not; absent where no egress pod was heard.',
+    ['service'],
+    (metric) => {
+      for (const { service } of book.entries) {
+        const demand = book.demandOf(service);
+        if (demand === 'strained' || demand === 'met') metric.set({ service }, Number(demand === 'strained'));
+      }
     },
   );
   gauge(

@@ -78,7 +78,7 @@ export class MirrorController {
   /** The source cluster's own address ranges, which no target may name addresses of. */
   readonly ranges: SourceRanges;
   readonly #failover = new FailoverLinks(this.links);
-  readonly failover = new FailoverBook(this.#failover);
+  readonly failover: FailoverBook;
   readonly #weights: Weights;
   #drains: DrainWatch | undefined;
   #dependencies: TargetDependencies | undefined;
@@ -105,8 +105,9 @@ export class MirrorController {
       random,
       log,
       pods: () => this.#egressPods.admins,
-      ask: options.askEgress ?? askEgress({ clock, random }),
+      ask: askEgress({ clock, random }),
     });
+    this.failover = new FailoverBook(this.#failover, this.trunks.demand);
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {

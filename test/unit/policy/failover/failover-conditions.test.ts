@@ -26,6 +26,21 @@ const conditions = (
 const short = (list: ReturnType<typeof conditions>) =>
   list.map(({ type, status, reason }) => `${type.split('/')[1] ?? ''}=${status} ${reason}`);
 
+// A Service that was scaled down for the night was short until its window was over.
+it('CapacityShort is not so where requests neither fail nor wait, and says why', () => {
+  const backends: Backend[] = [{ name: 'west', tier: 0, facts: facts({ ready: 2 }) }];
+  const decision = decide(backends, DEFAULT_POLICY, NOW);
+  const placement = { places: [], unknown: [], leftOut: [] };
+  const said = (['strained', 'unheard', 'met'] as const).map((demand) =>
+    short(failoverConditions({ decision, placement, problems: [], demand })).at(-1),
+  );
+  expect(said).to.deep.equal([
+    'CapacityShort=True DemandUnmet',
+    'CapacityShort=True CapacityShort',
+    'CapacityShort=False DemandMet',
+  ]);
+});
+
 // That a cluster was failed over from was in nobody's status, and told nobody.
 describe('conditions of a federated Service', () => {
   const cases: readonly [string, ReturnType<typeof conditions>, string[]][] = [
