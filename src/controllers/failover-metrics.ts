@@ -110,14 +110,12 @@ function ofServices(gauge: MakeGauge, book: FailoverBook): void {
     },
   );
   gauge(
-    'linkspan_failover_demand_strained',
-    '1 while requests of a federated Service fail or wait at the egress, 0 while they do not; absent where no egress pod was heard.',
-    ['service'],
+    'linkspan_failover_demand',
+    '1 for how requests of a federated Service fare at the egress.',
+    ['service', 'demand'],
     (metric) => {
-      for (const { service } of book.entries) {
-        const demand = book.demandOf(service);
-        if (demand === 'strained' || demand === 'met') metric.set({ service }, Number(demand === 'strained'));
-      }
+      for (const { service } of book.entries)
+        metric.set({ service, demand: book.demandOf(service) ?? 'unheard' }, 1);
     },
   );
   gauge(

@@ -329,7 +329,8 @@ export class MirrorController {
       replica,
       lease: this.#lease(),
     });
-    const apexes = { ...this.#dependencies, client: this.client, drainsOf, namespace, replica, log };
+    const demand = this.trunks.demand;
+    const apexes = { ...this.#dependencies, client: this.client, drainsOf, demand, namespace, replica, log };
     this.#apexes = new Apexes({ ...apexes, settings, lease: this.#lease() });
     this.#apexes.start();
     log.info({ links: this.links.size }, 'source cluster listed');

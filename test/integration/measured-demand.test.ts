@@ -61,10 +61,10 @@ describe('capacity that is short by endpoints', function () {
     const slice = await find(east, endpointSlices, { namespace: ns, name });
     return slice && factsOf([slice]);
   };
-  const metric = async (name: string) => {
+  const metric = async (name: string, label = '') => {
     const registry = createRegistry();
     publishFailoverMetrics(registry, controller.failover, systemClock);
-    const line = new RegExp(`^${name}\\{.*service="${ns}/${FEDERATED}".*\\} (\\d)`, 'm');
+    const line = new RegExp(`^${name}\\{.*service="${ns}/${FEDERATED}".*${label}\\} (\\d)`, 'm');
     return line.exec(await registry.metrics())?.[1];
   };
   const failover = async (...args: string[]) => {
@@ -150,7 +150,7 @@ describe('capacity that is short by endpoints', function () {
     await scale(1);
     await isSaid('False DemandMet');
     expect(await metric('linkspan_failover_capacity_short')).to.equal('0');
-    expect(await metric('linkspan_failover_demand_strained')).to.equal('0');
+    expect(await metric('linkspan_failover_demand', 'demand="met"')).to.equal('1');
     expect(await failover()).to.match(
       /CapacityShort: no \(25\.00% of what is expected, but no request fails/,
     );
@@ -181,7 +181,7 @@ describe('capacity that is short by endpoints', function () {
     );
     await eventually('Event', async () => (await eventReasonsIn(east, ns)).includes('CapacityShort'), wait);
     expect(await metric('linkspan_failover_capacity_short')).to.equal('1');
-    expect(await metric('linkspan_failover_demand_strained')).to.equal('1');
+    expect(await metric('linkspan_failover_demand', 'demand="strained"')).to.equal('1');
     expect(await failover()).to.contain('CapacityShort: 25.00% of what is asked, and requests fail or wait');
     const [row] = JSON.parse(await failover('-o', 'json')) as GroupRow[];
     expect(row).to.include({ demand: 'strained', capacityShort: true, endpointsShort: true });
@@ -197,6 +197,6 @@ describe('capacity that is short by endpoints', function () {
   it('is a matter of endpoints alone where no egress pod says anything', async () => {
     await egress.kill();
     await isSaid('True CapacityShort');
-    expect(await metric('linkspan_failover_demand_strained')).to.equal(undefined);
+    expect(await metric('linkspan_failover_demand', 'demand="unheard"')).to.equal('1');
   });
 });

@@ -17,6 +17,7 @@ import {
 import { MIRRORED_SELECTOR } from '../../src/api/mirror/mirror-labels.ts';
 import { ApexTerm } from '../../src/controllers/apexes/apex-term.ts';
 import { TieredServices } from '../../src/controllers/apexes/tiered-services.ts';
+import { EgressDemand } from '../../src/controllers/gateway-health/egress-demand.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import { serviceIndexes } from '../../src/controllers/reconcile/local-indexes.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
@@ -62,6 +63,8 @@ export class ApexWorld {
   readonly #uids = new Map<string, string>();
   #created = 0;
   pods = [{ ip: '10.1.0.9' }];
+  /** What egress pods have said about requests. */
+  readonly demand = new EgressDemand();
 
   constructor() {
     this.cluster.beforeCall = (verb, plural) => void this.calls.push(`${verb} ${plural}`);
@@ -114,6 +117,7 @@ export class ApexWorld {
       egressAddresses: () => this.pods,
       egressServesGroups: () => true,
       drainsOf: () => undefined,
+      demand: this.demand,
       tiered,
       clusterDomain: 'cluster.local',
       signal: stop.signal,
@@ -181,10 +185,10 @@ export class ApexWorld {
     } as KubeObject);
   }
 
-  /** Why a Service is not ready, or is. */
-  reason(key: string): string | undefined {
+  /** Why a Service is not ready, or is; or the reason of another condition. */
+  reason(key: string, condition = 'FailoverReady'): string | undefined {
     const found = this.cluster.all<V1Service>('services').get(key);
-    return found?.status?.conditions?.find(({ type }) => type === 'linkspan.dev/FailoverReady')?.reason;
+    return found?.status?.conditions?.find(({ type }) => type === `linkspan.dev/${condition}`)?.reason;
   }
 
   /** Service ports that lead to the egress, by their slices. */

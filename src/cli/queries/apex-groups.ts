@@ -12,6 +12,7 @@ import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { demandStated } from '../../policy/failover/demand.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
@@ -87,6 +88,7 @@ export function groupsOf(
   objects: MirrorObjects,
 ): ApexGroup[] {
   const { namespace = '', name = '' } = service.metadata ?? {};
+  const demand = demandStated(service.status?.conditions);
   const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
   const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
   return [...ports].flatMap(([port, { routing, leaves }]) => {
@@ -113,7 +115,7 @@ export function groupsOf(
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: names[nth] ?? name, group, clusters };
+      return { namespace, service: names[nth] ?? name, group, demand, clusters };
     });
   });
 }

@@ -115,17 +115,19 @@ export function failoverRows(
 ): GroupRow[] {
   const said = linksFailover(linkObjects);
   const byService = Map.groupBy(slices, (slice) => sliceService(slice)[0] ?? '');
+  // What would be without somebody nobody has measured.
+  const measured = (demand: Demand) => (without.size === 0 ? demand : 'unheard');
   const federated = all.map((service) => {
     const group = federatedGroup(service, byService.get(keyOf(service)) ?? [], said);
     return groupRow(
       service.metadata ?? {},
       lacking(group, (name) => without.has(name)),
-      { now, demand: without.size === 0 ? demandStated(service.status?.conditions) : 'unheard' },
+      { now, demand: measured(demandStated(service.status?.conditions)) },
     );
   });
-  const led = apexes.map(({ namespace, service: name, group, clusters }) => {
+  const led = apexes.map(({ namespace, service: name, group, demand, clusters }) => {
     const isGone = (backend: string) => without.has(clusters.get(backend) ?? LOCAL);
-    return groupRow({ namespace, name }, lacking(group, isGone), { now, demand: 'unheard' });
+    return groupRow({ namespace, name }, lacking(group, isGone), { now, demand: measured(demand) });
   });
   return [...federated, ...led].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
 }

@@ -14,23 +14,19 @@ import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { WatchParts } from '../../kube/informer/watched-kind.ts';
 import type { WorkQueue } from '../../kube/queue/work-queue.ts';
-import { decide } from '../../policy/failover/decide.ts';
-import {
-  type FailoverCondition,
-  failoverConditions,
-  mergedConditions,
-  notReady,
-} from '../../policy/failover/failover-conditions.ts';
+import { type Demand, demandStated } from '../../policy/failover/demand.ts';
+import { type FailoverCondition, notReady } from '../../policy/failover/failover-conditions.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
-import { ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { statusNews, statusStep } from '../federated/failover-status.ts';
+import type { DemandWitness } from '../gateway-health/egress-demand.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
+import { apexConditions } from './apex-conditions.ts';
 import { leadSteps, releaseSteps } from './apex-plan.ts';
 import { type ApexFacts, type ApexVerdict, apexVerdict, MAX_APEX_PORTS } from './apex-verdict.ts';
 import { RoomWaiters } from './room-waiters.ts';
@@ -47,6 +43,8 @@ export interface ApexTermOptions extends WatchParts {
   readonly egressServesGroups?: (() => boolean) | undefined;
   /** The drains of a cluster, as Links say. */
   readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
+  /** Who knows how requests fare; default: nobody. */
+  readonly demand?: DemandWitness | undefined;
   readonly events?: Pick<EventRecorder, 'record'> | undefined;
   readonly tiered: TieredServices;
   readonly clusterDomain: string;
@@ -72,6 +70,8 @@ export class ApexTerm {
   readonly #candidates = new Set<string>();
   /** The apexes that lead to each mirror, and the other way round. */
   readonly #backends = new Map<string, ReadonlySet<string>>();
+  /** Those that have too few endpoints, and how their requests fared as far as was known. */
+  readonly #short = new Map<string, Demand>();
   readonly #waiters: RoomWaiters;
   #unsubscribe: readonly (() => void)[] = [];
 
@@ -100,13 +100,14 @@ export class ApexTerm {
   }
 
   start(): void {
-    const { view, egress, tiered } = this.#options;
+    const { view, egress, tiered, demand } = this.#options;
     this.#unsubscribe = [
       egress.followApexes((apex) => this.#consider(apex)),
       egress.followGroups((group) => {
         if (this.#candidates.has(group)) this.#consider(group);
       }),
       tiered.follow((key) => this.#consider(key)),
+      demand?.follow(() => this.#demandChanged()) ?? (() => undefined),
       view.stores.endpointSlices.subscribe('apexes: slices', (change) => {
         const isApexs = [change.object, change.previous].some((one) => clusterOf(one) === APEX_MEMBER);
         for (const service of servicesOfChange(change))
@@ -311,29 +312,28 @@ export class ApexTerm {
   #conditionsOf(
     key: string,
     verdict: ApexVerdict,
-    { ports, problems }: ServiceRoutes,
+    routes: ServiceRoutes,
     now: number,
   ): FailoverCondition[] | undefined {
+    this.#short.delete(key);
     if (verdict.action === 'refuse') return notReady(verdict.reason, verdict.message);
     if (verdict.action !== 'lead') return undefined;
     if (verdict.short !== undefined) return notReady(verdict.short.reason, verdict.short.message);
-    const rules = new Map<string, readonly FailoverCondition[]>();
-    const backends = new Set<string>();
-    let next = Number.POSITIVE_INFINITY;
-    for (const [port, { routing }] of ports)
-      for (const rule of routing.rules) {
-        for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
-        const group = ruleGroup(rule, (backend) => this.#known(backend));
-        const decision = decide(group.backends, group.policy, now, group.weighing);
-        next = Math.min(next, decision.nextChangeAt ?? next);
-        const said = [...problems, ...group.problems];
-        const { placement } = group;
-        rules.set(`port ${port}, ${rule.name}`, failoverConditions({ decision, placement, problems: said }));
-      }
+    const { demand: witness, queue } = this.#options;
+    const heard = witness === undefined ? 'unheard' : witness.of(key);
+    const demand = heard ?? demandStated(verdict.service.status?.conditions);
+    const known = (backend: RouteBackend) => this.#known(backend);
+    const { conditions, backends, nextAt, isShort } = apexConditions(routes, { known, demand, now });
     this.#backends.set(key, backends);
-    if (next !== Number.POSITIVE_INFINITY)
-      this.#options.queue.addAfter(key, Math.max(MIN_LOOK_MS, next - now));
-    return mergedConditions(rules);
+    if (isShort) this.#short.set(key, demand);
+    if (nextAt !== undefined) queue.addAfter(key, Math.max(MIN_LOOK_MS, nextAt - now));
+    return conditions;
+  }
+
+  /** Requests fare otherwise than when conditions were written that depend on it. */
+  #demandChanged(): void {
+    const { demand, queue } = this.#options;
+    for (const [key, said] of this.#short) if ((demand?.of(key) ?? said) !== said) queue.add(key);
   }
 
   /** What is published of a mirror; of others nothing is. */
@@ -379,6 +379,7 @@ export class ApexTerm {
   #drop(key: string): void {
     this.#waiters.forget(key);
     this.#backends.delete(key);
+    this.#short.delete(key);
     if (this.#candidates.delete(key)) this.#routing.dropOne(key);
   }
 }

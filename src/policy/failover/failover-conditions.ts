@@ -43,7 +43,8 @@ export function notReady(reason: FailoverReason, message: string): FailoverCondi
 }
 
 /**
- * The conditions of a Service with several rules, of those of each rule: the first that is bad counts.
+ * The conditions of a Service with several rules, of those of each rule: the first that is bad counts, else
+ * the first that is well although its endpoints are too few.
  * @param rules names of the rules, with the conditions of each
  */
 export function mergedConditions(
@@ -52,11 +53,17 @@ export function mergedConditions(
   const merged = new Map<string, FailoverCondition>();
   for (const [name, conditions] of rules)
     for (const one of conditions) {
-      if (merged.has(one.type) && (isWell(one) || !isWell(merged.get(one.type) ?? one))) continue;
+      const before = merged.get(one.type);
+      if (before !== undefined && gravity(one) <= gravity(before)) continue;
       const said = rules.size === 1 || one.message === '' ? one.message : `${name}: ${one.message}`;
       merged.set(one.type, { ...one, message: said.slice(0, MAX_MESSAGE) });
     }
   return [...merged.values()];
+}
+
+function gravity(one: FailoverCondition): number {
+  if (!isWell(one)) return 2;
+  return one.reason === 'DemandMet' ? 1 : 0;
 }
 
 function isWell({ type, status }: FailoverCondition): boolean {

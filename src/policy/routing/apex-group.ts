@@ -1,3 +1,4 @@
+import type { Demand } from '../failover/demand.ts';
 import type { FederatedGroup } from '../failover/federated-group.ts';
 
 /** One rule of a Service without selector that leads elsewhere. */
@@ -6,6 +7,8 @@ export interface ApexGroup {
   /** Its name; where it has several ports or rules, with these. */
   readonly service: string;
   readonly group: FederatedGroup;
+  /** How requests fared when the Service's status was written. */
+  readonly demand: Demand;
   /** The clusters of backends that are mirrors, by the backends' names. */
   readonly clusters: ReadonlyMap<string, string>;
 }

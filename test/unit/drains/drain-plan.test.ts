@@ -85,6 +85,7 @@ describe('the plan of a drain', () => {
               placement: { places: [], unknown: [], leftOut: [] },
               weighing: 'exact',
             },
+            demand: 'unheard',
             clusters: new Map([['web-west', 'west']]),
           },
         ],

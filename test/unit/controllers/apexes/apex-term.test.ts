@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { writeFacts } from '../../../../src/api/failover/failover-facts.ts';
+import { FAILOVER_FACTS } from '../../../../src/api/failover/failover-names.ts';
 import { MAX_APEX_PORTS } from '../../../../src/controllers/apexes/apex-verdict.ts';
 import { ApexWorld } from '../../../support/apex-world.ts';
 
@@ -77,6 +79,68 @@ describe('the writer of apexes, against a tenant who may write Services and spli
     world.service('shop/checkout');
     await world.rest();
     expect(world.leading('shop/checkout')).to.deep.equal(['p-80']);
+  });
+});
+
+// Conditions of a Service that leads elsewhere knew endpoints only, as those of federated Services did.
+describe('capacity of a Service that leads elsewhere', () => {
+  let world: ApexWorld;
+  const KEY = 'shop/checkout';
+
+  beforeEach(async () => {
+    world = new ApexWorld();
+    await world.start();
+    const labels = {
+      'mirror.linkerd.io/mirrored-service': 'true',
+      'mirror.linkerd.io/cluster-name': 'west',
+    };
+    world.service('shop/web-west', { metadata: { labels } });
+    const facts = {
+      path: 'alive',
+      ready: 1,
+      known: 1,
+      expected: 4,
+      usableSince: 0,
+      flaps: 0,
+      lastWord: 0,
+    } as const;
+    world.cluster.put('endpointslices', {
+      metadata: {
+        name: 'web-west-1',
+        namespace: 'shop',
+        uid: 'slice',
+        labels: { ...labels, 'kubernetes.io/service-name': 'web-west' },
+        annotations: { [FAILOVER_FACTS]: writeFacts(facts) },
+      },
+      addressType: 'IPv4',
+      endpoints: [],
+    } as never);
+    world.service(KEY);
+    world.split(KEY, 'web-west');
+    await world.rest();
+  });
+  afterEach(() => world.stop());
+
+  const hear = async (failures: number) => {
+    const now = world.clock.monotonic();
+    const report = { service: KEY, requests: 100, failures, refused: 0, pending: 0 };
+    world.demand.heard('pod', [report], now);
+    world.demand.settle(now);
+    await world.rest();
+    return world.reason(KEY, 'CapacityShort');
+  };
+
+  it('is short by what egress pods measure, and by endpoints where none is heard', async () => {
+    expect(world.reason(KEY, 'CapacityShort')).to.equal('CapacityShort');
+    await hear(0);
+    expect(await hear(0)).to.equal('DemandMet');
+    expect(await hear(10)).to.equal('DemandUnmet');
+    await world.clock.advance(60_000);
+    expect(await hear(10)).to.equal('DemandMet');
+    await world.clock.advance(11_000);
+    world.demand.settle(world.clock.monotonic());
+    await world.rest();
+    expect(world.reason(KEY, 'CapacityShort')).to.equal('CapacityShort');
   });
 });
 
