@@ -37,9 +37,14 @@ const KINDS: Readonly<Record<string, readonly [version: string, plurals: readonl
   'gateway.networking.k8s.io': ['v1', ['httproutes', 'referencegrants']],
 };
 
-/** Routing kinds as an API server says that it serves them. */
-export function withRoutingKinds(client: KubeClient): KubeClient {
+/** Routing kinds as an API server says that it serves them. @param failure what it says instead */
+export function withRoutingKinds(
+  client: KubeClient,
+  failure: () => Error | undefined = () => undefined,
+): KubeClient {
   const raw = (_: string, at: string) => {
+    const error = failure();
+    if (error !== undefined) return Promise.reject(error);
     const [, , group = '', version] = at.split('/');
     const [served, plurals] = KINDS[group] ?? [];
     if (served === undefined || plurals === undefined)
@@ -63,6 +68,8 @@ export class ApexWorld {
   readonly #uids = new Map<string, string>();
   #created = 0;
   pods = [{ ip: '10.1.0.9' }];
+  /** What the API server answers to the question which kinds it serves; undefined: which it does. */
+  kindsError: Error | undefined;
   /** What egress pods have said about requests. */
   readonly demand = new EgressDemand();
 
@@ -73,7 +80,7 @@ export class ApexWorld {
   /** The controller begins, knowing nothing. */
   async start(): Promise<void> {
     const { clock } = this;
-    const client = withRoutingKinds(this.cluster.client);
+    const client = withRoutingKinds(this.cluster.client, () => this.kindsError);
     const shared = { client, clock, random: () => 0.5, log };
     const view = new LocalView(
       {

@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { APEX_MEMBER, type RecordEntry } from '../../api/egress/egress-record.ts';
+import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf, services } from '../../api/kubernetes/resource.ts';
 import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
@@ -28,7 +28,7 @@ import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
 import { apexConditions } from './apex-conditions.ts';
 import { leadSteps, releaseSteps } from './apex-plan.ts';
-import { type ApexFacts, type ApexVerdict, apexVerdict, MAX_APEX_PORTS } from './apex-verdict.ts';
+import { type ApexFacts, type ApexVerdict, apexVerdict, inNamespace, roomIn } from './apex-verdict.ts';
 import { RoomWaiters } from './room-waiters.ts';
 import type { TieredServices } from './tiered-services.ts';
 
@@ -74,13 +74,14 @@ export class ApexTerm {
   readonly #short = new Map<string, Demand>();
   readonly #waiters: RoomWaiters;
   #unsubscribe: readonly (() => void)[] = [];
+  #wasComplete = false;
 
   constructor(options: ApexTermOptions) {
     const { client, clock, random, log, clusterDomain, lookMs } = options;
     this.#options = options;
     this.#waiters = new RoomWaiters(
       clock,
-      (namespace) => this.#room(namespace),
+      (namespace) => roomIn(namespace, options.egress.keptByApexes()),
       (key) => options.queue.add(key),
     );
     this.#routing = new KubeRouting({
@@ -96,6 +97,7 @@ export class ApexTerm {
       view: { zone: undefined, meshEndpoint: () => undefined },
       served: (_, slices) => slices,
       onChange: (key) => this.#consider(key),
+      onState: () => this.#stateChanged(),
     });
   }
 
@@ -107,6 +109,7 @@ export class ApexTerm {
         if (this.#candidates.has(group)) this.#consider(group);
       }),
       tiered.follow((key) => this.#consider(key)),
+      tiered.followState(() => this.#stateChanged()),
       demand?.follow(() => this.#demandChanged()) ?? (() => undefined),
       view.stores.endpointSlices.subscribe('apexes: slices', (change) => {
         const isApexs = [change.object, change.previous].some((one) => clusterOf(one) === APEX_MEMBER);
@@ -124,6 +127,18 @@ export class ApexTerm {
   /** Egress pods or Links have changed. */
   resync(): void {
     for (const key of this.#candidates) this.#options.queue.add(key);
+  }
+
+  /** Whether all is known that may be written about Services. */
+  get #isComplete(): boolean {
+    return this.#routing.complete && this.#options.tiered.isComplete;
+  }
+
+  /** What waited for all to be known need wait no longer. */
+  #stateChanged(): void {
+    const was = this.#wasComplete;
+    this.#wasComplete = this.#isComplete;
+    if (this.#wasComplete && !was) this.resync();
   }
 
   async stop(): Promise<void> {
@@ -167,7 +182,7 @@ export class ApexTerm {
   }
 
   #factsOf(key: string, found: ReturnType<KubeRouting['kept']>, routes: ServiceRoutes): ApexFacts {
-    const { egress, view, tiered } = this.#options;
+    const { egress, view } = this.#options;
     const { namespace, name } = parseKey(key);
     const service = found === 'unknown' ? found : found?.service;
     const kept = egress.keptByApexes();
@@ -180,7 +195,7 @@ export class ApexTerm {
       slices: found === 'unknown' || found === undefined ? [] : found.slices,
       ports: [...routes.ports.keys()],
       isForPlainClients: this.#isForPlainClients(service, routes),
-      isComplete: this.#routing.complete && tiered.isComplete,
+      isComplete: this.#isComplete,
       isSubject: this.#routing.isSubject(key),
       hasFederated: view.service(namespace, federatedName(name)) !== undefined,
       kept: { namespace: inNamespace(others, namespace), all: others.length },
@@ -367,23 +382,10 @@ export class ApexTerm {
     else this.#waiters.forget(key);
   }
 
-  /** How many ports a namespace may have more. */
-  #room(namespace: string): number {
-    const kept = this.#options.egress.keptByApexes();
-    return Math.min(
-      MAX_APEX_PORTS.namespace - inNamespace(kept, namespace),
-      MAX_APEX_PORTS.all - kept.length,
-    );
-  }
-
   #drop(key: string): void {
     this.#waiters.forget(key);
     this.#backends.delete(key);
     this.#short.delete(key);
     if (this.#candidates.delete(key)) this.#routing.dropOne(key);
   }
-}
-
-function inNamespace(kept: readonly RecordEntry[], namespace: string): number {
-  return kept.filter(({ mirror }) => mirror.startsWith(`${namespace}/`)).length;
 }

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { writeFacts } from '../../../../src/api/failover/failover-facts.ts';
 import { FAILOVER_FACTS } from '../../../../src/api/failover/failover-names.ts';
 import { MAX_APEX_PORTS } from '../../../../src/controllers/apexes/apex-verdict.ts';
+import { statusError } from '../../../../src/kube/client/api-error.ts';
 import { ApexWorld } from '../../../support/apex-world.ts';
 
 // A tenant may write Services and splits as he likes. Ports that he had given back counted for nothing: 200
@@ -79,6 +80,47 @@ describe('the writer of apexes, against a tenant who may write Services and spli
     world.service('shop/checkout');
     await world.rest();
     expect(world.leading('shop/checkout')).to.deep.equal(['p-80']);
+  });
+});
+
+// One question that the API server was too busy to answer while a controller started, and Services that
+// splits had led elsewhere were given back: their clients had no endpoints until the next look.
+describe('the writer of apexes, started while the API server does not say which kinds it serves', () => {
+  let world: ApexWorld;
+  const KEY = 'shop/checkout';
+  const busy = statusError(429, '{"reason":"TooManyRequests"}', 'fake', undefined);
+
+  beforeEach(async () => {
+    world = new ApexWorld();
+    await world.start();
+    world.service(KEY);
+    world.split(KEY, 'web');
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    await world.stop();
+    world.kindsError = busy;
+  });
+  afterEach(() => world.stop());
+
+  it('goes on leading what it led', async () => {
+    await world.start();
+    await world.clock.advance(600);
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    world.kindsError = undefined;
+    await world.clock.advance(2000);
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+  });
+
+  it('gives back what nothing is written about, as soon as that is known', async () => {
+    world.cluster.remove('trafficsplits', 'shop', 'checkout');
+    await world.start();
+    await world.clock.advance(600);
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    world.kindsError = undefined;
+    await world.clock.advance(2000);
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal([]);
   });
 });
 
