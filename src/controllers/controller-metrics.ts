@@ -75,20 +75,31 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
   gauge('linkspan_own_network_suspected', '1 while all gateways have died in one moment.', [], (metric) =>
     metric.set(Number(controller.network.suspected)),
   );
+  egress(gauge, controller);
+  imports(gauge, controller);
+  cacheSizes(gauge, controller);
+}
+
+/** What egress pods say. */
+function egress(gauge: MakeGauge, { trunks }: MirrorController): void {
   gauge(
     'linkspan_egress_unreached_gateways',
     'Gateway addresses that at least half of the egress pods that have tried them cannot reach.',
     [],
-    (metric) => metric.set(controller.trunks.lost),
+    (metric) => metric.set(trunks.lost),
   );
   gauge(
     'linkspan_egress_silent_pods',
     'Egress pods that did not say what they can reach when they were asked last.',
     [],
-    (metric) => metric.set(controller.trunks.silent),
+    (metric) => metric.set(trunks.silent),
   );
-  imports(gauge, controller);
-  cacheSizes(gauge, controller);
+  gauge(
+    'linkspan_egress_skipped_entries',
+    'Entries of the answers of egress pods that could not be read when they were asked last.',
+    [],
+    (metric) => metric.set(trunks.skipped),
+  );
 }
 
 /** How often the status of a Link and Events about Links could not be written. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { isCapacityShort } from '../policy/failover/demand.ts';
 import { reasonOfActivity } from '../policy/failover/failover-conditions.ts';
 import { strictestDrain } from '../policy/failover/readiness.ts';
 import { collectedGauges, Counter, type MakeGauge, type Registry } from '../telemetry/registry.ts';
@@ -101,10 +102,20 @@ function ofServices(gauge: MakeGauge, book: FailoverBook): void {
   );
   gauge(
     'linkspan_failover_capacity_short',
-    '1 while all backends of a federated Service together have too little, 0 otherwise.',
+    '1 while all backends of a federated Service together have too few endpoints, and requests fail or wait, or nobody knows; 0 otherwise.',
     ['service'],
     (metric) => {
-      for (const { service, decision } of book.entries) metric.set({ service }, Number(decision.short));
+      for (const { service, decision, demand } of book.entries)
+        metric.set({ service }, Number(isCapacityShort(decision, demand)));
+    },
+  );
+  gauge(
+    'linkspan_failover_demand',
+    '1 for how requests of a federated Service fare at the egress.',
+    ['service', 'demand'],
+    (metric) => {
+      for (const { service } of book.entries)
+        metric.set({ service, demand: book.demandOf(service) ?? 'unheard' }, 1);
     },
   );
   gauge(

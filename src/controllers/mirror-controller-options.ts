@@ -4,7 +4,6 @@ import type { HostNames } from '../dns/host-names.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { MirrorControllerSettings } from './controller-settings.ts';
-import type { AskEgress } from './gateway-health/egress-evidence.ts';
 import type { GatewayHealthFactory } from './gateway-health/gateway-probes.ts';
 
 /** The source cluster, and what the controller works with. */
@@ -15,8 +14,6 @@ export interface MirrorControllerOptions {
   readonly replica: string;
   readonly names: HostNames;
   readonly health: GatewayHealthFactory;
-  /** How an egress pod is asked what it can reach; default: by HTTP. */
-  readonly askEgress?: AskEgress;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -78,7 +78,7 @@ export class MirrorController {
   /** The source cluster's own address ranges, which no target may name addresses of. */
   readonly ranges: SourceRanges;
   readonly #failover = new FailoverLinks(this.links);
-  readonly failover = new FailoverBook(this.#failover);
+  readonly failover: FailoverBook;
   readonly #weights: Weights;
   #drains: DrainWatch | undefined;
   #dependencies: TargetDependencies | undefined;
@@ -105,8 +105,9 @@ export class MirrorController {
       random,
       log,
       pods: () => this.#egressPods.admins,
-      ask: options.askEgress ?? askEgress({ clock, random }),
+      ask: askEgress({ clock, random }),
     });
+    this.failover = new FailoverBook(this.#failover, this.trunks.demand);
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {
@@ -328,8 +329,9 @@ export class MirrorController {
       replica,
       lease: this.#lease(),
     });
-    const drains = this.#drains;
-    const apexes = { ...this.#dependencies, client: this.client, drainsOf, drains, namespace, replica, log };
+    const [drains, demand] = [this.#drains, this.trunks.demand];
+    const of = { client: this.client, drainsOf, drains, demand, namespace, replica, log };
+    const apexes = { ...this.#dependencies, ...of };
     this.#apexes = new Apexes({ ...apexes, settings, lease: this.#lease() });
     this.#apexes.start();
     log.info({ links: this.links.size }, 'source cluster listed');

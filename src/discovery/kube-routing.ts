@@ -51,6 +51,8 @@ export interface KubeRoutingOptions extends WatchParts {
   readonly failover?: boolean;
   /** Called with the key of each Service whose routes, or whose backends, may have changed. */
   onChange(key: string): void;
+  /** Called when `settled` or `complete` may have changed; default: nobody is. */
+  onState?(): void;
 }
 
 /** A Service as it is watched. */
@@ -97,12 +99,13 @@ export class KubeRouting {
       onService: (key) => options.onChange(key),
       onStatus: (source, route) => this.#statuses?.changed(source, route),
       onGrants: (namespace) => this.#grantsChanged(namespace),
-      onState: () => undefined,
+      onState: () => options.onState?.(),
     });
     if (options.profile === undefined) {
       const clusterDomain = options.profileDomain ?? options.clusterDomain;
       const changed = (key: string) => options.onChange(key);
-      this.#profiles = new ServiceProfiles({ ...parts, clusterDomain, lookMs }, changed);
+      const onState = () => options.onState?.();
+      this.#profiles = new ServiceProfiles({ ...parts, clusterDomain, lookMs, onState }, changed);
     }
     if (statusAs !== undefined)
       this.#statuses = new RouteStatusWriter({ ...parts, objects: this.#objects, controllerName: statusAs });

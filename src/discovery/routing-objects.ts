@@ -33,7 +33,7 @@ export interface RoutingObjectsOptions extends WatchParts {
   onStatus(source: RouteSource, key: string): void;
   /** Called when ReferenceGrants of a namespace have changed. */
   onGrants(namespace: string): void;
-  /** Called when `settled` may have changed. */
+  /** Called when `settled` or `complete` may have changed. */
   onState(): void;
 }
 
@@ -50,6 +50,8 @@ const ROUTES: readonly RouteSource[] = [
   { group: POLICY_GROUP, kind: 'HTTPRoute', plural: 'httproutes' },
 ];
 const BY_SERVICE = 'service';
+/** How soon is asked again which kinds are installed while that was never answered, milliseconds. */
+const RETRY_MS = 1000;
 /**
  * Routes of one Service that are looked at, the oldest first: as each has a match, those behind them could
  * not be accepted. Whoever writes thousands of them keeps no others waiting.
@@ -113,6 +115,7 @@ export class RoutingObjects {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: this.#kinds(),
+      retryMs: RETRY_MS,
       onLook: () => {
         this.#looked = true;
         options.onState();
@@ -129,16 +132,16 @@ export class RoutingObjects {
   }
 
   /**
-   * Whether all objects are known, or it is known that they cannot be: kinds that are not installed, or that
-   * the account may not read.
+   * Whether all objects are known, or it is known that they cannot be: kinds that are not installed, that the
+   * account may not read, or of which the API server did not say, when it was asked, whether it serves them.
    */
   get settled(): boolean {
     return this.#looked && this.#kinds().every((kind) => kind.synced || kind.error !== undefined);
   }
 
-  /** Whether all objects are known, and none only as it was before an error. */
+  /** Whether all objects are known, of all kinds that there may be, and none only as before an error. */
   get complete(): boolean {
-    return this.#looked && this.#kinds().every((kind) => kind.synced && kind.error === undefined);
+    return this.#installed.answered && this.#kinds().every((kind) => kind.synced && kind.error === undefined);
   }
 
   /** Whether a split or a route is about a Service (key). */

@@ -8,12 +8,16 @@ import { NotValid } from '../api/routing/read-value.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
 const PLURAL = 'serviceprofiles';
+/** How soon is asked again whether it is installed while that was never answered, milliseconds. */
+const RETRY_MS = 1000;
 
 export interface ServiceProfilesOptions extends WatchParts {
   /** Such as `cluster.local`: a profile has the name of its Service's host. */
   readonly clusterDomain: string;
   /** As `InstalledKindsOptions.lookMs`. */
   readonly lookMs?: number | undefined;
+  /** Called when `settled` or `complete` may have changed; default: nobody is. */
+  onState?(): void;
 }
 
 /** Where the requests of a Service go, as its profile says. */
@@ -41,8 +45,8 @@ export class ServiceProfiles {
   readonly #options: ServiceProfilesOptions;
   readonly #kind: WatchedKind<ServiceProfile>;
   readonly #installed: InstalledKinds;
-  /** Parsed profiles, cached for as long as the object is unchanged. */
   #looked = false;
+  /** Parsed profiles, cached for as long as the object is unchanged. */
   readonly #read = new WeakMap<ServiceProfile, ReadProfile>();
 
   /**
@@ -54,13 +58,15 @@ export class ServiceProfiles {
     this.#kind = new WatchedKind<ServiceProfile>(
       options,
       { group: PROFILE_GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
-      { onSynced: () => undefined },
+      { onSynced: () => options.onState?.() },
     );
     this.#installed = new InstalledKinds({
       ...options,
       kinds: [this.#kind],
+      retryMs: RETRY_MS,
       onLook: () => {
         this.#looked = true;
+        options.onState?.();
       },
     });
     this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
@@ -80,7 +86,7 @@ export class ServiceProfiles {
 
   /** Whether all are known, and none only as it was before an error. */
   get complete(): boolean {
-    return this.#looked && this.#kind.synced && this.#kind.error === undefined;
+    return this.#installed.answered && this.#kind.synced && this.#kind.error === undefined;
   }
 
   /** Whether the profile of a Service (key) says, or tries to say, where its requests go. */

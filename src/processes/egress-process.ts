@@ -1,5 +1,7 @@
 import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
+import { EGRESS_DEMAND_PAGE } from '../api/answers/demand-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../api/answers/trunk-report.ts';
+import { demandReports } from '../egress/demand-counts.ts';
 import type { SocketAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { publishHostNames } from '../dns/dns-metrics.ts';
@@ -113,6 +115,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
       pages: new Map<string, () => unknown>([
         [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
         [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+        [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
       ]),
     });
     for (const part of parts) part?.start();

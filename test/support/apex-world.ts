@@ -18,6 +18,7 @@ import { MIRRORED_SELECTOR } from '../../src/api/mirror/mirror-labels.ts';
 import { ApexTerm } from '../../src/controllers/apexes/apex-term.ts';
 import { TieredServices } from '../../src/controllers/apexes/tiered-services.ts';
 import { DrainWatch } from '../../src/controllers/failover/drain-watch.ts';
+import { EgressDemand } from '../../src/controllers/gateway-health/egress-demand.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import { serviceIndexes } from '../../src/controllers/reconcile/local-indexes.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
@@ -38,9 +39,14 @@ const KINDS: Readonly<Record<string, readonly [version: string, plurals: readonl
   'linkerd.io': ['v1alpha2', ['serviceprofiles']],
 };
 
-/** Routing kinds as an API server says that it serves them. */
-export function withRoutingKinds(client: KubeClient): KubeClient {
+/** Routing kinds as an API server says that it serves them. @param failure what it says instead */
+export function withRoutingKinds(
+  client: KubeClient,
+  failure: () => Error | undefined = () => undefined,
+): KubeClient {
   const raw = (_: string, at: string) => {
+    const error = failure();
+    if (error !== undefined) return Promise.reject(error);
     const [, , group = '', version] = at.split('/');
     const [served, plurals] = KINDS[group] ?? [];
     if (served === undefined || plurals === undefined)
@@ -66,6 +72,10 @@ export class ApexWorld {
   readonly #uids = new Map<string, string>();
   #created = 0;
   pods = [{ ip: '10.1.0.9' }];
+  /** What the API server answers to the question which kinds it serves; undefined: which it does. */
+  kindsError: Error | undefined;
+  /** What egress pods have said about requests. */
+  readonly demand = new EgressDemand();
 
   constructor() {
     this.cluster.beforeCall = (verb, plural) => void this.calls.push(`${verb} ${plural}`);
@@ -74,7 +84,7 @@ export class ApexWorld {
   /** The controller begins, knowing nothing. */
   async start(): Promise<void> {
     const { clock } = this;
-    const client = withRoutingKinds(this.cluster.client);
+    const client = withRoutingKinds(this.cluster.client, () => this.kindsError);
     const shared = { client, clock, random: () => 0.5, log };
     const view = new LocalView(
       {
@@ -127,6 +137,7 @@ export class ApexWorld {
       egressServesGroups: () => true,
       drainsOf: () => undefined,
       drains,
+      demand: this.demand,
       tiered,
       clusterDomain: 'cluster.local',
       signal: stop.signal,
@@ -195,10 +206,10 @@ export class ApexWorld {
     } as KubeObject);
   }
 
-  /** Why a Service is not ready, or is. */
-  reason(key: string): string | undefined {
+  /** Why a Service is not ready, or is; or the reason of another condition. */
+  reason(key: string, condition = 'FailoverReady'): string | undefined {
     const found = this.cluster.all<V1Service>('services').get(key);
-    return found?.status?.conditions?.find(({ type }) => type === 'linkspan.dev/FailoverReady')?.reason;
+    return found?.status?.conditions?.find(({ type }) => type === `linkspan.dev/${condition}`)?.reason;
   }
 
   /** Service ports that lead to the egress, by their slices. */

@@ -2,7 +2,9 @@
  * `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM.
  */
 import { readFileSync } from 'node:fs';
+import { EGRESS_DEMAND_PAGE } from '../../src/api/answers/demand-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../../src/api/answers/trunk-report.ts';
+import { demandReports } from '../../src/egress/demand-counts.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openFileTargets } from '../../src/discovery/file-targets.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';
@@ -98,7 +100,10 @@ const admin = await startAdmin({
   address: { host: config.adminHost ?? '127.0.0.1', port: config.admin },
   registry,
   ready: () => egress.ready,
-  pages: new Map([[EGRESS_TRUNKS_PAGE.path, () => egress.trunks]]),
+  pages: new Map<string, () => unknown>([
+    [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+    [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+  ]),
 });
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
 await new StopSignals().untilStopped(async () => {

@@ -91,8 +91,13 @@ export class FakeTarget implements BackendTarget {
     return this.open(protocol, request, handler);
   }
 
-  leaseOrFail(): never {
-    throw new Error('no flows here');
+  leaseOrFail(): Promise<never> {
+    const [deed] = this.deeds;
+    return Promise.reject(
+      deed === 'cannot be reached'
+        ? new ProxyFailure('connection failed', `${this.name} refused`)
+        : new Error('no flows here'),
+    );
   }
 
   #act(deed: Deed, handler: UpstreamHandler): void {

@@ -16,6 +16,7 @@ import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import type { EventNote } from '../../src/kube/events/event-recorder.ts';
+import { EgressDemand } from '../../src/controllers/gateway-health/egress-demand.ts';
 import { FailoverBook } from '../../src/controllers/failover/failover-book.ts';
 import type { LinksFailover } from '../../src/discovery/failover-links.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
@@ -59,7 +60,9 @@ export class MirrorWorld {
   /** What is decided about groups, and what Links say. */
   /** What Links say about failover. */
   said: LinksFailover = new Map();
-  readonly failover = new FailoverBook(saidOf(this));
+  /** What egress pods have said about requests. */
+  readonly demand = new EgressDemand();
+  readonly failover = new FailoverBook(saidOf(this), this.demand);
   /** What people were told about federated Services. */
   readonly events: EventNote[] = [];
   /** Calls to the source's API server: reads of one object, and writes. */

@@ -9,6 +9,8 @@ interface Entry {
 /** A clock that stands still until `advance` is called; timers run in order of time, then of creation. */
 export class VirtualClock implements Clock {
   #now: number;
+  /** How far the wall clock is from where it would be if nobody had set it, milliseconds. */
+  #stepped = 0;
   #seq = 0;
   readonly #entries = new Set<Entry>();
 
@@ -17,7 +19,7 @@ export class VirtualClock implements Clock {
   }
 
   now(): number {
-    return this.#now;
+    return this.#now + this.#stepped;
   }
 
   monotonic(): number {
@@ -28,6 +30,11 @@ export class VirtualClock implements Clock {
     const entry = { at: this.#now + Math.max(0, ms), seq: this.#seq++, fn };
     this.#entries.add(entry);
     return { cancel: () => void this.#entries.delete(entry) };
+  }
+
+  /** Somebody sets the wall clock: no time passes, and monotonic time and timers know nothing of it. */
+  step(ms: number): void {
+    this.#stepped += ms;
   }
 
   /** Number of timers that are waiting. */

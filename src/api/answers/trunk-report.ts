@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { page } from './answer-page.ts';
+import { rowsPage } from './answer-page.ts';
 
 /**
  * What an egress pod has found out about an address by its own connections. `unknown`: it has tried none;
@@ -29,13 +29,14 @@ export const MAX_TRUNKS = 1024;
 export const MAX_TRUNK_TEXT = 300;
 
 /** An egress pod's evidence about all gateway addresses that it has routes to. */
-export const EGRESS_TRUNKS_PAGE = page<TrunkReport>(
+export const EGRESS_TRUNKS_PAGE = rowsPage<TrunkReport>(
   '/trunks',
-  z.looseObject({
+  z.object({
     gateway: z.string().max(MAX_TRUNK_TEXT),
     identity: z.string().max(MAX_TRUNK_TEXT),
-    state: z.string(),
+    state: z.enum(['unknown', 'alive', 'suspect', 'dead']),
     sinceMs: z.number().min(0),
     attempts: z.number().min(0),
   }),
+  MAX_TRUNKS,
 );

@@ -14,7 +14,10 @@ export const failoverReasons = {
   DrillActive: 'A drill takes it away.',
   FactsUnknown: 'Nothing is known of it yet.',
   NoHealthyBackend: 'None can be used as it should be; the least bad one serves.',
-  CapacityShort: 'All that can be used together have too few endpoints for all.',
+  CapacityShort:
+    'All that can be used together have too few endpoints for all, and nobody says that no request fails or waits.',
+  DemandUnmet:
+    'All that can be used together have too few endpoints for all, and at the egress requests fail or wait.',
   OtherController: 'Somebody else writes the weights; they are left alone.',
   ApexHasSelector: 'The Service has a selector, so that plain clients reach its own pods only.',
   ApexHasEndpoints: 'Somebody else writes the endpoints of the Service; they are left alone.',
@@ -22,6 +25,8 @@ export const failoverReasons = {
     'The Service can lead nowhere else: it is headless, of type ExternalName, or has no TCP port.',
   TooManyApexes:
     'The namespace, or the cluster, has as many ports of Services that lead elsewhere as it may.',
+  DemandMet:
+    'All together have fewer endpoints than are expected, but at the egress no request fails or waits.',
   CapacitySuffices: 'All together have enough endpoints for all.',
   AnnotationInvalid:
     'An annotation about failover is wrong; the message says which key, and what held before holds on.',

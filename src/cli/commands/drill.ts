@@ -286,7 +286,7 @@ async function look(client: KubeClient, settings: Settings) {
     serverTime(client),
   ]);
   const rows = failoverRows(objects, now, new Set(kind === 'drain' ? [] : [cluster]));
-  const short = rows.filter(({ capacityShort }) => capacityShort);
+  const short = rows.filter(({ endpointsShort }) => endpointsShort);
   return {
     ...pages,
     short: new Map(short.map((row) => [`${row.namespace}/${row.service}`, row.capacityRatio])),

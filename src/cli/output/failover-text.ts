@@ -41,13 +41,13 @@ export function planText(
 
 /** What would be wrong with a Service, if that is not so today; undefined: nothing. */
 function verdictOf(row: GroupRow, today: GroupRow | undefined): string | undefined {
-  const { reason, backends, capacityShort, capacityRatio, refused } = row;
+  const { reason, backends, endpointsShort, capacityRatio, refused } = row;
   if (reason === 'NoHealthyBackend') {
     const left = backends.filter(isLeft).map(({ name, state }) => `${name} (${state})`);
     return left.length === 0 ? 'nobody could serve' : `nobody would be left but ${left.join(', ')}`;
   }
   if (refused > (today?.refused ?? 0)) return `${percent(refused)} of the requests would be refused`;
-  return capacityShort && today?.capacityShort !== true
+  return endpointsShort && today?.endpointsShort !== true
     ? `capacity would be short, ${percent(capacityRatio)} of what is asked`
     : undefined;
 }
@@ -86,14 +86,25 @@ function stateOf({ state, reason, flaps, usableSince, holdMs }: BackendRow, now:
   return reason === 'PrimaryServing' || reason === 'FactsUnknown' ? state : `${state} (${reason})`;
 }
 
-function summary({ capacityShort, capacityRatio, nextChangeAt, leftOut, refused, reason }: GroupRow): string {
+function summary(row: GroupRow): string {
+  const { nextChangeAt, leftOut, refused, reason } = row;
   return [
     reason,
-    capacityShort ? `CapacityShort: ${percent(capacityRatio)} of what is asked` : 'CapacityShort: no',
+    capacityText(row),
     ...(refused > 0 ? [`refused: ${percent(refused)}`] : []),
     ...(leftOut.length > 0 ? [`in no tier: ${leftOut.join(', ')}`] : []),
     ...(nextChangeAt === null ? [] : [`next change: ${new Date(nextChangeAt).toISOString().slice(11, 19)}Z`]),
   ].join(' · ');
+}
+
+function capacityText({ endpointsShort, demand, capacityRatio }: GroupRow): string {
+  if (!endpointsShort) return 'CapacityShort: no';
+  const part = percent(capacityRatio);
+  return {
+    unheard: `CapacityShort: ${part} of what is asked`,
+    strained: `CapacityShort: ${part} of what is asked, and requests fail or wait`,
+    met: `CapacityShort: no (${part} of what is expected, but no request fails or waits)`,
+  }[demand];
 }
 
 function percent(part: number): string {

@@ -161,6 +161,9 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   NoHealthyBackend: 'Look at the pods and the gateway of each cluster: none has enough ready endpoints.',
   CapacityShort:
     'Start more pods where requests go now, or expect that requests fail or slow down. If the Service is meant to be smaller now, wait: what is expected comes down with `capacity-window`.',
+  DemandUnmet: 'Start more pods where requests go now: requests fail, or wait, for want of them.',
+  DemandMet:
+    'Nothing, if fewer are wanted now: what is expected comes down with `capacity-window`. Else start more pods before more is asked.',
   CapacitySuffices: NOTHING,
   AnnotationInvalid: 'Put the key right that the message names; until then what held before holds on.',
   OtherController: `Stop whoever else writes the weights, or take the label \`${FAILOVER_CONTROLLED_BY}\` off.`,

@@ -19,6 +19,7 @@ import {
   withServiceDrain,
 } from '../../policy/failover/federated-group.ts';
 import { LOCAL } from '../../policy/failover/placement.ts';
+import { demandStated } from '../../policy/failover/demand.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
@@ -101,6 +102,7 @@ export function groupsOf(
   objects: MirrorObjects,
 ): ApexGroup[] {
   const { namespace = '', name = '' } = service.metadata ?? {};
+  const demand = demandStated(service.status?.conditions);
   const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
   const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
   return [...ports].flatMap(([port, { routing, leaves }]) => {
@@ -130,7 +132,7 @@ export function groupsOf(
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
       const group = { backends, policy, placement, weighing };
-      return { namespace, service: names[nth] ?? name, owner: service, group, clusters, within };
+      return { namespace, service: names[nth] ?? name, owner: service, group, demand, clusters, within };
     });
   });
 }

@@ -9,6 +9,7 @@ import { linksFailover } from '../../discovery/failover-links.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { PathState } from '../../api/failover/failover-facts.ts';
 import type { Figures } from '../../policy/failover/backend.ts';
+import { type Demand, demandStated, isCapacityShort } from '../../policy/failover/demand.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
 import { readApexGroups } from './apex-groups.ts';
@@ -39,7 +40,12 @@ export interface GroupRow {
   readonly namespace: string;
   readonly service: string;
   readonly backends: readonly BackendRow[];
+  /** Whether all together have too few endpoints, and nobody has said that no request fails or waits. */
   readonly capacityShort: boolean;
+  /** Whether they have too few endpoints, however requests fare. */
+  readonly endpointsShort: boolean;
+  /** How requests fare at the egress, as the controller has written it last where endpoints are too few. */
+  readonly demand: Demand;
   /** What all can bear, as part of what is asked of them. */
   readonly capacityRatio: number;
   readonly reason: FailoverReason;
@@ -110,17 +116,19 @@ export function failoverRows(
 ): GroupRow[] {
   const said = linksFailover(linkObjects);
   const byService = Map.groupBy(slices, (slice) => sliceService(slice)[0] ?? '');
+  // What would be without somebody nobody has measured.
+  const measured = (demand: Demand) => (without.size === 0 ? demand : 'unheard');
   const federated = all.map((service) => {
     const group = federatedGroup(service, byService.get(keyOf(service)) ?? [], said);
     return groupRow(
       service.metadata ?? {},
       lacking(group, (name) => without.has(name)),
-      now,
+      { now, demand: measured(demandStated(service.status?.conditions)) },
     );
   });
-  const led = apexes.map(({ namespace, service: name, group, clusters }) => {
+  const led = apexes.map(({ namespace, service: name, group, demand, clusters }) => {
     const isGone = (backend: string) => without.has(clusters.get(backend) ?? '');
-    return groupRow({ namespace, name }, lacking(group, isGone), now);
+    return groupRow({ namespace, name }, lacking(group, isGone), { now, demand: measured(demand) });
   });
   return [...federated, ...led].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
 }
@@ -155,14 +163,16 @@ function lacking(group: FederatedGroup, isGone: (name: string) => boolean): Fede
 function groupRow(
   { namespace = '', name = '' }: { readonly namespace?: string; readonly name?: string },
   group: FederatedGroup,
-  now: number,
+  { now, demand }: { readonly now: number; readonly demand: Demand },
 ): GroupRow {
   const decision = decide(group.backends, group.policy, now, group.weighing);
   return {
     namespace,
     service: name,
     backends: decision.backends.map(backendRow),
-    capacityShort: decision.short,
+    capacityShort: isCapacityShort(decision, demand),
+    endpointsShort: decision.short,
+    demand,
     capacityRatio: decision.total,
     reason: decision.reason,
     refused: decision.refused / 10_000,

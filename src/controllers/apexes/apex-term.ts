@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { APEX_MEMBER, type RecordEntry } from '../../api/egress/egress-record.ts';
+import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { keyOf, services } from '../../api/kubernetes/resource.ts';
 import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
@@ -14,16 +14,12 @@ import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { WatchParts } from '../../kube/informer/watched-kind.ts';
 import type { WorkQueue } from '../../kube/queue/work-queue.ts';
-import { decide } from '../../policy/failover/decide.ts';
-import {
-  type FailoverCondition,
-  failoverConditions,
-  mergedConditions,
-  notReady,
-} from '../../policy/failover/failover-conditions.ts';
-import { ruleGroup } from '../../policy/routing/rule-group.ts';
+import { type Demand, demandStated } from '../../policy/failover/demand.ts';
+import { type FailoverCondition, notReady } from '../../policy/failover/failover-conditions.ts';
+import type { RouteBackend } from '../../policy/routing/routing.ts';
 import type { DrainWatch } from '../failover/drain-watch.ts';
 import { statusNews, statusStep } from '../federated/failover-status.ts';
+import type { DemandWitness } from '../gateway-health/egress-demand.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
@@ -31,8 +27,9 @@ import type { LocalView } from '../reconcile/local-view.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { ownSlices } from '../reconcile/steps.ts';
 import { ApexBackends } from './apex-backends.ts';
+import { apexConditions } from './apex-conditions.ts';
 import { leadSteps, releaseSteps } from './apex-plan.ts';
-import { type ApexFacts, type ApexVerdict, apexVerdict, MAX_APEX_PORTS } from './apex-verdict.ts';
+import { type ApexFacts, type ApexVerdict, apexVerdict, inNamespace, roomIn } from './apex-verdict.ts';
 import { RoomWaiters } from './room-waiters.ts';
 import type { TieredServices } from './tiered-services.ts';
 
@@ -47,6 +44,8 @@ export interface ApexTermOptions extends WatchParts {
   readonly egressServesGroups?: (() => boolean) | undefined;
   /** The drains of a cluster, as Links say. */
   readonly drainsOf: (cluster: string) => readonly FailoverDrain[] | undefined;
+  /** Who knows how requests fare; default: nobody. */
+  readonly demand?: DemandWitness | undefined;
   readonly events?: Pick<EventRecorder, 'record'> | undefined;
   /** Who tells by Events what becomes of drains. */
   readonly drains?: Pick<DrainWatch, 'apex' | 'apexGone'> | undefined;
@@ -74,15 +73,18 @@ export class ApexTerm {
   readonly #candidates = new Set<string>();
   /** The apexes that lead to each mirror, and the other way round. */
   readonly #backends = new Map<string, ReadonlySet<string>>();
+  /** Those that have too few endpoints, and how their requests fared as far as was known. */
+  readonly #short = new Map<string, Demand>();
   readonly #waiters: RoomWaiters;
   #unsubscribe: readonly (() => void)[] = [];
+  #wasComplete = false;
 
   constructor(options: ApexTermOptions) {
     const { client, clock, random, log, clusterDomain, lookMs } = options;
     this.#options = options;
     this.#waiters = new RoomWaiters(
       clock,
-      (namespace) => this.#room(namespace),
+      (namespace) => roomIn(namespace, options.egress.keptByApexes()),
       (key) => options.queue.add(key),
     );
     this.#routing = new KubeRouting({
@@ -98,17 +100,20 @@ export class ApexTerm {
       view: { zone: undefined, meshEndpoint: () => undefined },
       served: (_, slices) => slices,
       onChange: (key) => this.#consider(key),
+      onState: () => this.#stateChanged(),
     });
   }
 
   start(): void {
-    const { view, egress, tiered } = this.#options;
+    const { view, egress, tiered, demand } = this.#options;
     this.#unsubscribe = [
       egress.followApexes((apex) => this.#consider(apex)),
       egress.followGroups((group) => {
         if (this.#candidates.has(group)) this.#consider(group);
       }),
       tiered.follow((key) => this.#consider(key)),
+      tiered.followState(() => this.#stateChanged()),
+      demand?.follow(() => this.#demandChanged()) ?? (() => undefined),
       view.stores.endpointSlices.subscribe('apexes: slices', (change) => {
         const isApexs = [change.object, change.previous].some((one) => clusterOf(one) === APEX_MEMBER);
         for (const service of servicesOfChange(change))
@@ -125,6 +130,18 @@ export class ApexTerm {
   /** Egress pods or Links have changed. */
   resync(): void {
     for (const key of this.#candidates) this.#options.queue.add(key);
+  }
+
+  /** Whether all is known that may be written about Services. */
+  get #isComplete(): boolean {
+    return this.#routing.complete && this.#options.tiered.isComplete;
+  }
+
+  /** What waited for all to be known need wait no longer. */
+  #stateChanged(): void {
+    const was = this.#wasComplete;
+    this.#wasComplete = this.#isComplete;
+    if (this.#wasComplete && !was) this.resync();
   }
 
   async stop(): Promise<void> {
@@ -168,7 +185,7 @@ export class ApexTerm {
   }
 
   #factsOf(key: string, found: ReturnType<KubeRouting['kept']>, routes: ServiceRoutes): ApexFacts {
-    const { egress, view, tiered } = this.#options;
+    const { egress, view } = this.#options;
     const { namespace, name } = parseKey(key);
     const service = found === 'unknown' ? found : found?.service;
     const kept = egress.keptByApexes();
@@ -181,7 +198,7 @@ export class ApexTerm {
       slices: found === 'unknown' || found === undefined ? [] : found.slices,
       ports: [...routes.ports.keys()],
       isForPlainClients: this.#isForPlainClients(service, routes),
-      isComplete: this.#routing.complete && tiered.isComplete,
+      isComplete: this.#isComplete,
       isSubject: this.#routing.isSubject(key),
       hasFederated: view.service(namespace, federatedName(name)) !== undefined,
       kept: { namespace: inNamespace(others, namespace), all: others.length },
@@ -313,33 +330,34 @@ export class ApexTerm {
   #conditionsOf(
     key: string,
     verdict: ApexVerdict,
-    { ports, problems }: ServiceRoutes,
+    routes: ServiceRoutes,
     now: number,
   ): FailoverCondition[] | undefined {
+    this.#short.delete(key);
     if (verdict.action === 'refuse') return notReady(verdict.reason, verdict.message);
     if (verdict.action !== 'lead') return undefined;
     if (verdict.short !== undefined) return notReady(verdict.short.reason, verdict.short.message);
-    const rules = new Map<string, readonly FailoverCondition[]>();
-    const backends = new Set<string>();
-    const known = new ApexBackends(verdict.service, this.#options);
-    const clusters = known.clustersOf([...ports.values()].flatMap(({ routing }) => routing.rules));
+    const { demand: witness, queue } = this.#options;
+    const heard = witness === undefined ? 'unheard' : witness.of(key);
+    const demand = heard ?? demandStated(verdict.service.status?.conditions);
+    const backendsKnown = new ApexBackends(verdict.service, this.#options);
+    const clusters = backendsKnown.clustersOf(
+      [...routes.ports.values()].flatMap(({ routing }) => routing.rules),
+    );
     this.#options.drains?.apex(verdict.service, clusters, () => !this.#options.signal.aborted);
     const drains = serviceDrainProblems(verdict.service.metadata?.annotations, clusters, now);
-    let next = drains.until ?? Number.POSITIVE_INFINITY;
-    for (const [port, { routing }] of ports)
-      for (const rule of routing.rules) {
-        for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
-        const group = ruleGroup(rule, (backend) => known.of(backend));
-        const decision = decide(group.backends, group.policy, now, group.weighing);
-        next = Math.min(next, decision.nextChangeAt ?? next);
-        const said = [...problems, ...drains.lines, ...group.problems];
-        const { placement } = group;
-        rules.set(`port ${port}, ${rule.name}`, failoverConditions({ decision, placement, problems: said }));
-      }
+    const known = (backend: RouteBackend) => backendsKnown.of(backend);
+    const { conditions, backends, nextAt, isShort } = apexConditions(routes, { known, demand, drains, now });
     this.#backends.set(key, backends);
-    if (next !== Number.POSITIVE_INFINITY)
-      this.#options.queue.addAfter(key, Math.max(MIN_LOOK_MS, next - now));
-    return mergedConditions(rules);
+    if (isShort) this.#short.set(key, demand);
+    if (nextAt !== undefined) queue.addAfter(key, Math.max(MIN_LOOK_MS, nextAt - now));
+    return conditions;
+  }
+
+  /** Requests fare otherwise than when conditions were written that depend on it. */
+  #demandChanged(): void {
+    const { demand, queue } = this.#options;
+    for (const [key, said] of this.#short) if ((demand?.of(key) ?? said) !== said) queue.add(key);
   }
 
   /** Whether nothing of ours is left of a Service, and nothing is written about it. */
@@ -364,23 +382,11 @@ export class ApexTerm {
     else this.#waiters.forget(key);
   }
 
-  /** How many ports a namespace may have more. */
-  #room(namespace: string): number {
-    const kept = this.#options.egress.keptByApexes();
-    return Math.min(
-      MAX_APEX_PORTS.namespace - inNamespace(kept, namespace),
-      MAX_APEX_PORTS.all - kept.length,
-    );
-  }
-
   #drop(key: string): void {
     this.#waiters.forget(key);
     this.#backends.delete(key);
     this.#options.drains?.apexGone(key);
+    this.#short.delete(key);
     if (this.#candidates.delete(key)) this.#routing.dropOne(key);
   }
-}
-
-function inNamespace(kept: readonly RecordEntry[], namespace: string): number {
-  return kept.filter(({ mirror }) => mirror.startsWith(`${namespace}/`)).length;
 }

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { RecordEntry } from '../../api/egress/egress-record.ts';
 import type { FailoverReason } from '../../api/failover/failover-reasons.ts';
 import { MANAGER } from '../../api/names.ts';
 import { federatedName, isFederated } from '../../api/mirror/federated-members.ts';
@@ -121,4 +122,14 @@ function lead(service: V1Service, { namespace, ports, kept, own }: ApexFacts): A
   } as const;
   const led = ports.filter((port) => !left.has(port));
   return led.length === 0 ? { action: 'refuse', ...short } : { action: 'lead', service, ports: led, short };
+}
+
+/** How many of these ports are of a namespace. Pure. */
+export function inNamespace(kept: readonly RecordEntry[], namespace: string): number {
+  return kept.filter(({ mirror }) => mirror.startsWith(`${namespace}/`)).length;
+}
+
+/** How many ports a namespace may have more. Pure. @param kept those that all have */
+export function roomIn(namespace: string, kept: readonly RecordEntry[]): number {
+  return Math.min(MAX_APEX_PORTS.namespace - inNamespace(kept, namespace), MAX_APEX_PORTS.all - kept.length);
 }

@@ -42,11 +42,12 @@ export class TieredServices {
 
   /** Calls `listener` with the key of each that came, changed or went. @returns what ends that */
   follow(listener: (key: string) => void): () => void {
-    const ends = [
-      this.#store.subscribe('apexes: Services with tiers', ({ key }) => listener(key)),
-      this.#reflector.subscribe(() => this.keys().forEach(listener)),
-    ];
-    return () => ends.forEach((end) => end());
+    return this.#store.subscribe('apexes: Services with tiers', ({ key }) => listener(key));
+  }
+
+  /** Calls `listener` when `isComplete` may have changed. @returns what ends that */
+  followState(listener: () => void): () => void {
+    return this.#reflector.subscribe(listener);
   }
 }
 

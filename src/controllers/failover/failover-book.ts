@@ -1,4 +1,6 @@
 import type { Decision } from '../../policy/failover/decide.ts';
+import type { DemandWitness } from '../gateway-health/egress-demand.ts';
+import type { Demand } from '../../policy/failover/demand.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 
 /** What is told of a group to whoever watches metrics. */
@@ -9,6 +11,8 @@ export interface BookEntry {
    */
   readonly service: string;
   readonly decision: Decision;
+  /** How requests fared when it was decided. */
+  readonly demand: Demand;
 }
 
 /**
@@ -17,13 +21,44 @@ export interface BookEntry {
  */
 export class FailoverBook {
   readonly #links: { readonly said: LinksFailover };
+  readonly #demand: DemandWitness | undefined;
+  readonly #followers = new Map<object, (service: string) => void>();
+  #unfollow: () => void = () => undefined;
   readonly #entries = new Map<string, BookEntry & { readonly by: object }>();
   readonly #transitions = new Map<string, number>();
   #statusFailures = 0;
   #statusRefused = false;
 
-  constructor(links: { readonly said: LinksFailover }) {
+  /** @param demand who knows how requests fare; default: nobody */
+  constructor(links: { readonly said: LinksFailover }, demand?: DemandWitness) {
     this.#links = links;
+    this.#demand = demand;
+  }
+
+  /** As `DemandWitness.of`; `unheard` where there is no witness. */
+  demandOf(service: string): Demand | undefined {
+    return this.#demand === undefined ? 'unheard' : this.#demand.of(service);
+  }
+
+  /**
+   * Calls `listener` with each Service about which `by` has decided that it has too few endpoints, when its
+   * requests fare otherwise than was known then.
+   * @returns what ends that
+   */
+  followDemand(by: object, listener: (service: string) => void): () => void {
+    this.#followers.set(by, listener);
+    if (this.#followers.size === 1)
+      this.#unfollow = this.#demand?.follow(() => this.#demandChanged()) ?? this.#unfollow;
+    return () => {
+      if (this.#followers.delete(by) && this.#followers.size === 0) this.#unfollow();
+    };
+  }
+
+  #demandChanged(): void {
+    for (const { service, decision, demand, by } of this.#entries.values()) {
+      const now = decision.short ? (this.demandOf(service) ?? demand) : demand;
+      if (now !== demand) this.#followers.get(by)?.(service);
+    }
   }
 
   get links(): LinksFailover {
@@ -64,15 +99,16 @@ export class FailoverBook {
    * @param by whoever decided
    * @param service as `BookEntry.service`
    * @param decision undefined: it is no group, it is gone, or another one decides
+   * @param demand what was known then of its requests; default: nothing
    */
-  note(by: object, service: string, decision: Decision | undefined): void {
+  note(by: object, service: string, decision: Decision | undefined, demand: Demand = 'unheard'): void {
     const before = this.#entries.get(service);
     if (decision === undefined) {
       if (before?.by === by) this.#entries.delete(service);
       return;
     }
     if (before !== undefined) this.#count(before.decision, decision);
-    this.#entries.set(service, { service, decision, by });
+    this.#entries.set(service, { service, decision, demand, by });
   }
 
   #count(before: Decision, after: Decision): void {

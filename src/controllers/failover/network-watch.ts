@@ -11,7 +11,7 @@ import { type PathSince, suspectedDeaths } from '../gateway-health/own-network.t
 export interface NetworkWatchOptions {
   readonly links: IndexedStore<LinkObject>;
   readonly events: Pick<EventRecorder, 'record'>;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   readonly log: Logger;
 }
 
@@ -34,6 +34,7 @@ const WHAT = 'the own network';
  */
 export class NetworkWatch implements OwnNetwork {
   readonly #options: NetworkWatchOptions;
+  /** Here `since` is monotonic: somebody may set the clock between two deaths. */
   readonly #own = new Map<string, PathSince>();
   readonly #listeners = new Set<() => void>();
   readonly #unsubscribe: () => void;
@@ -50,7 +51,7 @@ export class NetworkWatch implements OwnNetwork {
 
   see(key: string, { cluster, state }: Omit<PathSince, 'since'>): void {
     if (this.#own.get(key)?.state === state) return;
-    this.#own.set(key, { cluster, state, since: this.#options.clock.now() });
+    this.#own.set(key, { cluster, state, since: this.#options.clock.monotonic() });
     this.#look();
   }
 
@@ -69,7 +70,9 @@ export class NetworkWatch implements OwnNetwork {
   }
 
   #look(): void {
-    const own = [...this.#own.values()];
+    const { clock } = this.#options;
+    const epoch = clock.now() - clock.monotonic();
+    const own = [...this.#own.values()].map((path) => ({ ...path, since: epoch + path.since }));
     // Mostly so: what other replicas say makes no difference then.
     const isWell = own.length === 0 || own.some(({ state }) => state === 'alive');
     const suspected = isWell ? [] : suspectedDeaths([...own, ...this.#others()]);

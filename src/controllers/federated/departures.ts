@@ -18,10 +18,10 @@ export interface Absence {
  */
 export class Departures {
   readonly #witnesses: Testimony;
-  readonly #clock: Pick<Clock, 'now'>;
+  readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #left = new Set<string>();
 
-  constructor(witnesses: Testimony, clock: Pick<Clock, 'now'>) {
+  constructor(witnesses: Testimony, clock: Pick<Clock, 'monotonic'>) {
     this.#witnesses = witnesses;
     this.#clock = clock;
   }
@@ -37,7 +37,7 @@ export class Departures {
     const { lostSince, backSince } = this.#witnesses;
     const wasGone = this.#left.has(key);
     const since = wasGone ? backSince : lostSince;
-    const waitMs = since === undefined ? undefined : Math.max(0, since + delayMs - this.#clock.now());
+    const waitMs = since === undefined ? undefined : Math.max(0, since + delayMs - this.#clock.monotonic());
     const turns = waitMs === 0;
     if (!hasOthers || (wasGone && turns)) {
       this.#left.delete(key);

@@ -2,6 +2,7 @@ import type { V1Condition, V1Service } from '@kubernetes/client-node';
 import { FAILOVER_CONDITIONS } from '../../api/failover/failover-names.ts';
 import { memberClusters } from '../../api/mirror/federated-members.ts';
 import { serviceDrainProblems } from '../../api/mirror/service-drain.ts';
+import { type Demand, demandStated } from '../../policy/failover/demand.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import {
   type FailoverCondition,
@@ -21,7 +22,11 @@ const OURS: ReadonlySet<string> = new Set(Object.values(FAILOVER_CONDITIONS));
  * What is decided, as the leading member has it; undefined: there is nobody to fail over to, and nobody has
  * said anything. Pure.
  */
-export function groupStatus(facts: MemberFacts, links: LinksFailover, now: number): GroupStatus | undefined {
+export function groupStatus(
+  facts: MemberFacts,
+  { links, demand: heard }: { readonly links: LinksFailover; readonly demand: Demand | undefined },
+  now: number,
+): GroupStatus | undefined {
   const { service, slices } = facts.federated;
   if (service === undefined || !facts.leads) return undefined;
   const texts = textsOf(facts);
@@ -39,8 +44,10 @@ export function groupStatus(facts: MemberFacts, links: LinksFailover, now: numbe
       told.has(cluster) ? said.problems.map((line) => `Link of ${cluster}: ${line}`) : [],
     ),
   ];
-  const conditions = failoverConditions({ decision, placement, problems });
-  return { decision, conditions, at: now, againAt: drains.until };
+  // A controller that has just started would tell of a shortage that there is none of.
+  const demand = heard ?? demandStated(service.status?.conditions);
+  const conditions = failoverConditions({ decision, placement, problems, demand });
+  return { decision, conditions, demand, at: now, againAt: drains.until };
 }
 
 /** Whether there is anything in its status that is not so. Others' conditions stay. */

@@ -190,6 +190,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     return [
       () => this.#options.failover?.release(this),
       this.#options.groups?.follow(groupChanged) ?? (() => undefined),
+      this.#followDemand(groupChanged),
       view.stores.services.subscribe('federated: Services', ({ object, previous }) => {
         if (previous !== undefined) serviceChanged(previous);
         serviceChanged(object);
@@ -252,10 +253,18 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
   #group(facts: MemberFacts): GroupStatus | undefined {
     const { failover, publishesFacts, clock } = this.#options;
     if (failover === undefined || !publishesFacts) return undefined;
-    const group = isMember(facts) ? groupStatus(facts, failover.links, clock.now()) : undefined;
     const { namespace, name } = facts.key;
-    failover.note(this, `${namespace}/${federatedName(name)}`, group?.decision);
+    const service = `${namespace}/${federatedName(name)}`;
+    const said = { links: failover.links, demand: failover.demandOf(service) };
+    const group = isMember(facts) ? groupStatus(facts, said, clock.now()) : undefined;
+    failover.note(this, service, group?.decision, group?.demand);
     return group;
+  }
+
+  #followDemand(listener: (federated: string) => void): () => void {
+    const { failover, publishesFacts } = this.#options;
+    if (failover === undefined || !publishesFacts) return () => undefined;
+    return failover.followDemand(this, listener);
   }
 
   /** Tells what is new in the status of the Service, once it is written. */

@@ -10,6 +10,7 @@ import {
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { readyAddresses } from '../objects/mirrored-endpoints.ts';
 import type { Decision } from '../../policy/failover/decide.ts';
+import type { Demand } from '../../policy/failover/demand.ts';
 import type { FailoverCondition } from '../../policy/failover/failover-conditions.ts';
 import type { ImportedFacts } from '../policies/check-chain.ts';
 import type { LocalPart } from '../reconcile/mirror-facts.ts';
@@ -63,6 +64,8 @@ export interface MemberFacts extends ImportedFacts {
 export interface GroupStatus {
   readonly decision: Decision;
   readonly conditions: readonly FailoverCondition[];
+  /** How requests fared, as far as it was known. */
+  readonly demand: Demand;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** When what is told may change by time alone, beside `Decision.nextChangeAt`; likewise. */

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { EGRESS_TRUNKS_PAGE, MAX_TRUNKS } from '../../api/answers/trunk-report.ts';
+import type { Rows, RowsPage } from '../../api/answers/answer-page.ts';
+import { type DemandReport, EGRESS_DEMAND_PAGE } from '../../api/answers/demand-report.ts';
+import { EGRESS_TRUNKS_PAGE, MAX_TRUNKS, type TrunkReport } from '../../api/answers/trunk-report.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -8,6 +10,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import { type DemandWitness, EgressDemand } from './egress-demand.ts';
 import { lostTrunks, type PodEvidence, trunkKey } from './trunk-verdict.ts';
 
 /** Time between the beginnings of two looks, milliseconds; a tenth more or less. */
@@ -21,14 +24,22 @@ const MAX_PODS = 64;
 const MAX_TOLD = 16;
 const WHAT = 'evidence of the egress';
 
-/** Asks one pod what it knows. @throws when it does not answer in time, or not as it should */
-export type AskEgress = (pod: SocketAddress, signal: AbortSignal) => Promise<PodEvidence['trunks']>;
+/** Asks one pod. @throws when it does not answer in time, or with no list */
+export type Ask<T> = (pod: SocketAddress, signal: AbortSignal) => Promise<Rows<T>>;
+
+/** What egress pods are asked. */
+export interface EgressQuestions {
+  /** What it can reach. */
+  readonly trunks: Ask<TrunkReport>;
+  /** How requests fare; pods of an older version do not know. */
+  readonly demand: Ask<DemandReport>;
+}
 
 /** Where the egress pods are, and how they are asked. */
 export interface EgressEvidenceOptions {
   /** Admin ports of ready egress pods, as kube's slices of the Service `linkspan-egress` say. */
   readonly pods: () => readonly SocketAddress[];
-  readonly ask: AskEgress;
+  readonly ask: EgressQuestions;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -43,26 +54,42 @@ export interface TrunkWitness {
 }
 
 /**
- * What egress pods have found out about gateway addresses by the connections that carry their clients' data.
- * Probes go to another port, from another node: they may pass while data dies. All pods are asked, every 2 s,
- * while anybody wants to know (ADR 0041).
+ * What egress pods have found out by the connections that carry their clients' data: which gateway addresses
+ * they can reach, and how requests fare. Probes go to another port, from another node: they may pass while
+ * data dies. All pods are asked, every 2 s, while anybody wants to know (ADR 0041).
  */
 export class EgressEvidence implements TrunkWitness {
+  /** How requests fare. */
+  readonly demand: DemandWitness;
   readonly #options: EgressEvidenceOptions;
+  readonly #demand = new EgressDemand();
   readonly #heard = new Map<string, PodEvidence>();
   readonly #listeners = new Set<() => void>();
+  /** Those who want to know. */
+  readonly #askers = new Set<object>();
   #lost: ReadonlySet<string> = new Set();
   #timer: Timer | undefined;
   #stopping = new AbortController();
   #silent = 0;
+  #skipped = 0;
 
   constructor(options: EgressEvidenceOptions) {
     this.#options = options;
+    const demand = this.#demand;
+    this.demand = {
+      of: (service) => demand.of(service),
+      follow: (listener) => this.#want(demand.follow(listener)),
+    };
   }
 
-  /** How many egress pods did not answer when they were asked last. */
+  /** How many egress pods did not say what they can reach when they were asked last. */
   get silent(): number {
     return this.#silent;
+  }
+
+  /** How many entries of their answers could not be read when they were asked last. */
+  get skipped(): number {
+    return this.#skipped;
   }
 
   /** How many gateway addresses count as lost. */
@@ -76,17 +103,25 @@ export class EgressEvidence implements TrunkWitness {
 
   follow(listener: () => void): () => void {
     this.#listeners.add(listener);
-    if (this.#listeners.size === 1) this.#lookAfter(0);
-    return () => {
-      this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#rest();
-    };
+    return this.#want(() => this.#listeners.delete(listener));
   }
 
   /** Ends what is under way. */
   stop(): void {
     this.#listeners.clear();
+    this.#askers.clear();
     this.#rest();
+  }
+
+  /** Somebody wants to know. @param end what ends that @returns as `end` */
+  #want(end: () => void): () => void {
+    const asker = {};
+    this.#askers.add(asker);
+    if (this.#askers.size === 1) this.#lookAfter(0);
+    return () => {
+      end();
+      if (this.#askers.delete(asker) && this.#askers.size === 0) this.#rest();
+    };
   }
 
   /** Nobody wants to know any more. */
@@ -97,6 +132,7 @@ export class EgressEvidence implements TrunkWitness {
     this.#timer = undefined;
     this.#heard.clear();
     this.#lost = new Set();
+    this.#demand.rest();
   }
 
   #lookAfter(ms: number): void {
@@ -104,36 +140,66 @@ export class EgressEvidence implements TrunkWitness {
     this.#timer = this.#options.clock.after(ms, () => void this.#look(signal), { unref: true });
   }
 
+  /** Asks all, and sees to it that they are asked again, whatever goes wrong. Never rejects. */
   async #look(signal: AbortSignal): Promise<void> {
-    const { pods, clock, random } = this.#options;
+    const { clock, random, log } = this.#options;
     const begun = clock.monotonic();
-    const asked = pods().slice(0, MAX_PODS);
-    const names = new Set(asked.map(formatAddress));
-    for (const name of this.#heard.keys()) if (!names.has(name)) this.#heard.delete(name);
-    const answers = await Promise.all(asked.map((pod) => this.#ask(pod, signal)));
+    try {
+      await this.#askAll(signal);
+    } catch (err) {
+      log.error({ err }, 'egress pods not asked');
+    }
     if (signal.aborted) return;
-    this.#silent = answers.filter((answered) => !answered).length;
     const period = PERIOD_MS * (0.9 + 0.2 * random());
     this.#lookAfter(Math.max(0, begun + period - clock.monotonic()));
-    const lost = lostTrunks(this.#heard.values(), clock.monotonic());
+    this.#judge(clock.monotonic());
+  }
+
+  async #askAll(signal: AbortSignal): Promise<void> {
+    const asked = this.#options.pods().slice(0, MAX_PODS);
+    const names = new Set(asked.map(formatAddress));
+    for (const name of this.#heard.keys()) if (!names.has(name)) this.#heard.delete(name);
+    const { ask, clock } = this.#options;
+    const answers = await Promise.all(
+      asked.map(async (pod) => {
+        const name = formatAddress(pod);
+        const [trunks, demand] = await Promise.all([
+          this.#ask(ask.trunks, pod, signal),
+          this.#ask(ask.demand, pod, signal),
+        ]);
+        if (signal.aborted) return { isSilent: false, skipped: 0 };
+        const at = clock.monotonic();
+        if (trunks !== undefined) this.#heard.set(name, { at, trunks: trunks.rows.slice(0, MAX_TRUNKS) });
+        if (demand !== undefined) this.#demand.heard(name, demand.rows, at);
+        const skipped = (trunks?.skipped ?? 0) + (demand?.skipped ?? 0);
+        return { isSilent: trunks === undefined, skipped };
+      }),
+    );
+    this.#silent = answers.filter(({ isSilent }) => isSilent).length;
+    this.#skipped = answers.reduce((sum, { skipped }) => sum + skipped, 0);
+  }
+
+  async #ask<T>(ask: Ask<T>, pod: SocketAddress, stop: AbortSignal): Promise<Rows<T> | undefined> {
+    const { log } = this.#options;
+    const name = formatAddress(pod);
+    try {
+      const answer = await ask(pod, stop);
+      if (answer.skipped > 0)
+        log.debug({ pod: name, count: answer.skipped }, 'entries of the answer of an egress pod not read');
+      return answer;
+    } catch (error) {
+      log.debug({ pod: name, cause: messageOf(error) }, 'egress pod did not answer');
+      return undefined;
+    }
+  }
+
+  #judge(now: number): void {
+    this.#demand.settle(now);
+    const lost = lostTrunks(this.#heard.values(), now);
     if (isDeepStrictEqual(lost, this.#lost)) return;
     this.#tell(lost);
     this.#lost = lost;
     notifyAll(WHAT, this.#listeners);
-  }
-
-  async #ask(pod: SocketAddress, stop: AbortSignal): Promise<boolean> {
-    const { ask, clock, log } = this.#options;
-    const name = formatAddress(pod);
-    try {
-      const trunks = await ask(pod, stop);
-      if (!stop.aborted)
-        this.#heard.set(name, { at: clock.monotonic(), trunks: trunks.slice(0, MAX_TRUNKS) });
-      return true;
-    } catch (error) {
-      log.debug({ pod: name, cause: messageOf(error) }, 'egress pod did not say what it can reach');
-      return false;
-    }
   }
 
   #tell(lost: ReadonlySet<string>): void {
@@ -151,18 +217,21 @@ export class EgressEvidence implements TrunkWitness {
 }
 
 /** Asks by HTTP, with limits of time and bytes. */
-export function askEgress(shared: { readonly clock: Clock; readonly random: Random }): AskEgress {
-  return async (pod, signal) => {
-    const client = new KubeClient(anonymousAccess(`http://${formatAddress(pod)}`), {
-      ...shared,
-      maxTries: 1,
-      timeoutMs: ANSWER_MS,
-      limits: { bytes: MAX_ANSWER_BYTES, ms: ANSWER_MS },
-    });
-    try {
-      return EGRESS_TRUNKS_PAGE.read(await client.raw('GET', EGRESS_TRUNKS_PAGE.path, { signal }));
-    } finally {
-      await client.close();
-    }
-  };
+export function askEgress(shared: { readonly clock: Clock; readonly random: Random }): EgressQuestions {
+  const asking =
+    <T>({ path, read }: RowsPage<T>): Ask<T> =>
+    async (pod, signal) => {
+      const client = new KubeClient(anonymousAccess(`http://${formatAddress(pod)}`), {
+        ...shared,
+        maxTries: 1,
+        timeoutMs: ANSWER_MS,
+        limits: { bytes: MAX_ANSWER_BYTES, ms: ANSWER_MS },
+      });
+      try {
+        return read(await client.raw('GET', path, { signal }));
+      } finally {
+        await client.close();
+      }
+    };
+  return { trunks: asking(EGRESS_TRUNKS_PAGE), demand: asking(EGRESS_DEMAND_PAGE) };
 }

@@ -3,14 +3,14 @@ import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 
 /** Who says whether a cluster is there. */
 export interface WitnessesOptions {
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** The path to its gateway; undefined: it has none, or nobody probes it, so that there is one witness. */
   readonly path: () => GatewayFacts['path'] | undefined;
   /** Whether its API server gives no answer of any kind. */
   readonly apiLost: () => boolean;
 }
 
-/** Since when both witnesses say the same, milliseconds since the epoch; undefined: they do not. */
+/** Since when both witnesses say the same, monotonic milliseconds; undefined: they do not. */
 export interface Testimony {
   readonly lostSince: number | undefined;
   readonly backSince: number | undefined;
@@ -44,8 +44,8 @@ export class Witnesses implements Testimony {
     const way = path();
     const isLost = apiLost();
     const before = [this.#lostSince, this.#backSince];
-    this.#lostSince = way === 'dead' && isLost ? (this.#lostSince ?? clock.now()) : undefined;
-    this.#backSince = way === 'alive' && !isLost ? (this.#backSince ?? clock.now()) : undefined;
+    this.#lostSince = way === 'dead' && isLost ? (this.#lostSince ?? clock.monotonic()) : undefined;
+    this.#backSince = way === 'alive' && !isLost ? (this.#backSince ?? clock.monotonic()) : undefined;
     return before[0] !== this.#lostSince || before[1] !== this.#backSince;
   }
 }

@@ -45,6 +45,14 @@ export class InstalledKinds {
     this.#options = options;
   }
 
+  /**
+   * Whether it was said of each group once which of its kinds are installed: until then one that is may be
+   * taken for one that is not.
+   */
+  get answered(): boolean {
+    return this.#options.kinds.every(({ group }) => this.#answered.has(group));
+  }
+
   start(): void {
     this.#looking = this.#look();
   }

@@ -2,6 +2,7 @@ import { FAILOVER_CONDITIONS } from '../../api/failover/failover-names.ts';
 import type { FailoverEvent, FailoverReason } from '../../api/failover/failover-reasons.ts';
 import type { Figures } from './backend.ts';
 import type { Decision } from './decide.ts';
+import { capacityReason, type Demand, isCapacityShort } from './demand.ts';
 import { GRAVEST } from './failover-verdict.ts';
 import type { Placement } from './placement.ts';
 
@@ -20,6 +21,8 @@ export interface Judged {
   readonly placement: Placement;
   /** What is wrong with annotations, one line each. */
   readonly problems: readonly string[];
+  /** How requests fare; default: nobody has said. */
+  readonly demand?: Demand;
 }
 
 /** Longest message of a condition or an Event; an Event takes 1024 bytes. */
@@ -31,7 +34,7 @@ const TOLD_FIRST: readonly FailoverReason[] = ['NoHealthyBackend', ...GRAVEST, '
 
 /** The conditions of a federated Service. Pure. */
 export function failoverConditions(judged: Judged): FailoverCondition[] {
-  return [readiness(judged), activity(judged.decision), capacity(judged.decision)];
+  return [readiness(judged), activity(judged.decision), capacity(judged)];
 }
 
 /** The only condition of a Service about which something was written that cannot be done at all. */
@@ -40,7 +43,8 @@ export function notReady(reason: FailoverReason, message: string): FailoverCondi
 }
 
 /**
- * The conditions of a Service with several rules, of those of each rule: the first that is bad counts.
+ * The conditions of a Service with several rules, of those of each rule: the first that is bad counts, else
+ * the first that is well although its endpoints are too few.
  * @param rules names of the rules, with the conditions of each
  */
 export function mergedConditions(
@@ -49,11 +53,17 @@ export function mergedConditions(
   const merged = new Map<string, FailoverCondition>();
   for (const [name, conditions] of rules)
     for (const one of conditions) {
-      if (merged.has(one.type) && (isWell(one) || !isWell(merged.get(one.type) ?? one))) continue;
+      const before = merged.get(one.type);
+      if (before !== undefined && gravity(one) <= gravity(before)) continue;
       const said = rules.size === 1 || one.message === '' ? one.message : `${name}: ${one.message}`;
       merged.set(one.type, { ...one, message: said.slice(0, MAX_MESSAGE) });
     }
   return [...merged.values()];
+}
+
+function gravity(one: FailoverCondition): number {
+  if (!isWell(one)) return 2;
+  return one.reason === 'DemandMet' ? 1 : 0;
 }
 
 function isWell({ type, status }: FailoverCondition): boolean {
@@ -88,11 +98,10 @@ function activity(decision: Decision): FailoverCondition {
   return condition(type, true, reason, `${who === '' ? '' : `${who}; `}serving: ${serving(decision)}`);
 }
 
-function capacity({ short, backends }: Decision): FailoverCondition {
+function capacity({ decision, demand = 'unheard' }: Judged): FailoverCondition {
   const type = FAILOVER_CONDITIONS.short;
-  if (!short) return condition(type, false, 'CapacitySuffices', '');
-  const away = backends.filter(isAway).map(described).join('; ');
-  return condition(type, true, 'CapacityShort', away);
+  const away = decision.short ? decision.backends.filter(isAway).map(described).join('; ') : '';
+  return condition(type, isCapacityShort(decision, demand), capacityReason(decision, demand), away);
 }
 
 /** Whether a backend has not what it would have if all were well; a standby that is well has. */

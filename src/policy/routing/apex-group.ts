@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import type { Demand } from '../failover/demand.ts';
 import type { FederatedGroup } from '../failover/federated-group.ts';
 
 /** One rule of a Service without selector that leads elsewhere. */
@@ -9,6 +10,8 @@ export interface ApexGroup {
   /** The Service, or the federated one, that the rule is about. */
   readonly owner: V1Service;
   readonly group: FederatedGroup;
+  /** How requests fared when the Service's status was written. */
+  readonly demand: Demand;
   /** Where backends lead, by their names: a mirror's cluster, or `local`. Federated ones are not in it. */
   readonly clusters: ReadonlyMap<string, string>;
   /** The clusters of backends that are federated, with the keys of those. */

@@ -43,7 +43,10 @@ export class GroupLease implements ConnectionOwner {
   /** @throws ProxyFailure */
   async open(): Promise<ConnectionLease> {
     const failure = this.#group.outOfReach(this.#startedAt);
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) {
+      this.#group.numbers.refused++;
+      throw failure;
+    }
     const lease = { ...(await this.#find()) };
     this.#given = lease;
     return lease;
@@ -83,10 +86,15 @@ export class GroupLease implements ConnectionOwner {
       if (chosen !== undefined) {
         const lease = await this.#of(chosen);
         if (lease !== undefined) return lease;
-      } else if (await this.#mayStartOver()) {
-        this.#tried = [];
-        this.#failures.clear();
-      } else throw group.unserved(this.#failures);
+        continue;
+      }
+      group.numbers.pending++;
+      if (!(await this.#mayStartOver().finally(() => group.numbers.pending--))) {
+        group.numbers.refused++;
+        throw group.unserved(this.#failures);
+      }
+      this.#tried = [];
+      this.#failures.clear();
     }
   }
 

@@ -311,7 +311,8 @@ export class GroupRequest implements Upstream, AttemptOwner {
     const failures = this.#failures;
     const round = this.#rounds++;
     try {
-      const again = await this.#mayStartOver(round);
+      group.numbers.pending++;
+      const again = await this.#mayStartOver(round).finally(() => group.numbers.pending--);
       if (this.#over) return;
       if (!again) {
         const known = failures ?? new Map<string, ProxyFailure>();
@@ -356,6 +357,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
   #fail(failure: ProxyFailure): void {
     if (this.#over) return;
     if (this.#backend !== undefined) this.#backend.numbers.failed++;
+    else this.#group.numbers.refused++;
     this.#over = true;
     this.#upload.finish();
     this.#options.handler.onFailure(failure, false);

@@ -189,6 +189,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   /** Draws whether a request is refused; undefined: it is not. */
   #refusal(): ProxyFailure | undefined {
     if (this.#refused === 0 || this.#options.random() >= this.#refused) return undefined;
+    this.numbers.refused++;
     const text = `no backend of ${this.label} may get a larger share than it has`;
     return new ProxyFailure('load shed', text, undefined, { fields: { 'retry-after': RETRY_AFTER_S } });
   }

@@ -153,6 +153,11 @@ export class ProxyCounters implements Boundary {
     return counters;
   }
 
+  /** By target; only of targets that are groups. */
+  get groups(): ReadonlyMap<string, GroupCounters> {
+    return this.#groups;
+  }
+
   /** The counters of a target that is a group, for its requests and raw connections. */
   group(target: string): GroupCounters {
     const bounded = this.#groups.has(target) || this.#takes(target, this.#groups) ? target : OTHER;

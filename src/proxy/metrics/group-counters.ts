@@ -51,6 +51,10 @@ export interface GroupCounts {
 /** Counts the requests and raw connections of one group. */
 export class GroupCounters {
   readonly moved: Record<MoveReason, number> = { connect: 0, refused: 0, no_endpoints: 0, retry: 0 };
+  /** Requests and raw connections that no backend took. */
+  refused = 0;
+  /** Those that no backend takes, and that wait to be tried again now. */
+  pending = 0;
   readonly #backends = new Map<string, BackendCounts>();
   /** Backends that something was taken away from, while no other one has answered since. */
   readonly #left = new Map<string, { readonly why: MoveReason; readonly at: number }>();

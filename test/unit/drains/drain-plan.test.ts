@@ -57,6 +57,7 @@ const rule = (backends: ReturnType<typeof backend>[], service = 'checkout'): Ape
     placement: { places: [], unknown: [], leftOut: [] },
     weighing: 'exact',
   },
+  demand: 'unheard',
   clusters: new Map([
     ['web', 'local'],
     ['web-west', 'west'],

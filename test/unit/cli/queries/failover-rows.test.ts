@@ -218,6 +218,22 @@ describe('linkspan failover', () => {
     expect(shares(objects({ services }))).to.deep.equal({ local: 0.7, west: 0.3, north: 0 });
   });
 
+  it('is not short of capacity where the controller has heard that none fails or waits, but is in a plan', () => {
+    const conditions = [{ type: 'linkspan.dev/CapacityShort', status: 'False', reason: 'DemandMet' }];
+    const met = { ...service(), status: { conditions } } as V1Service;
+    const slices = ['local', 'west', 'north'].map((name) => slice(name, { ready: 1 }));
+    const rows = (one: V1Service, without: readonly string[] = []) =>
+      failoverRows(objects({ services: [one], slices }), NOW, new Set(without));
+    const shorts = (list: ReturnType<typeof rows>) =>
+      list.map(({ capacityShort, endpointsShort }) => [capacityShort, endpointsShort]);
+    expect(shorts(rows(service()))).to.deep.equal([[true, true]]);
+    expect(shorts(rows(met))).to.deep.equal([[false, true]]);
+    expect(shorts(rows(met, ['north']))).to.deep.equal([[true, true]]);
+    expect(failoverText(rows(met), NOW)).to.match(
+      /CapacityShort: no \(\S+% of what is expected, but no request/,
+    );
+  });
+
   it('prints a table', () => {
     expect(failoverText(failoverRows(objects(), NOW), NOW)).to.equal(
       [

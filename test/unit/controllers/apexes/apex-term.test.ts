@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { writeDrain } from '../../../../src/api/failover/failover-drain.ts';
+import { writeFacts } from '../../../../src/api/failover/failover-facts.ts';
+import { FAILOVER_FACTS } from '../../../../src/api/failover/failover-names.ts';
 import { MAX_APEX_PORTS } from '../../../../src/controllers/apexes/apex-verdict.ts';
+import { statusError } from '../../../../src/kube/client/api-error.ts';
 import { ApexWorld } from '../../../support/apex-world.ts';
 
 // A tenant may write Services and splits as he likes. Ports that he had given back counted for nothing: 200
@@ -118,6 +121,109 @@ describe('the writer of apexes, against a tenant who may write Services and spli
     world.service('shop/checkout');
     await world.rest();
     expect(world.leading('shop/checkout')).to.deep.equal(['p-80']);
+  });
+});
+
+// One question that the API server was too busy to answer while a controller started, and Services that
+// splits had led elsewhere were given back: their clients had no endpoints until the next look.
+describe('the writer of apexes, started while the API server does not say which kinds it serves', () => {
+  let world: ApexWorld;
+  const KEY = 'shop/checkout';
+  const busy = statusError(429, '{"reason":"TooManyRequests"}', 'fake', undefined);
+
+  beforeEach(async () => {
+    world = new ApexWorld();
+    await world.start();
+    world.service(KEY);
+    world.split(KEY, 'web');
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    await world.stop();
+    world.kindsError = busy;
+  });
+  afterEach(() => world.stop());
+
+  it('goes on leading what it led', async () => {
+    await world.start();
+    await world.clock.advance(600);
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    world.kindsError = undefined;
+    await world.clock.advance(2000);
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+  });
+
+  it('gives back what nothing is written about, as soon as that is known', async () => {
+    world.cluster.remove('trafficsplits', 'shop', 'checkout');
+    await world.start();
+    await world.clock.advance(600);
+    expect(world.leading(KEY)).to.deep.equal(['p-80']);
+    world.kindsError = undefined;
+    await world.clock.advance(2000);
+    await world.rest();
+    expect(world.leading(KEY)).to.deep.equal([]);
+  });
+});
+
+// Conditions of a Service that leads elsewhere knew endpoints only, as those of federated Services did.
+describe('capacity of a Service that leads elsewhere', () => {
+  let world: ApexWorld;
+  const KEY = 'shop/checkout';
+
+  beforeEach(async () => {
+    world = new ApexWorld();
+    await world.start();
+    const labels = {
+      'mirror.linkerd.io/mirrored-service': 'true',
+      'mirror.linkerd.io/cluster-name': 'west',
+    };
+    world.service('shop/web-west', { metadata: { labels } });
+    const facts = {
+      path: 'alive',
+      ready: 1,
+      known: 1,
+      expected: 4,
+      usableSince: 0,
+      flaps: 0,
+      lastWord: 0,
+    } as const;
+    world.cluster.put('endpointslices', {
+      metadata: {
+        name: 'web-west-1',
+        namespace: 'shop',
+        uid: 'slice',
+        labels: { ...labels, 'kubernetes.io/service-name': 'web-west' },
+        annotations: { [FAILOVER_FACTS]: writeFacts(facts) },
+      },
+      addressType: 'IPv4',
+      endpoints: [],
+    } as never);
+    world.service(KEY);
+    world.split(KEY, 'web-west');
+    await world.rest();
+  });
+  afterEach(() => world.stop());
+
+  const hear = async (failures: number) => {
+    const now = world.clock.monotonic();
+    const report = { service: KEY, requests: 100, failures, refused: 0, pending: 0 };
+    world.demand.heard('pod', [report], now);
+    world.demand.settle(now);
+    await world.rest();
+    return world.reason(KEY, 'CapacityShort');
+  };
+
+  it('is short by what egress pods measure, and by endpoints where none is heard', async () => {
+    expect(world.reason(KEY, 'CapacityShort')).to.equal('CapacityShort');
+    await hear(0);
+    expect(await hear(0)).to.equal('DemandMet');
+    expect(await hear(10)).to.equal('DemandUnmet');
+    await world.clock.advance(60_000);
+    expect(await hear(10)).to.equal('DemandMet');
+    await world.clock.advance(11_000);
+    world.demand.settle(world.clock.monotonic());
+    await world.rest();
+    expect(world.reason(KEY, 'CapacityShort')).to.equal('CapacityShort');
   });
 });
 

@@ -63,6 +63,24 @@ describe('the watch over the own network', () => {
     expect(notes).to.have.length(1);
   });
 
+  // By a clock that was set between two deaths they were hours apart, or two that were hours apart were one.
+  it('goes by the time that has passed between deaths, whatever somebody does to the clock', async () => {
+    for (const stepMs of [3_600_000, -3_600_000]) {
+      const { watch, see } = begin();
+      see('west', 'dead');
+      await clock.advance(5000);
+      clock.step(stepMs);
+      see('north', 'dead');
+      expect(watch.suspected, 'of one moment').to.equal(true);
+      see('north', 'alive');
+      await clock.advance(3_600_000 - 5000);
+      clock.step(-stepMs);
+      see('north', 'dead');
+      expect(watch.suspected, 'an hour apart').to.equal(false);
+      watch.stop();
+    }
+  });
+
   it('knows the Links of other replicas by their conditions, and leaves the telling to one', async () => {
     link('north', 'True', 'ProbesAnswered');
     const { watch, see } = begin();

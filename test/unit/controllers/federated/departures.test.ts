@@ -53,6 +53,32 @@ describe('a member whose cluster is lost, without an egress in between', () => {
     expect(world.memberOutcomes.get('demo/web')?.reason).to.equal('Mirrored');
   });
 
+  // Somebody sets the clock, or NTP does: an hour of what nobody has seen is no delay that was kept.
+  it('goes by the time that has passed, whatever somebody does to the clock', async () => {
+    for (const stepMs of [3_600_000, -3_600_000]) {
+      world = await worldWith({}, ',web@north');
+      world.gateway = 'dead';
+      world.apiLost = true;
+      await world.clock.advance(10_000);
+      world.clock.step(stepMs);
+      world.gateway = 'dead';
+      await world.clock.advance(19_000);
+      expect(members(), 'not before the delay').to.equal('web@west,web@north');
+      await world.clock.advance(2000);
+      expect(members(), 'and then at once').to.equal('web@north');
+      world.apiLost = false;
+      world.gateway = 'alive';
+      await world.clock.advance(10_000);
+      world.clock.step(stepMs);
+      world.gateway = 'alive';
+      await world.clock.advance(19_000);
+      expect(members(), 'not back before the delay').to.equal('web@north');
+      await world.clock.advance(2000);
+      expect(members(), 'and then back at once').to.equal('web@north,web@west');
+      await world.close();
+    }
+  });
+
   it('stays whatever one of them says, and when both change their minds in time', async () => {
     world = await worldWith({}, ',web@north');
     world.gateway = 'dead';

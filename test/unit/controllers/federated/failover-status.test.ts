@@ -77,6 +77,50 @@ describe('the status of a federated Service', () => {
     expect(told()).to.deep.equal([]);
   });
 
+  it('is short of capacity while requests fail or wait, or nobody knows, and no longer', async () => {
+    const hear = (failures: number) => {
+      const now = world.clock.monotonic();
+      const report = { service: SERVICE, requests: 100, failures, refused: 0, pending: 0 };
+      world.demand.heard('pod', [report], now);
+      world.demand.settle(now);
+      return world.clock.advance(1000);
+    };
+    north(1);
+    world.gateway = 'dead';
+    await world.clock.advance(1000);
+    expect(condition('CapacityShort')).to.include({ status: 'True', reason: 'CapacityShort' });
+    await hear(0);
+    await hear(0);
+    expect(condition('CapacityShort')).to.include({ status: 'False', reason: 'DemandMet' });
+    await hear(10);
+    expect(condition('CapacityShort')).to.include({ status: 'True', reason: 'DemandUnmet' });
+    for (let look = 0; look < 60; look++) {
+      expect(condition('CapacityShort')?.status, String(look)).to.equal('True');
+      await hear(10);
+    }
+    expect(condition('CapacityShort')).to.include({ status: 'False', reason: 'DemandMet' });
+    expect(told().filter((one) => one.includes('CapacityShort'))).to.have.length(2);
+  });
+
+  // Each time that a controller was started it told of a shortage, and took it back 4 s later.
+  it('keeps what was known of requests until pods had time to say something', async () => {
+    north(1);
+    const stated = { type: 'linkspan.dev/CapacityShort', status: 'False', reason: 'DemandMet', message: '' };
+    const now = service();
+    const others = now?.status?.conditions?.filter(({ type }) => type !== stated.type) ?? [];
+    const conditions = [...others, { ...stated, lastTransitionTime: '2026-01-01T00:00:00Z' }];
+    world.source.put('services', { ...now, status: { conditions } } as unknown as V1Service);
+    world.gateway = 'dead';
+    await world.clock.advance(1000);
+    expect(condition('CapacityShort')).to.include({ status: 'False', reason: 'DemandMet' });
+    world.demand.settle(world.clock.monotonic());
+    await world.clock.advance(10_001);
+    expect(condition('CapacityShort')).to.include({ status: 'False', reason: 'DemandMet' });
+    world.demand.settle(world.clock.monotonic());
+    await world.clock.advance(1000);
+    expect(condition('CapacityShort')).to.include({ status: 'True', reason: 'CapacityShort' });
+  });
+
   it('tells a failover, the hold, the ramp and the return, each once, and nothing in between', async () => {
     world.gateway = 'dead';
     await world.clock.advance(1000);

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { EvidenceState, TrunkReport } from '../../../../src/api/answers/trunk-report.ts';
+import type { DemandReport } from '../../../../src/api/answers/demand-report.ts';
 import type { SocketAddress } from '../../../../src/base/address.ts';
 import { EgressEvidence } from '../../../../src/controllers/gateway-health/egress-evidence.ts';
 import { lostTrunks, trunkKey } from '../../../../src/controllers/gateway-health/trunk-verdict.ts';
@@ -60,23 +61,34 @@ describe('the evidence of the egress', () => {
   let asked: number;
   let evidence: EgressEvidence;
   let changes: number;
+  let fault: Error | undefined;
+  let demand: DemandReport | undefined;
+  const silence = () => Promise.reject(new Error('no answer in time'));
 
   beforeEach(() => {
     clock = new VirtualClock();
     pods = ['10.1.0.1', '10.1.0.2'].map((host) => ({ host, port: 4192 }));
     says = new Map(pods.map(({ host }) => [host, 'alive']));
     asked = changes = 0;
+    fault = demand = undefined;
     evidence = new EgressEvidence({
       clock,
       random: () => 0.5,
       log,
-      pods: () => pods,
-      ask: ({ host }) => {
-        asked++;
-        const state = says.get(host) ?? 'silent';
-        return state === 'silent'
-          ? Promise.reject(new Error('no answer in time'))
-          : Promise.resolve([trunk(state)]);
+      pods: () => {
+        if (fault !== undefined) throw fault;
+        return pods;
+      },
+      ask: {
+        trunks: ({ host }) => {
+          asked++;
+          const state = says.get(host) ?? 'silent';
+          return state === 'silent' ? silence() : Promise.resolve({ rows: [trunk(state)], skipped: 1 });
+        },
+        demand: ({ host }) =>
+          demand === undefined || says.get(host) === 'silent'
+            ? silence()
+            : Promise.resolve({ rows: [demand], skipped: 2 }),
       },
     });
   });
@@ -133,5 +145,62 @@ describe('the evidence of the egress', () => {
     pods = pods.slice(1);
     await clock.advance(2100);
     expect(isLost()).to.equal(false);
+  });
+
+  // Whatever goes wrong with one look, the next one comes: the way of the data was not asked about any more
+  // until the controller was started anew.
+  it('is asked for again after a look that went wrong', async () => {
+    evidence.follow(() => changes++);
+    await clock.advance(2100);
+    fault = new TypeError('no pods');
+    await clock.advance(10_000);
+    fault = undefined;
+    says.set('10.1.0.1', 'dead');
+    await clock.advance(2100);
+    expect([isLost(), changes]).to.deep.equal([true, 1]);
+  });
+
+  it('that is older than 10 s counts no more although nobody can be asked', async () => {
+    evidence.follow(() => changes++);
+    says.set('10.1.0.1', 'dead');
+    await clock.advance(2100);
+    fault = new TypeError('no pods');
+    await clock.advance(14_000);
+    expect([isLost(), changes]).to.deep.equal([false, 2]);
+  });
+
+  it('is asked for while anybody wants to know how requests fare, and counts what it could not read', async () => {
+    const counts = { service: 'shop/web-federated', requests: 10, failures: 0, refused: 0, pending: 0 };
+    demand = counts;
+    let told = 0;
+    const end = evidence.demand.follow(() => told++);
+    const fares = () => evidence.demand.of(counts.service);
+    expect(fares()).to.equal(undefined);
+    await clock.advance(4100);
+    expect(fares()).to.equal('met');
+    expect(evidence.skipped).to.equal(6);
+    demand = { ...counts, requests: 20, failures: 10 };
+    await clock.advance(2100);
+    expect([fares(), told]).to.deep.equal(['strained', 2]);
+    const other = evidence.follow(() => changes++);
+    end();
+    await clock.advance(2100);
+    expect(fares(), 'somebody else wants to know something').to.equal('strained');
+    other();
+    expect(fares()).to.equal(undefined);
+    const before = asked;
+    await clock.advance(10_000);
+    expect(asked).to.equal(before);
+  });
+
+  it('of one kind counts where pods do not know the other', async () => {
+    evidence.follow(() => changes++);
+    says.set('10.1.0.1', 'dead');
+    await clock.advance(12_000);
+    expect([isLost(), evidence.silent, evidence.demand.of('shop/web-federated')]).to.deep.equal([
+      true,
+      0,
+      'unheard',
+    ]);
   });
 });

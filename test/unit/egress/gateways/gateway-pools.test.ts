@@ -24,7 +24,8 @@ describe('the page of what an egress pod knows of gateways', () => {
       pools.acquire({ host: '10.0.0.2', port, identity: 'b'.repeat(MAX_TRUNK_TEXT) });
     const text = JSON.stringify(pools.reports());
     expect(text.length).to.be.below(1024 * 1024);
-    expect(EGRESS_TRUNKS_PAGE.read(JSON.parse(text))).to.have.length(MAX_TRUNKS);
+    const { rows, skipped } = EGRESS_TRUNKS_PAGE.read(JSON.parse(text));
+    expect([rows.length, skipped]).to.deep.equal([MAX_TRUNKS, 0]);
     pools.destroy();
   });
 });

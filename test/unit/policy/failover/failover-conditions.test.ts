@@ -2,7 +2,11 @@ import { expect } from 'chai';
 import type { FailoverFacts } from '../../../../src/api/failover/failover-facts.ts';
 import type { Backend } from '../../../../src/policy/failover/backend.ts';
 import { decide } from '../../../../src/policy/failover/decide.ts';
-import { failoverConditions, failoverNews } from '../../../../src/policy/failover/failover-conditions.ts';
+import {
+  failoverConditions,
+  failoverNews,
+  mergedConditions,
+} from '../../../../src/policy/failover/failover-conditions.ts';
 import { DEFAULT_POLICY } from '../../../../src/policy/failover/failover-policy.ts';
 import { HEALTHY } from '../../../support/group-objects.ts';
 
@@ -25,6 +29,36 @@ const conditions = (
 };
 const short = (list: ReturnType<typeof conditions>) =>
   list.map(({ type, status, reason }) => `${type.split('/')[1] ?? ''}=${status} ${reason}`);
+
+// A Service that was scaled down for the night was short until its window was over.
+it('CapacityShort is not so where requests neither fail nor wait, and says why', () => {
+  const backends: Backend[] = [{ name: 'west', tier: 0, facts: facts({ ready: 2 }) }];
+  const decision = decide(backends, DEFAULT_POLICY, NOW);
+  const placement = { places: [], unknown: [], leftOut: [] };
+  const said = (['strained', 'unheard', 'met'] as const).map((demand) =>
+    short(failoverConditions({ decision, placement, problems: [], demand })).at(-1),
+  );
+  expect(said).to.deep.equal([
+    'CapacityShort=True DemandUnmet',
+    'CapacityShort=True CapacityShort',
+    'CapacityShort=False DemandMet',
+  ]);
+});
+
+it('CapacityShort of several rules is that of the first that is short, or would be', () => {
+  const placement = { places: [], unknown: [], leftOut: [] };
+  const rule = (ready: number, demand: 'met' | 'unheard') => {
+    const decision = decide([{ name: 'west', tier: 0, facts: facts({ ready }) }], DEFAULT_POLICY, NOW);
+    return failoverConditions({ decision, placement, problems: [], demand });
+  };
+  const of = (...rules: ReturnType<typeof rule>[]) =>
+    short(mergedConditions(new Map(rules.map((one, at) => [`rule ${at}`, one])))).at(-1);
+  const [well, met, bad] = [rule(10, 'met'), rule(2, 'met'), rule(2, 'unheard')];
+  expect(of(well, met)).to.equal('CapacityShort=False DemandMet');
+  expect(of(met, well)).to.equal('CapacityShort=False DemandMet');
+  expect(of(well, met, bad)).to.equal('CapacityShort=True CapacityShort');
+  expect(of(bad, met)).to.equal('CapacityShort=True CapacityShort');
+});
 
 // That a cluster was failed over from was in nobody's status, and told nobody.
 describe('conditions of a federated Service', () => {
