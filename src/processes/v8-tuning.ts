@@ -1,18 +1,20 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';
+import { readMemory } from '../proxy/io/read-memory.ts';
 
 /**
  * For processes that carry traffic, on Node. Every socket read arrives in memory that V8 counts as external,
  * and 64 MB of it make V8 mark the whole heap: several times a second under load, for a fifth to a third of
- * the CPU, although young collections free all of it. So incremental marking is turned off, and external
- * memory counts against the limit of the heap and has none of its own: behind that one a full collection
- * would stop everything for 30 to 90 ms (docs/performance.md).
+ * the CPU, although young collections free all of it. So incremental marking is turned off. A full collection
+ * would then stop everything for 30 to 90 ms instead: young ones are asked for before that much was read
+ * (docs/performance.md).
  */
 export function tuneForTraffic(): void {
   if (process.versions.bun !== undefined) return;
   setFlagsFromString('--no-incremental-marking');
-  setFlagsFromString('--external-memory-accounted-in-global-limit');
+  const collect = collector();
+  readMemory.collectBy(() => collect({ type: 'minor', execution: 'sync' }));
 }
 
 /**
@@ -37,12 +39,17 @@ export function giveBackAfterStart(clock: Clock): void {
     SETTLED_MS,
     () => {
       setFlagsFromString('--optimize-for-size');
-      // Node has no other way to ask for a collection. This kind of it also makes the young generation small.
-      setFlagsFromString('--expose-gc');
-      const collect = runInNewContext('gc') as (options: object) => void;
-      setFlagsFromString('--no-expose-gc');
-      collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      // This kind of collection also makes the young generation small.
+      collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' });
     },
     { unref: true },
   );
+}
+
+/** V8's own function that collects garbage, without giving it to everybody: Node has no other way to ask. */
+function collector(): (options: object) => void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as (options: object) => void;
+  setFlagsFromString('--no-expose-gc');
+  return collect;
 }

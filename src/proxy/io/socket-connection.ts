@@ -9,6 +9,7 @@ import {
   NOBODY,
 } from './connection.ts';
 import { eventLoopTurn, type Unflushed } from './event-loop-turn.ts';
+import { readMemory } from './read-memory.ts';
 import { MAX_ROOM, type WriteBuffer, takeWriteBuffer } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
@@ -74,6 +75,7 @@ export class SocketConnection implements Connection, Unflushed {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
+      readMemory.count(chunk.length);
       this.#contain(notifyData, chunk);
     });
     socket.on('end', () => this.#contain(notifyEnd, this.#error));
