@@ -31,7 +31,6 @@ import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { StopSignals } from './signals.ts';
-import { giveBackAfterStart } from './v8-tuning.ts';
 
 /** Settings of a controller process. */
 export interface ControllerProcess {
@@ -62,7 +61,6 @@ export async function runController(options: ControllerProcess): Promise<void> {
   publishProcessErrors(registry, lastResort);
   let controller: MirrorController | undefined;
   lastResort.surviveUncaught();
-  giveBackAfterStart(systemClock);
   const admin = await startAdmin({
     address: options.admin,
     registry,

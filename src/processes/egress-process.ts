@@ -33,7 +33,7 @@ import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
 import { StopSignals } from './signals.ts';
-import { endOfStart, tuneForTraffic } from './v8-tuning.ts';
+import { endOfStart } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
 export interface EgressProcess
@@ -62,7 +62,6 @@ export interface EgressProcess
 /** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
   const stops = new StopSignals();
-  tuneForTraffic();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const identity = await options.openIdentity();

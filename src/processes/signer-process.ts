@@ -8,7 +8,6 @@ import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { StopSignals } from './signals.ts';
-import { giveBackAfterStart } from './v8-tuning.ts';
 
 /** Settings of a signer process. At least one of its two tasks is configured. */
 export interface SignerProcess {
@@ -36,7 +35,6 @@ export async function runSigner(options: SignerProcess): Promise<void> {
   const registry = createRegistry();
   publishProcessErrors(registry, lastResort);
   lastResort.surviveUncaught();
-  giveBackAfterStart(systemClock);
   const parts = await Promise.all([startSigner(options, registry), startRole(options)]);
   const running = parts.filter((part) => part !== undefined);
   const admin = await startAdmin({

@@ -1,3 +1,7 @@
+/**
+ * What V8 is told of itself holds for all that its process does, for ever: verbs say it of their own process
+ * (`tuneForTraffic`, `giveBackAfterStart`), and what can run within a test leaves it alone.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';

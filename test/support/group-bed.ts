@@ -1,7 +1,7 @@
 import type net from 'node:net';
 import path from 'node:path';
 import type { LinkGateway } from '../../src/api/link/link-schema.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { EgressProcess, type RelayedService } from './egress-process.ts';
 import { GatewayProcess, type ServedTarget } from './gateway-process.ts';
 import type { GroupObjects } from './group-objects.ts';
@@ -52,70 +52,132 @@ export class KeptClient {
   }
 }
 
-/** Gateways of several clusters before the same applications, and an egress with one port for all of them. */
-export class GroupBed {
-  readonly egress: EgressProcess;
-  readonly #options: BedOptions;
-  readonly #origins: Record<'h1' | 'grpc' | 'raw', Origin>;
-  readonly #gateways: Map<string, GatewayProcess>;
+/** What the gateways of a site serve. */
+type Origins = Record<'h1' | 'grpc' | 'raw', Origin>;
 
-  private constructor(
-    options: BedOptions,
-    parts: {
-      readonly egress: EgressProcess;
-      readonly origins: Record<'h1' | 'grpc' | 'raw', Origin>;
-      readonly gateways: Map<string, GatewayProcess>;
-    },
-  ) {
+/**
+ * Gateways of several clusters before the same applications, for the tests of a file: to start one costs more
+ * than most tests do with it. Each bed finds them as if they had just been started.
+ */
+export class GroupSite {
+  readonly #options: SiteOptions;
+  readonly #gateways = new Map<string, { readonly process: GatewayProcess; readonly flags: string }>();
+  /** Clusters whose gateway may serve something else than at its start. */
+  readonly #changed = new Set<string>();
+  /** Made by the first bed. */
+  #made: Promise<Parts> | undefined;
+
+  constructor(options: SiteOptions) {
     this.#options = options;
-    this.egress = parts.egress;
-    this.#origins = parts.origins;
-    this.#gateways = parts.gateways;
   }
 
-  static async start(options: BedOptions): Promise<GroupBed> {
-    const { runtime, dir, clusters, groups, flags = {}, local } = options;
-    const issuer = await createIssuer(await createAnchor({}), {});
-    const origins = { h1: await http1Origin(), grpc: await grpcOrigin(), raw: await rawOrigin() };
-    const gateways = new Map<string, GatewayProcess>();
-    await Promise.all(
-      clusters.map(async (cluster) => {
-        const identity = await issueLeaf(issuer, { identity: `gateway.${cluster}` });
-        const own = { runtime, dir: path.join(dir, cluster), identity, targets: targets(origins) };
-        const more = flags[cluster] === undefined ? {} : { flags: flags[cluster] };
-        gateways.set(cluster, await GatewayProcess.start({ ...own, ...more }));
-      }),
-    );
-    const members: Record<string, LinkGateway> = {};
-    for (const [cluster, { port }] of gateways)
-      members[cluster] = { addresses: ['127.0.0.1'], port, identity: `gateway.${cluster}` };
-    const services: RelayedService[] = [
-      { name: WEB, members, federated: 'web-federated', ...(local === undefined ? {} : { local }) },
-      { name: GRPC, members },
-      { name: RAW, members, protocol: 'opaque', federated: 'web-federated' },
-    ];
-    const egress = await EgressProcess.start({
-      runtime,
-      dir: path.join(dir, 'egress'),
-      identity: await issueLeaf(issuer, { identity: 'egress.east' }),
-      gateway: { addresses: ['127.0.0.1'], port: 1, identity: 'nobody' },
-      services,
-      ...(groups === undefined ? {} : { groups }),
-    });
-    return new GroupBed(options, { egress, origins, gateways });
+  get #parts(): Promise<Parts> {
+    this.#made ??= partsOf();
+    return this.#made;
+  }
+
+  get clusters(): readonly string[] {
+    return this.#options.clusters;
   }
 
   gateway(cluster: string): GatewayProcess {
     const found = this.#gateways.get(cluster);
     if (found === undefined) throw new Error(`no gateway of ${cluster}`);
-    return found;
+    return found.process;
+  }
+
+  /** Takes all endpoints of a Service away from a gateway, or gives them back. */
+  async serve(cluster: string, which: 'all' | 'none', service: string): Promise<void> {
+    const { origins } = await this.#parts;
+    if (which === 'none') this.#changed.add(cluster);
+    this.gateway(cluster).serve(targets(origins, which === 'all' ? undefined : service));
+  }
+
+  /**
+   * Replaces the gateways that were ended, changed, or have other flags, and starts an egress with one port
+   * for each Service.
+   */
+  async open(bed: BedOptions): Promise<EgressProcess> {
+    const { runtime, dir } = this.#options;
+    const { issuer } = await this.#parts;
+    await Promise.all(this.clusters.map((cluster) => this.#ready(cluster, bed.flags?.[cluster] ?? [])));
+    const members: Record<string, LinkGateway> = {};
+    for (const [cluster, { process }] of this.#gateways)
+      members[cluster] = { addresses: ['127.0.0.1'], port: process.port, identity: `gateway.${cluster}` };
+    const local = bed.local === undefined ? {} : { local: bed.local };
+    const services: RelayedService[] = [
+      { name: WEB, members, federated: 'web-federated', ...local },
+      { name: GRPC, members },
+      { name: RAW, members, protocol: 'opaque', federated: 'web-federated' },
+    ];
+    return EgressProcess.start({
+      runtime,
+      dir: path.join(dir, 'egress'),
+      identity: await issueLeaf(issuer, { identity: 'egress.east' }),
+      gateway: { addresses: ['127.0.0.1'], port: 1, identity: 'nobody' },
+      services,
+      ...(bed.groups === undefined ? {} : { groups: bed.groups }),
+    });
+  }
+
+  async #ready(cluster: string, flags: readonly string[]): Promise<void> {
+    const there = this.#gateways.get(cluster);
+    const said = flags.join(' ');
+    if (there?.flags === said && !there.process.ending && !this.#changed.has(cluster)) return;
+    await there?.process.kill();
+    const { runtime, dir } = this.#options;
+    const { issuer, origins } = await this.#parts;
+    const process = await GatewayProcess.start({
+      runtime,
+      dir: path.join(dir, cluster),
+      identity: await issueLeaf(issuer, { identity: `gateway.${cluster}` }),
+      targets: targets(origins),
+      flags,
+    });
+    this.#gateways.set(cluster, { process, flags: said });
+    this.#changed.delete(cluster);
+  }
+
+  async stop(): Promise<void> {
+    for (const { process } of this.#gateways.values()) await process.kill();
+    const parts = await this.#made;
+    for (const origin of Object.values(parts?.origins ?? {})) origin.close();
+  }
+}
+
+interface Parts {
+  readonly issuer: Authority;
+  readonly origins: Origins;
+}
+
+async function partsOf(): Promise<Parts> {
+  const issuer = await createIssuer(await createAnchor({}), {});
+  return { issuer, origins: { h1: await http1Origin(), grpc: await grpcOrigin(), raw: await rawOrigin() } };
+}
+
+/** The gateways of a site, and an egress of its own with one port for all of them. */
+export class GroupBed {
+  readonly egress: EgressProcess;
+  readonly #site: GroupSite;
+
+  private constructor(site: GroupSite, egress: EgressProcess) {
+    this.#site = site;
+    this.egress = egress;
+  }
+
+  static async start(site: GroupSite, options: BedOptions = {}): Promise<GroupBed> {
+    return new GroupBed(site, await site.open(options));
+  }
+
+  gateway(cluster: string): GatewayProcess {
+    return this.#site.gateway(cluster);
   }
 
   /**
    * Takes all endpoints of a Service, of the web Service by default, away from a gateway, or gives them back.
    */
-  serve(cluster: string, which: 'all' | 'none', service = WEB): void {
-    this.gateway(cluster).serve(targets(this.#origins, which === 'all' ? undefined : service));
+  serve(cluster: string, which: 'all' | 'none', service = WEB): Promise<void> {
+    return this.#site.serve(cluster, which, service);
   }
 
   client(): KeptClient {
@@ -143,20 +205,22 @@ export class GroupBed {
   /** How many requests each cluster has served, in the order of `clusters`. */
   async served(dst = WEB): Promise<number[]> {
     const all = await this.numbers('outbound_group_requests_total', dst);
-    return this.#options.clusters.map((one) => all[`backend="${one}",outcome="served"`] ?? 0);
+    return this.#site.clusters.map((one) => all[`backend="${one}",outcome="served"`] ?? 0);
   }
 
+  /** The gateways stay, for the next one. */
   async stop(): Promise<void> {
     await this.egress.kill();
-    for (const one of this.#gateways.values()) await one.kill();
-    for (const origin of Object.values(this.#origins)) origin.close();
   }
 }
 
-interface BedOptions {
+interface SiteOptions {
   readonly runtime: Runtime;
   readonly dir: string;
   readonly clusters: readonly string[];
+}
+
+interface BedOptions {
   /** What the group of the web Service is divided by; default: all are equal. */
   readonly groups?: GroupObjects;
   /** Ports of applications that are the web Service's member in the egress' own cluster. */
@@ -166,7 +230,7 @@ interface BedOptions {
 }
 
 /** @param without the Service that has no endpoint */
-function targets(origins: Record<'h1' | 'grpc' | 'raw', Origin>, without?: string): ServedTarget[] {
+function targets(origins: Origins, without?: string): ServedTarget[] {
   const all: ServedTarget[] = [
     { name: WEB, ports: [origins.h1.port] },
     { name: GRPC, ports: [origins.grpc.port], protocol: 'http2' },

@@ -18,6 +18,25 @@ export async function expectNoLag(what: string, act: () => Promise<unknown>): Pr
   expect.fail(`${what}: the event loop was held up for ${seen.join(', ')} ms`);
 }
 
+/** How many of the items of `expectNoLagOver` are done again when one of them was slow. */
+const RUN = 8;
+
+/**
+ * Asserts that for one item after another. On a busy machine much that has waited is done in one turn: what
+ * was slow is done again with the few beside it, not with all. Each run begins with the last item of the one
+ * before, of which some work may have come after its end.
+ */
+export async function expectNoLagOver<T>(
+  what: string,
+  items: readonly T[],
+  act: (item: T) => Promise<unknown>,
+): Promise<void> {
+  for (let from = 0; from < items.length; from += RUN)
+    await expectNoLag(`${what}, ${from} to ${from + RUN - 1} of ${items.length}`, async () => {
+      for (const item of items.slice(Math.max(0, from - 1), from + RUN)) await act(item);
+    });
+}
+
 /**
  * The longest work that was done without a break, milliseconds of this thread's CPU: what the machine does
  * besides does not count.

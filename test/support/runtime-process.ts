@@ -23,6 +23,7 @@ export abstract class RuntimeProcess {
   /** The port of its admin server, where it gives its metrics. */
   readonly admin: number;
   readonly #child: ChildProcess;
+  #told = false;
   #log = '';
 
   protected constructor(runtime: Runtime, args: readonly string[], admin: number) {
@@ -40,6 +41,11 @@ export abstract class RuntimeProcess {
   /** Whether it has ended, of itself or not. */
   get gone(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Whether it has ended, or was told to. */
+  get ending(): boolean {
+    return this.#told || this.gone;
   }
 
   /** All that it wrote until now. */
@@ -71,6 +77,7 @@ export abstract class RuntimeProcess {
   }
 
   terminate(): void {
+    this.#told = true;
     this.#child.kill('SIGTERM');
   }
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '../support/eventually.ts';
-import { GroupBed, type KeptClient } from '../support/group-bed.ts';
+import { GroupBed, GroupSite, type KeptClient } from '../support/group-bed.ts';
 import { groupObjects, type SaidOfMember } from '../support/group-objects.ts';
 import { http1Origin } from '../support/origins.ts';
 import { seenMeanwhile } from '../support/passing.ts';
@@ -16,6 +16,7 @@ const dead = { path: 'dead', usableSince: null, flaps: 1 } as const;
 for (const runtime of RUNTIMES)
   describe(`requests of a group are divided by what is decided, with everything on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-shares-'));
+    const site = new GroupSite({ runtime, dir, clusters: CLUSTERS });
     let bed: GroupBed;
     let kept: KeptClient;
 
@@ -30,21 +31,17 @@ for (const runtime of RUNTIMES)
     ) => {
       const { flags = {}, local, ...rest } = said;
       const groups = groupObjects({ members, ...rest });
-      bed = await GroupBed.start({
-        runtime,
-        dir,
-        clusters: CLUSTERS,
-        groups,
-        flags,
-        ...(local === undefined ? {} : { local }),
-      });
+      bed = await GroupBed.start(site, { groups, flags, ...(local === undefined ? {} : { local }) });
       kept = bed.client();
     };
     afterEach(async () => {
       kept.close();
       await bed.stop();
     });
-    after(() => rmSync(dir, { recursive: true }));
+    after(async () => {
+      await site.stop();
+      rmSync(dir, { recursive: true });
+    });
 
     /** Sends so many requests. @returns how many of them each cluster has served */
     const ask = async (count: number, method = 'GET'): Promise<number[]> => {
@@ -145,11 +142,11 @@ for (const runtime of RUNTIMES)
     it("with a gateway of Linkerd's kind that has no endpoints, requests that only read go elsewhere", async function () {
       await start({ west: {}, north: {} }, { tiers: 'west; north', flags: { west: ['--streams', 'off'] } });
       expect(await ask(10)).to.deep.equal([10, 0]);
-      bed.serve('west', 'none');
+      await bed.serve('west', 'none');
       await eventually('it says that it has none', async () => (await ask(1)).join() === '0,1');
       const moved = await bed.numbers('outbound_group_moved_total');
       expect(moved['why="no_endpoints"']).to.be.greaterThan(0);
-      bed.serve('west', 'all');
+      await bed.serve('west', 'all');
       await eventually('it serves again', async () => (await ask(1)).join() === '1,0');
     });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '../support/eventually.ts';
-import { GroupBed, GRPC, type KeptClient, RAW, WEB } from '../support/group-bed.ts';
+import { GroupBed, GroupSite, GRPC, type KeptClient, RAW, WEB } from '../support/group-bed.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
 const CLUSTERS = ['west', 'north'] as const;
@@ -14,13 +14,14 @@ const CLUSTERS = ['west', 'north'] as const;
 for (const runtime of RUNTIMES)
   describe(`a Service of two clusters behind one port, with everything on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-groups-'));
+    const site = new GroupSite({ runtime, dir, clusters: CLUSTERS });
     let bed: GroupBed;
     let kept: KeptClient;
     const served = (dst?: string) => bed.served(dst);
     const numbers = (name: string) => bed.numbers(name);
 
     beforeEach(async function () {
-      bed = await GroupBed.start({ runtime, dir, clusters: CLUSTERS });
+      bed = await GroupBed.start(site);
       kept = bed.client();
     });
 
@@ -28,7 +29,10 @@ for (const runtime of RUNTIMES)
       kept.close();
       await bed.stop();
     });
-    after(() => rmSync(dir, { recursive: true }));
+    after(async () => {
+      await site.stop();
+      rmSync(dir, { recursive: true });
+    });
 
     /** What comes back on a new raw connection. */
     const echoed = async (text: string): Promise<string> => {
@@ -146,14 +150,14 @@ for (const runtime of RUNTIMES)
 
     it('go on by the other one when all endpoints of one are gone, whatever the method', async () => {
       await untilBothServe();
-      bed.serve('north', 'none');
+      await bed.serve('north', 'none');
       await eventually('the gateway has none', async () => {
         expect((await kept.ask('POST', '/hello', 'body')).status).to.equal(200);
         return (await numbers('outbound_group_moved_total'))['why="no_endpoints"'];
       });
       for (let count = 0; count < 50; count++)
         expect((await kept.ask('POST', '/hello', 'body')).status).to.equal(200);
-      bed.serve('north', 'all');
+      await bed.serve('north', 'all');
       const [, before = 0] = await served();
       await eventually('its endpoints are used again', async () => {
         expect((await kept.ask('POST', '/hello', 'body')).status).to.equal(200);
@@ -172,7 +176,7 @@ for (const runtime of RUNTIMES)
         expect(await echoed('x')).to.equal('x');
         return (await served(RAW)).every((count) => count > 0);
       });
-      bed.serve('north', 'none', RAW);
+      await bed.serve('north', 'none', RAW);
       const refused = async () =>
         (await bed.numbers('outbound_group_moved_total', RAW))['why="no_endpoints"'];
       await eventually('the gateway has refused one', async () => {
@@ -183,7 +187,7 @@ for (const runtime of RUNTIMES)
       for (let count = 0; count < 30; count++) expect(await echoed('y')).to.equal('y');
       expect((await served(RAW))[1]).to.equal(before[1]);
       expect(await refused()).to.be.lessThan(10);
-      bed.serve('north', 'all', RAW);
+      await bed.serve('north', 'all', RAW);
       await eventually('it serves again', async () => {
         expect(await echoed('z')).to.equal('z');
         return ((await served(RAW))[1] ?? 0) > (before[1] ?? 0);
@@ -194,7 +198,7 @@ for (const runtime of RUNTIMES)
     // got 504.
     it('upgrades, too', async () => {
       await untilBothServe();
-      bed.serve('north', 'none');
+      await bed.serve('north', 'none');
       await eventually('the gateway has refused one', async () => {
         const socket = await bed.egress.client.connect(WEB);
         socket.write('GET /chat HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nfirst');

@@ -21,6 +21,7 @@ import type { MirrorControllerSettings } from '../../controllers/controller-sett
 import { DEFAULT_EGRESS_RANGE } from '../../api/egress/egress-ports.ts';
 import { controlNamespaces } from '../../controllers/imports/import-rules.ts';
 import { runController } from '../../processes/controller-process.ts';
+import { giveBackAfterStart } from '../../processes/v8-tuning.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from '../flags/anchors-flag.ts';
 import { budgetFlags, budgetsOf, withBudgetFlags } from '../flags/budget-flags.ts';
@@ -187,6 +188,7 @@ async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'controller', level: settings.logLevel });
   const access = accessOf(settings);
   const { namespace, namespaces, dataPath, identityDir, replica } = settings;
+  giveBackAfterStart(systemClock);
   await runController({
     log,
     access,

@@ -7,6 +7,7 @@ import { exportSelector } from '../../api/exports/export-marks.ts';
 import { unionOf } from '../../api/kubernetes/label-selector.ts';
 import { meshSettings } from '../../processes/gateway-mesh.ts';
 import { runEgress } from '../../processes/egress-process.ts';
+import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import {
   addConnectionAgeFlags,
@@ -83,6 +84,7 @@ export function egressCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
+  tuneForTraffic();
   const log = createLogger({ name: 'egress', level: settings.logLevel });
   await runEgress({
     log,

@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
+import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { runSigner } from '../../processes/signer-process.ts';
+import { giveBackAfterStart } from '../../processes/v8-tuning.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { accessOf, clusterFlags, durationFlag } from '../flags/cluster-flags.ts';
 
@@ -64,6 +66,7 @@ export function signerCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
+  giveBackAfterStart(systemClock);
   await runSigner({
     ...settings,
     log: createLogger({ name: 'signer', level: settings.logLevel }),

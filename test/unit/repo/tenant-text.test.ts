@@ -65,6 +65,7 @@ import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../../src/proxy/http1/head.ts';
 import { readPurpose, readTunnelRefusal as readRefusal } from '../../../src/proxy/streams/stream-head.ts';
 import { HeaderError, plainHost, TransportHeaderDecoder } from '../../../src/proxy/io/transport-header.ts';
+import { anyText } from '../../support/any-text.ts';
 import { routeOf, routingFacts } from '../../support/routing-facts.ts';
 import { expectLinear, expectUnnoticed } from '../../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../../support/worst-text.ts';
@@ -444,7 +445,7 @@ describe('text of tenants, pods and other clusters', () => {
       ': ',
     ];
     const anything = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 60 }),
+      anyText(60),
       fc.array(fc.constantFrom(...units), { maxLength: 20 }).map((parts) => parts.join('')),
       fc.json(),
     );

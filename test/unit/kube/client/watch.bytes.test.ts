@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
 import { decodeWatch } from '../../../../src/kube/client/watch.ts';
 import type { KubeObject } from '../../../../src/api/kubernetes/resource.ts';
+import { anyText } from '../../../support/any-text.ts';
 import { WORST_TEXTS } from '../../../support/worst-text.ts';
 
 /** As many as a run in CI bears; `LINKSPAN_FUZZ=20` runs twenty times as many. */
@@ -54,7 +55,7 @@ describe('the bytes of a watch', () => {
 
   it('that are no events end it with an error that says so, wherever they are cut, and not before those that are', () => {
     const line = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 40 }),
+      anyText(40),
       fc.json(),
       fc.jsonValue().map((object) => JSON.stringify({ type: 'ERROR', object })),
       fc.jsonValue().map((type) => JSON.stringify({ type, object: {} })),
