@@ -244,6 +244,16 @@ describe('weights in the middle of a ramp, when the replica that writes them is 
     }
   });
 
+  // Each write came back by the watch, shares had moved on, and it was written again: 1,400 times in 30 s.
+  it('are written once in 2 s, not as often as shares move', () => {
+    for (const [name, seen, scale] of bothSeen()) {
+      const lost = seen.findIndex(({ own, mirror }) => own === 0 && mirror === scale);
+      // One for each 2 s of the ramp, its two ends, what is published of the return, and the new writer's
+      // first.
+      expect(seen.slice(lost).length, name).to.be.at.most(RAMP_MS / 2000 + 4);
+    }
+  });
+
   it('are by the same memory: it is not a second outage, nor a later return', () => {
     const after = seenSplits.of(web()).filter(({ revision }) => revision > last.revision);
     expect(last.facts).to.match(/^\[\d+,1\]$/);
