@@ -1,6 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
-import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
@@ -12,6 +11,7 @@ import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
@@ -104,7 +104,10 @@ export function groupsOf(
         // The clusters of a federated Service have facts of their own, by which its part is divided.
         if (mirror !== undefined && isFederated(mirror)) return {};
         const cluster = clusterOf(mirror);
-        if (cluster === undefined) return { facts: localFacts(leaves[leafKey(backend)]) };
+        if (cluster === undefined) {
+          const leaf = leaves[leafKey(backend)];
+          return { facts: leaf && localFacts(leaf.endpoints) };
+        }
         clusters.set(backendName(rule, backend), cluster);
         return {
           facts: factsOf(slices.get(key) ?? []),
@@ -116,13 +119,4 @@ export function groupsOf(
       return { namespace, service: names[nth] ?? name, group, clusters };
     });
   });
-}
-
-/** Pods here are seen by each egress for itself; nothing of them is published. */
-function localFacts(leaf: RoutedSpec['leaves'][string] | undefined): FailoverFacts | undefined {
-  if (leaf === undefined) return undefined;
-  const ready = leaf.endpoints.filter((one) => one.ready).length;
-  const known = leaf.endpoints.length;
-  const usableSince = ready > 0 ? 0 : null;
-  return { path: 'alive', ready, known, expected: Math.max(1, ready), usableSince, flaps: 0, lastWord: 0 };
 }

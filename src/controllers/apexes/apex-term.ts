@@ -9,6 +9,8 @@ import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
 import { APEX_ROUTE_CONTROLLER } from '../../api/routing/routing-kinds.ts';
 import { KubeRouting, type ServiceRoutes } from '../../discovery/kube-routing.ts';
+import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
+import { isHandMade } from '../../exports/slice-makers.ts';
 import { servicesOfChange } from '../../exports/slices-by-service.ts';
 import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
@@ -21,6 +23,7 @@ import {
   mergedConditions,
   notReady,
 } from '../../policy/failover/failover-conditions.ts';
+import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
@@ -94,7 +97,8 @@ export class ApexTerm {
       statusAs: APEX_ROUTE_CONTROLLER,
       failover: true,
       view: { zone: undefined, meshEndpoint: () => undefined },
-      served: (_, slices) => slices,
+      // As the egress has it, so that both decide by the same endpoints.
+      served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
       onChange: (key) => this.#consider(key),
     });
   }
@@ -320,10 +324,10 @@ export class ApexTerm {
     const rules = new Map<string, readonly FailoverCondition[]>();
     const backends = new Set<string>();
     let next = Number.POSITIVE_INFINITY;
-    for (const [port, { routing }] of ports)
+    for (const [port, { routing, leaves }] of ports)
       for (const rule of routing.rules) {
         for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
-        const group = ruleGroup(rule, (backend) => this.#known(backend));
+        const group = ruleGroup(rule, (backend) => this.#known(backend, leaves));
         const decision = decide(group.backends, group.policy, now, group.weighing);
         next = Math.min(next, decision.nextChangeAt ?? next);
         const said = [...problems, ...group.problems];
@@ -336,10 +340,16 @@ export class ApexTerm {
     return mergedConditions(rules);
   }
 
-  /** What is published of a mirror; of others nothing is. */
-  #known({ namespace, service: name }: RouteBackend): WeighedBackend {
+  /**
+   * What is published of a mirror, and what is seen of a Service of this cluster; the clusters of a federated
+   * one have facts of their own.
+   */
+  #known(backend: RouteBackend, leaves: RoutedSpec['leaves']): WeighedBackend {
+    const { namespace, service: name } = backend;
     const { view, drainsOf } = this.#options;
     const mirror = view.service(namespace, name);
+    const leaf = mirror === undefined ? leaves[leafKey(backend)] : undefined;
+    if (leaf !== undefined) return { facts: localFacts(leaf.endpoints) };
     const cluster = mirror === undefined ? undefined : clusterOf(mirror);
     if (cluster === undefined) return {};
     return { facts: factsOf(view.slices(namespace, name)), drains: drainsOf(cluster) };
