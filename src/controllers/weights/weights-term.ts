@@ -108,8 +108,12 @@ export class WeightsTerm {
     this.#news = new WeightsNews(options);
     this.#book = new WeightsBook(options.book);
     this.#controllers = new Set([OUR_CONTROLLER, ...controllers]);
-    this.#local = new LocalBackends({ client, clock, random, log }, (service) =>
-      service.endsWith('/') ? this.#addAll() : this.serviceChanged(service),
+    this.#local = new LocalBackends(
+      { client, clock, random, log },
+      {
+        onService: (service) => this.serviceChanged(service),
+        onNamespace: (namespace) => this.#addAllOf(namespace),
+      },
     );
     this.#linkerd = new LinkerdFailover({
       client,
@@ -278,6 +282,12 @@ export class WeightsTerm {
   #addAll(): void {
     const { objects, queue } = this.#options;
     for (const id of objects.ids()) queue.add(id);
+  }
+
+  /** Those that may have a backend in a namespace: none leads to another's. */
+  #addAllOf(namespace: string): void {
+    const { objects, queue } = this.#options;
+    for (const id of objects.idsIn(namespace)) queue.add(id);
   }
 
   /** Which Services of this cluster an object needs to know of; of others no more is kept. */
