@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { freePort } from './free-port.ts';
-import { root, RuntimeProcess } from './runtime-process.ts';
+import { loadFirst, root, RuntimeProcess } from './runtime-process.ts';
 
 /** `linkspan controller` as a process of its own, which can be killed. */
 export class LinkspanController extends RuntimeProcess {
@@ -12,10 +12,15 @@ export class LinkspanController extends RuntimeProcess {
     /** Such as `6s`. */
     readonly lease: string;
     readonly flags?: readonly string[];
+    /** Of Node, such as the size of its heap; default none. */
+    readonly node?: readonly string[];
+    /** A file that is loaded before the program. */
+    readonly first?: string;
   }): Promise<LinkspanController> {
-    const { kubeconfig, namespace, replica, lease, flags = [] } = options;
+    const { kubeconfig, namespace, replica, lease, flags = [], node = [], first } = options;
     const admin = await freePort();
-    const program = [path.join(root, 'bin/linkspan.js'), 'controller', '--kubeconfig', kubeconfig];
+    const before = [...node, ...loadFirst('node', first)];
+    const program = [...before, path.join(root, 'bin/linkspan.js'), 'controller', '--kubeconfig', kubeconfig];
     const who = ['--namespace', namespace, '--replica', replica, '--lease-duration', lease];
     const where = ['--admin', `127.0.0.1:${admin}`, '--log-level', 'error'];
     return new LinkspanController('node', [...program, ...who, ...where, ...flags], admin);

@@ -13,14 +13,24 @@ export class LinkspanEgress extends RuntimeProcess {
     /** Where it listens for clients; default: loopback. */
     readonly address?: string;
     readonly flags?: readonly string[];
+    /** Of the runtime, such as the size of its heap; default none. */
+    readonly node?: readonly string[];
     /** A file that is loaded before the program. */
     readonly first?: string;
   }): Promise<LinkspanEgress> {
-    const { dir, kubeconfig, runtime = 'node', address = '127.0.0.1', flags = [], first } = options;
+    const {
+      dir,
+      kubeconfig,
+      runtime = 'node',
+      address = '127.0.0.1',
+      flags = [],
+      node = [],
+      first,
+    } = options;
     const admin = await freePort();
     const where = ['--kubeconfig', kubeconfig, '--namespace', MULTICLUSTER, '--identity-dir', dir];
     const ports = ['--listen-address', address, '--admin', `127.0.0.1:${admin}`];
-    const program = [...loadFirst(runtime, first), path.join(root, 'bin/linkspan.js'), 'egress'];
+    const program = [...node, ...loadFirst(runtime, first), path.join(root, 'bin/linkspan.js'), 'egress'];
     const started = new LinkspanEgress(runtime, [...program, ...where, ...ports, ...flags], admin);
     await started.says('it has started', (text) => text.includes('egress started'));
     return started;
