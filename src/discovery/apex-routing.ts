@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { keyOf } from '../api/kubernetes/resource.ts';
 import { parseKey } from '../api/mirror/mirror-names.ts';
 import { targetKey } from '../api/ports/target-key.ts';
-import { forEachIsolated, notifyAll } from '../base/isolation.ts';
+import { notifyAll } from '../base/isolation.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
 import { isHandMade } from '../exports/slice-makers.ts';
 import type { WatchParts } from '../kube/informer/watched-kind.ts';
@@ -11,6 +11,7 @@ import { overGroup } from '../policy/routing/group-routing.ts';
 import type { Routing } from '../policy/routing/routing.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
+import { DueServices } from './due-services.ts';
 import { KubeRouting } from './kube-routing.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
 import type { TargetSource, TargetSpec } from './target-spec.ts';
@@ -59,6 +60,8 @@ export class ApexRouting {
   readonly #problems: AnnotationProblems;
   readonly #routed = new Map<string, RoutedService>();
   readonly #table = new Leaves();
+  /** When something behind thousands of them changes, requests must not wait for all. */
+  readonly #due: DueServices;
   #followed: ReadonlySet<string> = new Set();
   #federated: ReadonlyMap<string, V1Service> = new Map();
   #started = false;
@@ -70,6 +73,7 @@ export class ApexRouting {
     const parts = { client, clock, random, log };
     this.#options = options;
     this.#problems = new AnnotationProblems(log);
+    this.#due = new DueServices({ clock, look: (key) => this.#update(key) });
     if (mesh !== undefined)
       this.#mesh = new MeshPods({ ...parts, ...mesh }, (addresses) => this.#meshChanged(addresses));
     this.#routing = new KubeRouting({
@@ -83,7 +87,7 @@ export class ApexRouting {
       failover: true,
       view: { zone: undefined, meshEndpoint: (address, port) => this.#mesh?.endpoint(address, port) },
       served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
-      onChange: (key) => this.#update(key),
+      onChange: (key) => this.#due.add(key),
     });
     this.leaves = this.#table;
   }
@@ -122,12 +126,13 @@ export class ApexRouting {
   /** Ok once all that decides is known, or it is known that it cannot be. */
   get ready(): Health {
     if (!this.#started) return { ok: true, reason: '' };
-    this.#settled ||= this.#routing.settled;
+    this.#settled ||= this.#routing.settled && this.#due.settles();
     if (!this.#settled) return { ok: false, reason: 'splits and routes are being listed' };
     return this.#mesh?.ready ?? { ok: true, reason: '' };
   }
 
   async stop(): Promise<void> {
+    this.#due.stop();
     await Promise.all([this.#routing.stop(), this.#mesh?.stop()]);
   }
 
@@ -194,7 +199,7 @@ export class ApexRouting {
 
   #meshChanged(addresses: readonly string[]): void {
     const changed = new Set(addresses);
-    forEachIsolated('apexes with a pod', this.#table.usersOf(changed), (key) => this.#update(key));
+    for (const key of this.#table.usersOf(changed)) this.#due.add(key);
   }
 }
 

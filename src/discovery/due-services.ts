@@ -26,6 +26,9 @@ export class DueServices {
   /** What was due when `settles` was asked first, and has not been looked at since. */
   #left: Set<string> | undefined;
   #working = false;
+  /** How long Services were looked at in this turn of the event loop, milliseconds. */
+  #spentMs = 0;
+  #turn: Timer | undefined;
   #stopped = false;
 
   constructor(options: DueServicesOptions) {
@@ -41,7 +44,9 @@ export class DueServices {
     this.#due.add(key);
     if (this.#working || this.#stopped) return;
     this.#working = true;
-    queueMicrotask(() => this.#work());
+    // Many changes of one turn of the event loop may come one by one.
+    if (this.#spentMs >= TURN_MS) this.#nextTurn();
+    else queueMicrotask(() => this.#work());
   }
 
   /**
@@ -60,20 +65,35 @@ export class DueServices {
   stop(): void {
     this.#stopped = true;
     this.#due.clear();
+    this.#turn?.cancel();
     for (const { timer } of this.#resting.values()) timer.cancel();
     this.#resting.clear();
   }
 
   #work(): void {
     const { clock } = this.#options;
-    const begun = clock.monotonic();
+    const begun = clock.monotonic() - this.#spentMs;
     for (const key of this.#due) {
       this.#due.delete(key);
       this.#look(key);
       if (clock.monotonic() - begun >= TURN_MS) break;
     }
+    this.#spentMs = clock.monotonic() - begun;
     this.#working = this.#due.size > 0;
-    if (this.#working) clock.after(0, () => this.#work(), { unref: true });
+    if (this.#working || this.#spentMs > 0) this.#nextTurn();
+  }
+
+  /** Goes on with what is left in the next turn of the event loop, which has its own time. */
+  #nextTurn(): void {
+    this.#turn ??= this.#options.clock.after(
+      0,
+      () => {
+        this.#turn = undefined;
+        this.#spentMs = 0;
+        if (this.#working) this.#work();
+      },
+      { unref: true },
+    );
   }
 
   #look(key: string): void {

@@ -80,6 +80,7 @@ const ENDPOINT: Sameness<TargetEndpoint> = {
   host: equal,
   port: equal,
   ready: equal,
+  leaving: equal,
   zone: equal,
   preferred: equal,
   mesh: (a, b) => a === b || isDeepStrictEqual(a, b),

@@ -147,6 +147,7 @@ function toEndpoint(
     host,
     port,
     ready,
+    ...(endpoint.conditions?.terminating === true ? { leaving: true as const } : {}),
     ...(zone === undefined || zone === null ? {} : { zone }),
     ...(mesh === undefined ? {} : { mesh }),
   };

@@ -15,6 +15,8 @@ export interface TargetEndpoint {
   readonly port: number;
   /** False for an endpoint that should get no new traffic. */
   readonly ready: boolean;
+  /** It terminates: where it is ready all the same, none is that stays. */
+  readonly leaving?: true;
   /** `topology.kubernetes.io/zone`, where known. */
   readonly zone?: string;
   /**

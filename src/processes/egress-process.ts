@@ -11,7 +11,7 @@ import { ApexRouting } from '../discovery/apex-routing.ts';
 import { type KubeTargetsOptions, openKubeTargets } from '../discovery/kube-targets.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import type { MeshSettings } from '../discovery/mesh-pods.ts';
-import { PublishedBackends } from '../egress/apexes/known-backends.ts';
+import { PublishedBackends, type PublishedBackendsOptions } from '../egress/apexes/known-backends.ts';
 import { NO_CLIENTS } from '../egress/clients/client.ts';
 import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namespace-rules.ts';
 import { PodClients } from '../egress/clients/pod-clients.ts';
@@ -78,6 +78,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const onRoutes: RouteSourceOptions['onRoutes'] = (found) => egress.update(found);
   const routes: RouteSource = new RouteSource({ ...shared, client, namespace, apexes, onRoutes });
   const targets = localTargets(options, { ...shared, client }, identity);
+  const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
   const egress: Egress = new Egress({
     ...shared,
@@ -92,8 +93,8 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     connectionAge,
     graceMs,
     shares,
-    known: new PublishedBackends({ slices: routes.slices, links: routes.links }),
-    local: { targets: bothOf(targets, apexes.leaves), dial: endpointDial },
+    known: new PublishedBackends(knownFrom(routes, local)),
+    local: { targets: local, dial: endpointDial },
   });
   const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
@@ -162,6 +163,14 @@ function sharesOf(
   const skewed = () => time.skewed;
   const shares = new GroupShares({ mirrors, slices, links, clock, proven, skewed });
   return { shares, time };
+}
+
+/** Where what is known of backends of apexes stands. */
+function knownFrom(
+  { slices, links }: RouteSource,
+  local: PublishedBackendsOptions['local'],
+): PublishedBackendsOptions {
+  return { slices, links, local, clock: systemClock };
 }
 
 /** How long ago the API server was last heard, milliseconds. */

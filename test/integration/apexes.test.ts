@@ -254,7 +254,12 @@ describe('a Service without selector that a split leads to another cluster', () 
         identity: fixedIdentity(await issueLeaf(gateway.issuer, { identity: 'egress.east' })),
         listenAddress: address(20),
         names: noNames(systemClock),
-        known: new PublishedBackends(routes),
+        known: new PublishedBackends({
+          slices: routes.slices,
+          links: routes.links,
+          local: apexes.leaves,
+          clock: systemClock,
+        }),
         local: { targets: apexes.leaves, dial: endpointDial },
         graceMs: 0,
       }),
@@ -402,6 +407,43 @@ describe('a Service without selector that a split leads to another cluster', () 
     expect((await find(east, splits, key))?.spec).to.deep.equal(
       (guideExample()[1] as { spec?: object }).spec,
     );
+    await tiers(null);
+  });
+
+  // The controller and the egress took pods here for one endpoint that is always there; only the table
+  // counted.
+  it('is led on when no pod here is ready, which egress, status and table say by the same numbers', async () => {
+    const key = { namespace: ns, name: 'checkout' };
+    const tiers = (text: string | null) =>
+      change(east, splits, key, { metadata: { annotations: { 'failover.linkspan.dev/tiers': text } } });
+    const ready = (...conditions: boolean[]) =>
+      change(
+        east,
+        endpointSlices,
+        { namespace: ns, name: 'web-1' },
+        { endpoints: conditions.map((is) => ({ addresses: [address(17)], conditions: { ready: is } })) },
+      );
+    const divided = () =>
+      [...egress.ruleDivisions()]
+        .filter(([group]) => group === `${ns}/checkout`)
+        .flatMap(([, { backends }]) => backends.map(({ name, share }) => `${name} ${share}`))
+        .join();
+    const table = async () => {
+      const where = ['-n', ns, '--kubeconfig', east.kubeconfigFile, '--controller-namespace', MULTICLUSTER];
+      return (await keptLinkspan('failover', ...where)).stdout;
+    };
+    await tiers('web; web-west');
+    await eventually('divided', () => divided() === 'web 10000,web-west 0', wait);
+    await ready(false);
+    await eventually('divided anew', () => divided() === 'web 0,web-west 10000', wait);
+    const active = async () => (await condition('checkout', 'FailoverActive'))?.reason;
+    await eventually('the status', async () => (await active()) === 'NoReadyEndpoints', wait);
+    expect(await table())
+      .to.match(/checkout +0 +web +0\.00% +0\/1 .*NoReadyEndpoints/)
+      .and.to.match(/checkout +1 +web-west +100\.00%/);
+    await ready(true);
+    await eventually('it is back', () => divided() === 'web 10000,web-west 0', wait);
+    await told('checkout', 'PrimaryServing');
     await tiers(null);
   });
 

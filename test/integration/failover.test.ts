@@ -98,7 +98,10 @@ describe('a federated Service whose first cluster is lost and comes back', funct
   it('is served by the other one, which the status, an Event and the table say', async () => {
     gateways.kill('west');
     await isShared(0, 1);
-    expect(await facts('west')).to.include({ path: 'dead', usableSince: null, flaps: 1 });
+    const lost = await facts('west');
+    expect(lost).to.include({ path: 'dead', usableSince: null });
+    // Where the machine stood still, probes may have been missed before.
+    expect(lost?.flaps).to.be.at.least(1);
     await eventually(
       'condition',
       async () => (await condition('FailoverActive'))?.reason === 'PathDead',

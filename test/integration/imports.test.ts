@@ -129,7 +129,8 @@ describe('a target that means harm', () => {
       const condition = await findCondition(east, links, 'west', 'Synced');
       return condition?.status === 'True' && condition.message.includes('1 ImportNamespaceRefused');
     });
-    expect(await eventReasonsIn(east, links)).to.include('ImportNamespaceRefused');
+    const isTold = async () => (await eventReasonsIn(east, links)).includes('ImportNamespaceRefused');
+    await settled('an Event', isTold);
     await policy({ 'linkspan.dev/import-namespaces': `kube-system,${ns}` });
     await settled('it is mirrored', mirror);
     await policy({ 'linkspan.dev/import-namespaces': '*' });

@@ -179,7 +179,8 @@ describe('mirroring through the gateway', () => {
       async () => (await condition('west', 'Synced'))?.message.includes('1 MissingNamespace'),
       wait,
     );
-    expect(await eventReasonsIn(east, links)).to.contain('MissingNamespace');
+    const isTold = async () => (await eventReasonsIn(east, links)).includes('MissingNamespace');
+    await eventually('an Event', isTold, wait);
     await ensureNamespace(east, late);
     await eventually('the mirror appears', () => mirror('web-west', late), wait);
     await remove(west, namespaces, { name: late });

@@ -30,11 +30,10 @@ import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { fixedIdentity } from '../support/fixed-identity.ts';
-import { freePort } from '../support/free-port.ts';
+import { LinkspanEgress } from '../support/linkspan-egress.ts';
 import { installKinds, linkerdKind, patchPodStatus, runPod } from '../support/linkerd-objects.ts';
 import { exportedObjects, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
-import { root, RuntimeProcess } from '../support/runtime-process.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { bareCluster } from '../testbed/shared.ts';
 import { address } from '../testbed/netns.ts';
@@ -169,7 +168,7 @@ describe('an egress that knows the pods of its cluster', () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-egress-'));
     const issuer = await createIssuer(await createAnchor({}), {});
     await writePemFiles(dir, identityFiles(await issueLeaf(issuer, { identity: EGRESS })), { force: true });
-    const program = await EgressProgram.start(dir, cluster.kubeconfigFile);
+    const program = await LinkspanEgress.start({ dir, kubeconfig: cluster.kubeconfigFile });
     try {
       await eventually('it is ready', async () => (await program.ready()) === 200, wait);
       expect(await program.metrics()).to.match(/^linkspan_relay_known_pods [1-9]/m);
@@ -348,21 +347,4 @@ function mirror(): object {
     },
     spec: { ports: [{ name: 'http', port: 80, appProtocol: 'http' }] },
   };
-}
-
-/** `linkspan egress` as a process of its own. */
-class EgressProgram extends RuntimeProcess {
-  static async start(dir: string, kubeconfig: string): Promise<EgressProgram> {
-    const admin = await freePort();
-    const flags = ['--kubeconfig', kubeconfig, '--namespace', MULTICLUSTER, '--identity-dir', dir];
-    const addresses = ['--listen-address', '127.0.0.1', '--admin', `127.0.0.1:${admin}`];
-    const command = [path.join(root, 'bin/linkspan.js'), 'egress', ...flags, ...addresses];
-    const started = new EgressProgram('node', command, admin);
-    await started.says('it has started', (text) => text.includes('egress started'));
-    return started;
-  }
-
-  async ready(): Promise<number> {
-    return (await fetch(`http://127.0.0.1:${this.admin}/ready`)).status;
-  }
 }

@@ -1,20 +1,17 @@
 import { expect } from 'chai';
-import { spawn, type ChildProcess } from 'node:child_process';
-import path from 'node:path';
 import { leases } from '../../src/api/kubernetes/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { ensureNamespace, find, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
+import { LinkspanController } from '../support/linkspan-controller.ts';
 import type { Cluster } from '../testbed/cluster.ts';
-import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { everyMs: 20 };
 /** So long that nobody waits for its end. */
 const LEASE_MS = 30_000;
-const BIN = path.join(import.meta.dirname, '../../bin/linkspan.js');
 
 describe('replicas of the controller', () => {
   let east: Cluster;
@@ -80,27 +77,16 @@ describe('replicas of the controller', () => {
   it('replace one that was killed within the time of its Lease', async () => {
     const [other] = running;
     if (other !== undefined) await stop(other);
-    const killed = spawnController('k', '6s');
+    const killed = await LinkspanController.start({
+      kubeconfig: east.kubeconfigFile,
+      namespace: links,
+      replica: 'k',
+      lease: '6s',
+    });
     await settled('it holds a Link', async () => (await holder('one')) === 'k');
     const successor = start('s', 6000);
-    killed.kill('SIGKILL');
+    await killed.kill();
     await settled('the successor has it', () => successor.runs.get(`${links}/one`)?.peer !== undefined);
     expect(await holder('one')).to.equal('s');
   });
-
-  /** As users run it: a process of its own, which can be killed. */
-  function spawnController(replica: string, lease: string): ChildProcess {
-    const args = ['controller', '--kubeconfig', east.kubeconfigFile, '--namespace', links];
-    args.push(
-      '--replica',
-      replica,
-      '--lease-duration',
-      lease,
-      '--admin',
-      `${address(12)}:0`,
-      '--log-level',
-      'error',
-    );
-    return spawn(process.execPath, [BIN, ...args], { stdio: 'inherit' });
-  }
 });

@@ -178,7 +178,10 @@ describe('weights for sidecars', () => {
     await ready(false, false);
     await become(0, 10_000);
     await eventually('Event', async () => (await eventReasonsIn(east, ns)).includes('Failover'));
-    expect(await ruleWeights()).to.deep.equal([[0, 1_000_000]]);
+    await eventually('the route', async () => {
+      expect(await ruleWeights()).to.deep.equal([[0, 1_000_000]]);
+      return true;
+    });
   });
 
   it('come back after the hold and the ramp', async () => {

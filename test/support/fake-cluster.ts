@@ -106,6 +106,11 @@ export class FakeCluster {
     );
   }
 
+  /** One object of a kind; of a large cluster that is cheaper than all. */
+  find(plural: string, { namespace = '', name }: ObjectRef): KubeObject | undefined {
+    return structuredClone(this.#objects.get(keyOf(plural, { metadata: { namespace, name } })));
+  }
+
   /** Ends every watch; what happens before the next one begins is seen only if it is listed or replayed. */
   cutWatches(): void {
     for (const watcher of this.#watchers) {

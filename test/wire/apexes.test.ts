@@ -11,6 +11,7 @@ import {
   type EgressClaim,
   type RecordEntry,
 } from '../../src/api/egress/egress-record.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { PublishedBackends } from '../../src/egress/apexes/known-backends.ts';
@@ -88,7 +89,7 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
         egress: {
           random: seeded(40),
           local: { targets, dial: endpointDial },
-          known: new PublishedBackends(stores),
+          known: new PublishedBackends({ ...stores, local: targets, clock: systemClock }),
           clients: new ListedClients({ [OTHER]: [pod('other', 'o')], [HERE]: [pod('demo', 'd')] }),
         },
       }),
@@ -161,6 +162,13 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     cluster,
     target: named(cluster),
   });
+
+  /** What is published of the mirror in west. */
+  const mirrorFacts = (facts: Parameters<typeof factsSlice>[2]['facts']) => {
+    const slice = factsSlice('web', 'west', { facts: facts ?? {} });
+    const labels = { ...slice.metadata?.labels, 'kubernetes.io/service-name': 'web-west' };
+    stores.slices.set({ ...slice, metadata: { ...slice.metadata, labels } });
+  };
 
   /** Has the egress serve the apex by these facts. */
   async function serve(facts: Partial<RoutingFacts>, about = APEX): Promise<void> {
@@ -706,10 +714,10 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     const drain = { to: 0, start: now - 2000, rampMs: 1000, until: now + 60_000, by: 'test' };
     await serve(split({ web: 90, 'web-west': 10 }));
     expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [0.9], 'demo/checkout web-west 0': [0.1] });
-    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Unknown' });
+    expect(await states()).to.deep.equal({ web: 'Active', 'web-west': 'Unknown' });
     stores.links.set(link('west', { [FAILOVER_DRAIN]: writeDrain(drain as FailoverDrain) }));
     expect(await shown()).to.deep.equal({ 'demo/checkout web 0': [1], 'demo/checkout web-west 0': [0] });
-    expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Drained' });
+    expect(await states()).to.deep.equal({ web: 'Active', 'web-west': 'Drained' });
     await serve(
       routes(
         { matches: [{ path: { type: 'Exact', value: '/hello' } }], backendRefs: [to('web')] },
@@ -735,9 +743,32 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
   it('knows the facts of mirrors, and goes on by them', async () => {
     await serve(split({ 'web-west': 1, web: 1 }, { failover: { tiers: 'web-west; web' } }));
     expect(await spread('http1', 5)).to.deep.equal({ west: 5 });
-    const slice = factsSlice('web', 'west', { facts: { path: 'dead', usableSince: null } });
-    const labels = { ...slice.metadata?.labels, 'kubernetes.io/service-name': 'web-west' };
-    stores.slices.set({ ...slice, metadata: { ...slice.metadata, labels } });
+    mirrorFacts({ path: 'dead', usableSince: null });
     expect(await spread('http1', 5)).to.deep.equal({ web: 5 });
+  });
+
+  // Pods here counted as one, however many there were, and as one where there was none: `linkspan failover`,
+  // which counts them, said 75/25 of what was 50/50.
+  it('knows how many pods here are ready, and divides by that as by the facts of mirrors', async () => {
+    mirrorFacts({ ready: 1, known: 1, expected: 1 });
+    const endpoint = { host: '127.0.0.1', port: 1, ready: true };
+    const isShown = (web: number, west_: number) =>
+      eventually(`web has ${web}`, async () => {
+        const is = await shown();
+        expect(is).to.deep.equal({ 'demo/checkout web 0': [web], 'demo/checkout web-west 0': [west_] });
+        return true;
+      });
+    targets.set(named('web'), [endpoint, endpoint, endpoint], 'http1');
+    await serve(split({ web: 1, 'web-west': 1 }, { failover: { tiers: 'web, web-west' } }));
+    await isShown(0.75, 0.25);
+    targets.set(named('web'), [endpoint, { ...endpoint, ready: false }], 'http1');
+    await isShown(0.5, 0.5);
+    // They serve because no other does, but are about to go.
+    targets.set(
+      named('web'),
+      [endpoint, endpoint].map((one) => ({ ...one, leaving: true as const })),
+      'http1',
+    );
+    await isShown(0, 1);
   });
 });

@@ -1,6 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
-import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
@@ -20,6 +19,7 @@ import {
 } from '../../policy/failover/federated-group.ts';
 import { LOCAL } from '../../policy/failover/placement.ts';
 import { demandStated } from '../../policy/failover/demand.ts';
+import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
@@ -126,7 +126,8 @@ export function groupsOf(
         const cluster = clusterOf(mirror) ?? LOCAL;
         clusters.set(backendName(rule, backend), cluster);
         const isHere = cluster === LOCAL;
-        const facts = isHere ? localFacts(leaves[leafKey(backend)]) : factsOf(slices.get(key) ?? []);
+        const leaf = leaves[leafKey(backend)];
+        const facts = isHere ? leaf && localFacts(leaf.endpoints) : factsOf(slices.get(key) ?? []);
         const byLink = isHere ? undefined : objects.said.get(cluster)?.drains;
         return { facts, drains: withServiceDrain(byLink, apexDrain(service, cluster)) };
       };
@@ -135,13 +136,4 @@ export function groupsOf(
       return { namespace, service: names[nth] ?? name, owner: service, group, demand, clusters, within };
     });
   });
-}
-
-/** Pods here are seen by each egress for itself; nothing of them is published. */
-function localFacts(leaf: RoutedSpec['leaves'][string] | undefined): FailoverFacts | undefined {
-  if (leaf === undefined) return undefined;
-  const ready = leaf.endpoints.filter((one) => one.ready).length;
-  const known = leaf.endpoints.length;
-  const usableSince = ready > 0 ? 0 : null;
-  return { path: 'alive', ready, known, expected: Math.max(1, ready), usableSince, flaps: 0, lastWord: 0 };
 }

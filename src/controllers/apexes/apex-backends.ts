@@ -3,6 +3,8 @@ import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { isFederated } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
+import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
+import { localFacts } from '../../policy/failover/local-facts.ts';
 import { apexDrain, withServiceDrain } from '../../policy/failover/federated-group.ts';
 import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
@@ -29,14 +31,21 @@ export class ApexBackends {
     this.#parts = parts;
   }
 
-  /** What is published of a mirror; of others only the Service's own drains are. */
-  of(backend: RouteBackend): WeighedBackend {
+  /**
+   * What is published of a mirror, and what is seen of a Service of this cluster; the clusters of a federated
+   * one have facts of their own.
+   * @param leaves the Services of this cluster that the rules lead to
+   */
+  of(backend: RouteBackend, leaves: RoutedSpec['leaves']): WeighedBackend {
     const { view, drainsOf } = this.#parts;
     const { namespace, service: name } = backend;
     const cluster = this.#clusterOf(backend);
     if (cluster === undefined) return {};
     const own = this.#drainOf(cluster);
-    if (cluster === LOCAL) return own === undefined ? {} : { drains: [own] };
+    if (cluster === LOCAL) {
+      const leaf = leaves[leafKey(backend)];
+      return { facts: leaf && localFacts(leaf.endpoints), drains: withServiceDrain(undefined, own) };
+    }
     return {
       facts: factsOf(view.slices(namespace, name)),
       drains: withServiceDrain(drainsOf(cluster), own),

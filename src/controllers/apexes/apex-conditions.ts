@@ -1,6 +1,7 @@
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { DrainProblems } from '../../api/mirror/service-drain.ts';
 import type { ServiceRoutes } from '../../discovery/kube-routing.ts';
+import type { RoutedSpec } from '../../discovery/target-spec.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import type { Demand } from '../../policy/failover/demand.ts';
 import {
@@ -14,8 +15,8 @@ import type { RouteBackend } from '../../policy/routing/routing.ts';
 
 /** What the conditions of an apex depend on beside its rules. */
 export interface ApexSurroundings {
-  /** What is published of a backend; of others than mirrors nothing is. */
-  readonly known: (backend: RouteBackend) => WeighedBackend;
+  /** What is published of a backend, or seen of it where it is in this cluster (`leaves`, of its port). */
+  readonly known: (backend: RouteBackend, leaves: RoutedSpec['leaves']) => WeighedBackend;
   /** How requests to the Service fare. */
   readonly demand: Demand;
   /** What is wrong with the Service's own drains, and when that changes by time alone. */
@@ -44,10 +45,10 @@ export function apexConditions(
   const backends = new Set<string>();
   const nexts: number[] = drains.until === undefined ? [] : [drains.until];
   let isShort = false;
-  for (const [port, { routing }] of ports)
+  for (const [port, { routing, leaves }] of ports)
     for (const rule of routing.rules) {
       for (const { namespace, service } of rule.backends) backends.add(keyOf({ namespace, name: service }));
-      const group = ruleGroup(rule, known);
+      const group = ruleGroup(rule, (backend) => known(backend, leaves));
       const decision = decide(group.backends, group.policy, now, group.weighing);
       if (decision.nextChangeAt !== undefined) nexts.push(decision.nextChangeAt);
       isShort ||= decision.short;

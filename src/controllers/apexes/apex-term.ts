@@ -9,6 +9,8 @@ import { writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { APEX_ROUTE_CONTROLLER } from '../../api/routing/routing-kinds.ts';
 import { KubeRouting, type ServiceRoutes } from '../../discovery/kube-routing.ts';
+import type { RoutedSpec } from '../../discovery/target-spec.ts';
+import { isHandMade } from '../../exports/slice-makers.ts';
 import { servicesOfChange } from '../../exports/slices-by-service.ts';
 import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
@@ -98,7 +100,8 @@ export class ApexTerm {
       statusAs: APEX_ROUTE_CONTROLLER,
       failover: true,
       view: { zone: undefined, meshEndpoint: () => undefined },
-      served: (_, slices) => slices,
+      // As the egress has it, so that both decide by the same endpoints.
+      served: (_, slices) => slices.filter((slice) => !isHandMade(slice)),
       onChange: (key) => this.#consider(key),
       onState: () => this.#stateChanged(),
     });
@@ -346,7 +349,7 @@ export class ApexTerm {
     );
     this.#options.drains?.apex(verdict.service, clusters, () => !this.#options.signal.aborted);
     const drains = serviceDrainProblems(verdict.service.metadata?.annotations, clusters, now);
-    const known = (backend: RouteBackend) => backendsKnown.of(backend);
+    const known = (backend: RouteBackend, leaves: RoutedSpec['leaves']) => backendsKnown.of(backend, leaves);
     const { conditions, backends, nextAt, isShort } = apexConditions(routes, { known, demand, drains, now });
     this.#backends.set(key, backends);
     if (isShort) this.#short.set(key, demand);

@@ -76,8 +76,13 @@ function ofUser(service: V1Service, facts: ApexFacts): ApexVerdict {
  * A Service with a selector whose split is for clients with Linkerd's proxy, or for the gateway, is as it
  * should be.
  */
-function withSelector({ name, isForPlainClients, hasFederated }: ApexFacts): ApexVerdict {
-  if (!isForPlainClients) return { action: 'release' };
+function withSelector({ name, slices, isForPlainClients, isComplete, hasFederated }: ApexFacts): ApexVerdict {
+  if (!isForPlainClients) {
+    // Slices of ours must not stand beside those of its pods. What was told of it stays until it is known
+    // that nothing asks for it: else it comes and goes at each start.
+    const isLed = slices.some(({ metadata }) => metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER);
+    return { action: isComplete || isLed ? 'release' : 'wait' };
+  }
   const instead = hasFederated
     ? `they can use ${federatedName(name)}`
     : 'a Service without selector can lead them elsewhere';

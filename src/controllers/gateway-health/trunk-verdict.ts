@@ -16,15 +16,23 @@ export function trunkKey(host: string, port: number, identity: string): string {
 }
 
 /**
- * The gateway addresses that at least half of the egress pods that have tried them cannot reach. One that
- * only doubts can. Pure.
+ * As many pods as must have tried an address, where there are so many: one alone, whose node is broken or who
+ * lies, must not take a way from all clients. The next pod whose clients want to go there is the second.
+ */
+const MIN_TRIED = 2;
+
+/**
+ * The gateway addresses that at least half of the egress pods that have tried them cannot reach, where two
+ * have or there is one only. One that only doubts can. Pure.
  * @param pods what is known of each pod
  * @param now monotonic milliseconds
  */
 export function lostTrunks(pods: Iterable<PodEvidence>, now: number): Set<string> {
   const counts = new Map<string, { tried: number; lost: number }>();
+  let heard = 0;
   for (const { at, trunks } of pods) {
     if (now - at > FRESH_MS) continue;
+    heard++;
     const seen = new Set<string>();
     for (const { gateway, identity, state } of trunks) {
       const key = `${gateway} ${identity}`;
@@ -37,7 +45,8 @@ export function lostTrunks(pods: Iterable<PodEvidence>, now: number): Set<string
       if (state === 'dead') count.lost++;
     }
   }
-  return new Set(
-    [...counts].filter(([, { tried, lost }]) => lost * 2 >= tried && lost > 0).map(([key]) => key),
-  );
+  const enough = Math.min(MIN_TRIED, heard);
+  const isLost = ({ tried, lost }: { readonly tried: number; readonly lost: number }) =>
+    lost > 0 && lost * 2 >= tried && tried >= enough;
+  return new Set([...counts].filter(([, count]) => isLost(count)).map(([key]) => key));
 }

@@ -15,19 +15,26 @@ interface WatchedNamespace {
   readonly reflector: Reflector<V1EndpointSlice>;
 }
 
+/** Who hears of endpoints. */
+export interface LocalBackendsListener {
+  /** The endpoints of a Service (`namespace/name`) may have changed. */
+  onService(service: string): void;
+  /** A namespace has been listed: Services without a slice are known to have no endpoints from now on. */
+  onNamespace(namespace: string): void;
+}
+
 /**
  * The endpoints of Services of this cluster that are backends whose weights are managed: one watch for each
  * namespace that has any, begun when it is first asked for.
  */
 export class LocalBackends {
   readonly #parts: WatchParts;
-  readonly #onChange: (service: string) => void;
+  readonly #told: LocalBackendsListener;
   readonly #namespaces = new Map<string, WatchedNamespace>();
 
-  /** @param onChange called with each Service (`namespace/name`) whose endpoints may have changed */
-  constructor(parts: WatchParts, onChange: (service: string) => void) {
+  constructor(parts: WatchParts, told: LocalBackendsListener) {
     this.#parts = parts;
-    this.#onChange = onChange;
+    this.#told = told;
   }
 
   /** What is seen of a Service; nothing before its namespace has been listed. */
@@ -57,7 +64,7 @@ export class LocalBackends {
     });
     store.subscribe('weights: EndpointSlices', ({ object, previous }) => {
       const names = [object, previous].map((slice) => slice?.metadata?.labels?.[SERVICE_NAME_LABEL]);
-      for (const name of new Set(names)) if (name !== undefined) this.#onChange(`${namespace}/${name}`);
+      for (const name of new Set(names)) if (name !== undefined) this.#told.onService(`${namespace}/${name}`);
     });
     const reflector = new Reflector<V1EndpointSlice>({
       ...this.#parts,
@@ -68,9 +75,8 @@ export class LocalBackends {
     });
     const watched = { store, reflector };
     this.#namespaces.set(namespace, watched);
-    // Services without a slice are known to have no endpoints from now on.
     void reflector.whenSynced().then(
-      () => this.#onChange(`${namespace}/`),
+      () => this.#told.onNamespace(namespace),
       () => undefined,
     );
     reflector.start();

@@ -29,6 +29,7 @@ export interface FoundObject extends WatchedWeights {
 
 /** The index of objects by the Services that are their backends, `namespace/name`. */
 const BY_BACKEND = 'backend';
+const BY_NAMESPACE = 'namespace';
 
 export interface WeightedObjectsOptions extends WatchParts {
   readonly clusterDomain: string;
@@ -60,7 +61,7 @@ export class WeightedObjects implements WeighedServices {
           onSynced: () => undefined,
           transform: keepManaged,
           keepManagedFields: true,
-          indexes: { [BY_BACKEND]: backendsOf },
+          indexes: { [BY_BACKEND]: backendsOf, [BY_NAMESPACE]: namespaceOf },
         },
       );
       watched.store.subscribe('weights: objects', ({ key, object, previous }) => {
@@ -97,6 +98,13 @@ export class WeightedObjects implements WeighedServices {
     return this.#kinds.flatMap(({ watched }) => [...watched.store.keys()].map((key) => idOf(watched, key)));
   }
 
+  /** Ids of those of a namespace. */
+  idsIn(namespace: string): string[] {
+    return this.#kinds.flatMap(({ watched }) =>
+      watched.store.byIndex(BY_NAMESPACE, namespace).map((object) => idOf(watched, keyOf(object))),
+    );
+  }
+
   /** Ids of those that a Service (`namespace/name`) is a backend of. */
   idsOf(service: string): string[] {
     return this.#kinds.flatMap(({ watched }) =>
@@ -130,6 +138,10 @@ export class WeightedObjects implements WeighedServices {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
+}
+
+function namespaceOf({ metadata }: WeightedObject): string[] {
+  return [metadata?.namespace ?? ''];
 }
 
 function idOf({ group, plural }: { readonly group: string; readonly plural: string }, key: string): string {

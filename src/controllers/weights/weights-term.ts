@@ -26,6 +26,7 @@ import {
   weightsWriter,
 } from '../../policy/weights/weighted-object.ts';
 import type { FoundObject, WeightedObjects } from './weighted-objects.ts';
+import { PacedWrites, rampPauseMs } from './paced-writes.ts';
 import { WeightsBook } from './weights-book.ts';
 import { WeightsNews, type WeightsNewsOptions } from './weights-news.ts';
 import type { WeightsPatch } from '../../policy/weights/weights-patch.ts';
@@ -36,6 +37,7 @@ import {
   OUR_CONTROLLER,
   isWrittenOver,
   WEIGHTS_MANAGER,
+  type WeightsFacts,
   weightsVerdict,
   type WeightsVerdict,
 } from './weights-verdict.ts';
@@ -65,9 +67,6 @@ export interface WeightsTermOptions extends WeightsNewsOptions {
   readonly log: Logger;
 }
 
-/** Weights are written so often in a ramp, at most, and no more often than this. */
-const RAMP_WRITES = 20;
-const MIN_RAMP_WRITE_MS = 2000;
 /** Objects that are looked at in one turn of the event loop, at most. */
 const LOOKS_PER_TURN = 20;
 /** After a conflict: what somebody else has written comes by the watch in that time. */
@@ -90,6 +89,7 @@ export class WeightsTerm {
   readonly #news: WeightsNews;
   readonly #book: WeightsBook;
   readonly #overwriting = new Overwriting();
+  readonly #paced = new PacedWrites();
   readonly #controllers: ReadonlySet<string>;
   readonly #local: LocalBackends;
   readonly #linkerd: LinkerdFailover;
@@ -108,8 +108,12 @@ export class WeightsTerm {
     this.#news = new WeightsNews(options);
     this.#book = new WeightsBook(options.book);
     this.#controllers = new Set([OUR_CONTROLLER, ...controllers]);
-    this.#local = new LocalBackends({ client, clock, random, log }, (service) =>
-      service.endsWith('/') ? this.#addAll() : this.serviceChanged(service),
+    this.#local = new LocalBackends(
+      { client, clock, random, log },
+      {
+        onService: (service) => this.serviceChanged(service),
+        onNamespace: (namespace) => this.#addAllOf(namespace),
+      },
     );
     this.#linkerd = new LinkerdFailover({
       client,
@@ -146,7 +150,7 @@ export class WeightsTerm {
 
   /** Makes an object what its verdict says. */
   async look(id: string): Promise<void> {
-    const { objects, clock, clusterDomain, queue } = this.#options;
+    const { objects, clock, queue } = this.#options;
     // A change of one Service can concern thousands of objects, and Leases want to be renewed meanwhile.
     if (++this.#looks % LOOKS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
     const found = objects.get(id);
@@ -158,8 +162,38 @@ export class WeightsTerm {
     const { kind, object } = found;
     const now = clock.now();
     const { known, local, againMs } = this.#backendsOf(id, found);
+    const facts = this.#factsOf(id, found, known, now);
+    const verdict = weightsVerdict({ ...facts, now });
+    this.#book.note(id, kind, object, verdict);
+    const patchFor = (of: WeightsVerdict) => weightsPatch(kind, object, of, local);
+    const patch = patchFor(verdict);
+    if (patch !== undefined && verdict.action === 'write') {
+      const wouldWrite = (then: number) => patchFor(weightsVerdict({ ...facts, now: then })) !== undefined;
+      const waitMs = this.#paced.waitMs(id, { now, rampMs: verdict.rampMs }, wouldWrite);
+      if (waitMs !== undefined) return queue.addAfter(id, Math.min(waitMs, againMs ?? waitMs));
+    }
+    if (patch !== undefined) {
+      if (!(await this.#write(id, found, patch))) return queue.addAfter(id, CONFLICT_MS);
+      this.#paced.wrote(id, now);
+    }
+    this.#news.tell(id, resource, object, verdict);
+    const waits = [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)].filter(
+      (ms) => ms !== undefined,
+    );
+    if (waits.length > 0) queue.addAfter(id, Math.min(...waits));
+  }
+
+  /** All that decides about an object but the time. */
+  #factsOf(
+    id: string,
+    { kind, object }: FoundObject,
+    known: Backends['known'],
+    now: number,
+  ): Omit<WeightsFacts, 'now'> {
+    const { clusterDomain } = this.#options;
     const writer = weightsWriter(kind, object);
-    const verdict = weightsVerdict({
+    const isOthers = writer !== undefined && writer !== WEIGHTS_MANAGER;
+    return {
       kind,
       object,
       clusterDomain,
@@ -168,23 +202,10 @@ export class WeightsTerm {
       backendOf: (service) => known.get(service) ?? {},
       overwritten: this.#overwriting.times(id, {
         version: object.metadata?.resourceVersion ?? '',
-        others:
-          writer !== undefined && writer !== WEIGHTS_MANAGER && isWrittenOver(kind, object, clusterDomain),
+        others: isOthers && isWrittenOver(kind, object, clusterDomain),
         now,
       }),
-      now,
-    });
-    this.#book.note(id, kind, object, verdict);
-    const patch = weightsPatch(kind, object, verdict, local);
-    if (patch !== undefined && !(await this.#write(id, found, patch))) {
-      queue.addAfter(id, CONFLICT_MS);
-      return;
-    }
-    this.#news.tell(id, resource, object, verdict);
-    const waits = [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)].filter(
-      (ms) => ms !== undefined,
-    );
-    if (waits.length > 0) queue.addAfter(id, Math.min(...waits));
+    };
   }
 
   /** @returns false where the object is not the one any more that was decided about */
@@ -263,6 +284,12 @@ export class WeightsTerm {
     for (const id of objects.ids()) queue.add(id);
   }
 
+  /** Those that may have a backend in a namespace: none leads to another's. */
+  #addAllOf(namespace: string): void {
+    const { objects, queue } = this.#options;
+    for (const id of objects.idsIn(namespace)) queue.add(id);
+  }
+
   /** Which Services of this cluster an object needs to know of; of others no more is kept. */
   #watch(id: string, services: ReadonlySet<string>): void {
     const before = this.#watched.get(id) ?? new Set();
@@ -285,6 +312,7 @@ export class WeightsTerm {
   #forget(id: string): void {
     this.#watch(id, new Set());
     this.#overwriting.forget(id);
+    this.#paced.forget(id);
     this.#news.forget(id);
     this.#book.forget(id);
   }
@@ -302,5 +330,5 @@ function keptKey(id: string, service: string): string {
 /** When weights are to be written next because of time alone, milliseconds from now. */
 function untilNext(verdict: WeightsVerdict, now: number): number | undefined {
   if (verdict.action !== 'write' || verdict.nextChangeAt === undefined) return undefined;
-  return Math.max(MIN_RAMP_WRITE_MS, verdict.rampMs / RAMP_WRITES, verdict.nextChangeAt - now);
+  return Math.max(rampPauseMs(verdict.rampMs), verdict.nextChangeAt - now);
 }

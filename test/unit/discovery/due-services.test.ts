@@ -43,6 +43,19 @@ describe('Services whose routes have changed', () => {
     expect(looks).to.deep.equal(['demo/a', 'demo/b', 'demo/c', 'demo/d']);
   });
 
+  // A cluster that is lost tells of its mirrors one by one: each was a small part, and all of them one turn.
+  it('are looked at in several turns where many changes of one turn come one by one', async () => {
+    costMs = 3;
+    for (const name of ['a', 'b', 'c', 'd']) {
+      due.add(`demo/${name}`);
+      await settle();
+    }
+    expect(looks).to.deep.equal(['demo/a', 'demo/b']);
+    await clock.advance(0);
+    await settle();
+    expect(looks).to.deep.equal(['demo/a', 'demo/b', 'demo/c', 'demo/d']);
+  });
+
   it('take a tenth of the time at most, and are not forgotten', async () => {
     costMs = 20;
     due.add('demo/web');

@@ -67,6 +67,10 @@ describe('what becomes of a Service about which routes, a split or tiers say som
   it('serves its own pods with a selector, which is told to those who expected else', () => {
     const own = { service: service({ selector: { app: 'checkout' } }) };
     expect(told({ ...own, isForPlainClients: false })).to.equal('release');
+    // The condition was taken away and written again at each start, while splits and routes were being read.
+    const unread = { ...own, isForPlainClients: false, isComplete: false };
+    expect(told(unread)).to.equal('wait');
+    expect(told({ ...unread, slices: [slice('ours', 'linkspan.dev')] })).to.equal('release');
     expect(told(own)).to.match(/^ApexHasSelector: .*a Service without selector can/);
     expect(told({ ...own, hasFederated: true })).to.match(/^ApexHasSelector: .*checkout-federated/);
   });

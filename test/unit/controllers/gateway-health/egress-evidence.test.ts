@@ -23,7 +23,11 @@ describe('the verdict about a gateway address from what egress pods say', () => 
     [['dead'], true],
     [['alive'], false],
     [['unknown', 'unknown'], false],
-    [['dead', 'unknown', 'unknown'], true],
+    // One of many that has tried is no witness for all, whose clients it would take the way from.
+    [['dead', 'unknown'], false],
+    [['dead', 'unknown', 'unknown'], false],
+    [['dead', 'dead', 'unknown', 'unknown'], true],
+    [['dead', 'alive', 'unknown'], true],
     [['dead', 'alive'], true],
     [['dead', 'alive', 'alive'], false],
     [['dead', 'suspect', 'alive'], false],
@@ -43,6 +47,16 @@ describe('the verdict about a gateway address from what egress pods say', () => 
     const calm = { at: 0, trunks: [trunk('alive')] };
     expect(lostTrunks([loud, calm, calm], 0).size).to.equal(0);
     expect(lostTrunks([loud], 10_001).size).to.equal(0);
+    // The other one is not heard any more: it is the only one that there is.
+    expect(
+      lostTrunks(
+        [
+          { ...loud, at: 10_000 },
+          { at: 0, trunks: [] },
+        ],
+        10_001,
+      ).size,
+    ).to.equal(1);
   });
 
   it('is about one port and one identity', () => {
