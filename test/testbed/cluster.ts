@@ -15,7 +15,7 @@ import { type ClusterProcess, ControlPlane, freePorts } from './control-plane.ts
 import { TestbedError } from './errors.ts';
 import { address as netnsAddress, inNetns } from './netns.ts';
 import { applyUpTo, servedGroups } from './direct-apply.ts';
-import { putBack, readState } from './etcd-state.ts';
+import { putBack, readState, staleGroups } from './etcd-state.ts';
 import { type ClusterPki, clusterPki } from './pki.ts';
 import { watchCluster } from './watched-clusters.ts';
 
@@ -169,11 +169,20 @@ async function boot({ options, files, index, address, pki }: Boot): Promise<Clus
       signal: (process, signal) => plane.signal(process, signal),
       remember: async () => {
         const admin = { server, ca: pki.ca.cert, ...pki.admin };
-        const [state, served] = await Promise.all([readState(plane.etcd), servedGroups(admin)]);
+        let state = await readState(plane.etcd);
+        // Of what was there before, and is put back already.
+        for (let tries = 0; staleGroups(state).size > 0 && tries < SERVED_TRIES; tries++) {
+          await new Promise((resolve) => setTimeout(resolve, SERVED_POLL_MS));
+          state = await readState(plane.etcd);
+        }
+        const served = await servedGroups(admin);
         return async () => {
           await putBack(plane.etcd, state);
           for (let tries = 0; (await servedGroups(admin)) !== served; tries++) {
-            if (tries === SERVED_TRIES) throw new Error(`cluster ${name} does not become as it was`);
+            if (tries === SERVED_TRIES)
+              throw new Error(
+                `cluster ${name} does not become as it was: it served ${served}, and ${await servedGroups(admin)} now`,
+              );
             // An API server that has not yet heard that a kind is gone writes its APIService anew.
             if (tries % SERVED_AGAIN === SERVED_AGAIN - 1) await putBack(plane.etcd, state);
             await new Promise((resolve) => setTimeout(resolve, SERVED_POLL_MS));

@@ -21,6 +21,29 @@ export async function readState(etcd: string): Promise<EtcdState> {
   return new Map(kvs.map(({ key, value = '' }) => [key, value]));
 }
 
+const CRD = /^\/registry\/apiextensions\.k8s\.io\/customresourcedefinitions\/[^.]+\.(?<group>.+)$/;
+const API_SERVICE = /^\/registry\/apiregistration\.k8s\.io\/apiservices\/v[^.]+\.(?<group>.+)$/;
+
+/**
+ * The groups that an API server still serves although their kinds are gone, which it finds out a little
+ * later: their APIServices are there, and no CustomResourceDefinition is. What is put back to such a state
+ * does not stay so. Pure.
+ */
+export function staleGroups(state: EtcdState): Set<string> {
+  const names = [...state.keys()].map((key) => Buffer.from(key, 'base64').toString('latin1'));
+  const kinds = new Set(names.map((name) => CRD.exec(name)?.groups?.['group']));
+  const stale = new Set<string>();
+  for (const [key, value] of state) {
+    const group = API_SERVICE.exec(Buffer.from(key, 'base64').toString('latin1'))?.groups?.['group'];
+    // Those of its own kinds are labelled otherwise (`onstart`).
+    const isOfKinds = Buffer.from(value, 'base64')
+      .toString('latin1')
+      .includes('"kube-aggregator.kubernetes.io/automanaged":"true"');
+    if (group !== undefined && isOfKinds && !kinds.has(group)) stale.add(group);
+  }
+  return stale;
+}
+
 /**
  * Makes everything as it was: what has come since goes, at once and whatever its finalizers say; what was
  * changed or deleted is put back. API servers learn of it as of every other change, by their watches.
