@@ -491,7 +491,7 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       };
       await drained('west');
       expect(await spread(kind, 20)).to.deep.equal({ web: 20 });
-      expect(await states()).to.deep.equal({ web: 'Unknown', 'web-west': 'Drained' });
+      expect(await states()).to.deep.equal({ web: 'Active', 'web-west': 'Drained' });
       // Nobody else: what is drained still serves.
       pods('web', undefined);
       expect(await spread(kind, 5)).to.deep.equal({ west: 5 });

@@ -50,7 +50,7 @@ export const linkReasons = {
   OwnNetworkSuspected:
     'The gateways of all clusters, two at least, have died in one moment: the network of this cluster is suspected, or that of the controller. Endpoints that nobody else could stand in for stay. The message has each address.',
   EgressCannotReach:
-    'The gateway answers its probes, and at least half of the egress pods that have tried cannot reach it: mirrors through it have no endpoints. The message has each address.',
+    'The gateway answers its probes, and at least half of the egress pods that have tried (two at least, where there are more) cannot reach it: mirrors through it have no endpoints. The message has each address.',
   NotProbed: 'The Link has no probe; every address of its gateway counts as alive.',
   NoGateway: 'The Link names no gateway: only flat mirrors are possible.',
   GatewayUnresolved: 'No address of the gateway is known: its host names cannot be resolved.',
