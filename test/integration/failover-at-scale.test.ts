@@ -51,8 +51,11 @@ const HEAP_MIB = 256;
 const MAX_HEAP_MIB = 160;
 /** CPU of a start with all of them, milliseconds. */
 const MAX_CPU_MS = 20_000;
-/** The longest work without a break, milliseconds of CPU: Leases want to be renewed, and requests served. */
-const MAX_LAG_MS = 200;
+/**
+ * The longest work without a break, milliseconds of CPU: Leases want to be renewed, and requests served. A
+ * controller that starts is measured once, on whatever machine: 113 ms where this was written.
+ */
+const MAX_LAG_MS = 300;
 const MAX_EGRESS_LAG_MS = 75;
 const NODE = [`--max-old-space-size=${HEAP_MIB}`];
 
