@@ -1,4 +1,3 @@
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,19 +8,13 @@ import { factsOf } from '../../src/api/mirror/slice-facts.ts';
 import { readyAddresses } from '../../src/controllers/objects/mirrored-endpoints.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
+import { askedEgress } from '../support/asked-egress.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, find, findCondition, findSlices } from '../support/cluster-objects.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
-import { freePort } from '../support/free-port.ts';
-import {
-  apply,
-  installCrd,
-  linkObjects,
-  probedEachSecond,
-  startController,
-} from '../support/linked-clusters.ts';
+import { exportService } from '../support/exports.ts';
+import { installCrd, startController } from '../support/linked-clusters.ts';
 import { localGateway } from '../support/local-gateway.ts';
 import { http1Origin } from '../support/origins.ts';
 import { TcpWay } from '../support/tcp-way.ts';
@@ -79,27 +72,8 @@ describe('a gateway that answers probes', function () {
       adminHost: '0.0.0.0',
     });
     closed(egress, (one) => one.kill());
-    const probes: HttpServer = createHttpServer((_, response) => response.end('ready\n'));
-    const probePort = await freePort();
-    await new Promise<void>((resolve) => probes.listen(probePort, address(18), resolve));
-    closed(probes, (one) => void one.close());
-    await apply(
-      east,
-      ...exportObjects(links, 'linkspan-egress', {
-        test: ns,
-        as: 'nothing',
-        spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-        endpoints: [{ addresses: [address(18)], conditions: { ready: true } }],
-        ports: [{ name: 'admin', port: egress.admin, protocol: 'TCP' }],
-      }),
-      ...linkObjects(west, links, 'west', {
-        gatewayAddress: address(18),
-        gatewayPort: String(way.port),
-        gatewayIdentity: 'gateway.west',
-        probeSpec: probedEachSecond(probePort),
-        ...ownSelectors(ns),
-      }),
-    );
+    const { admin } = egress;
+    closed(await askedEgress({ east, west, ns, links, admin, gatewayPort: way.port }), (one) => one.close());
     await exportService(west, ns, 'web', { test: ns, federated: true });
     closed(startController(east, { namespace: links, dataPath: 'relay' }), (one: MirrorController) =>
       one.stop(),

@@ -1,4 +1,3 @@
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,24 +12,17 @@ import { publishFailoverMetrics } from '../../src/controllers/failover-metrics.t
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { createRegistry } from '../../src/telemetry/registry.ts';
+import { askedEgress } from '../support/asked-egress.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { change, ensureNamespace, eventReasonsIn, find, findService } from '../support/cluster-objects.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
-import { freePort } from '../support/free-port.ts';
-import {
-  apply,
-  installCrd,
-  linkObjects,
-  probedEachSecond,
-  startController,
-} from '../support/linked-clusters.ts';
+import { exportService } from '../support/exports.ts';
+import { installCrd, startController } from '../support/linked-clusters.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
 import { localGateway } from '../support/local-gateway.ts';
 import { http1Origin } from '../support/origins.ts';
 import type { Cluster } from '../testbed/cluster.ts';
-import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { everyMs: 100 };
@@ -115,27 +107,8 @@ describe('capacity that is short by endpoints', function () {
       adminHost: '0.0.0.0',
     });
     closed(egress, (one) => one.kill());
-    const probes: HttpServer = createHttpServer((_, response) => response.end('ready\n'));
-    const probePort = await freePort();
-    await new Promise<void>((resolve) => probes.listen(probePort, address(18), resolve));
-    closed(probes, (one) => void one.close());
-    await apply(
-      east,
-      ...exportObjects(links, 'linkspan-egress', {
-        test: ns,
-        as: 'nothing',
-        spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-        endpoints: [{ addresses: [address(18)], conditions: { ready: true } }],
-        ports: [{ name: 'admin', port: egress.admin, protocol: 'TCP' }],
-      }),
-      ...linkObjects(west, links, 'west', {
-        gatewayAddress: address(18),
-        gatewayPort: '4143',
-        gatewayIdentity: 'gateway.west',
-        probeSpec: probedEachSecond(probePort),
-        ...ownSelectors(ns),
-      }),
-    );
+    const { admin } = egress;
+    closed(await askedEgress({ east, west, ns, links, admin, gatewayPort: 4143 }), (one) => one.close());
     await scale(4);
     controller = startController(east, { namespace: links, dataPath: 'relay' });
     closed(controller, (one) => one.stop());
