@@ -16,7 +16,7 @@ import {
   type TrafficSplit,
 } from '../api/routing/routing-kinds.ts';
 import { type ReadSplit, readTrafficSplit } from '../api/routing/traffic-split.ts';
-import { InstalledKinds, type OptionalKind } from '../kube/informer/installed-kinds.ts';
+import { InstalledKinds, type OptionalKind, UNANSWERED_RETRY_MS } from '../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import { type ReadRoute, readRoute, type RouteKind } from '../policy/routing/read-route.ts';
 import type { Referrer } from '../policy/routing/route-backends.ts';
@@ -50,8 +50,6 @@ const ROUTES: readonly RouteSource[] = [
   { group: POLICY_GROUP, kind: 'HTTPRoute', plural: 'httproutes' },
 ];
 const BY_SERVICE = 'service';
-/** How soon is asked again which kinds are installed while that was never answered, milliseconds. */
-const RETRY_MS = 1000;
 /**
  * Routes of one Service that are looked at, the oldest first: as each has a match, those behind them could
  * not be accepted. Whoever writes thousands of them keeps no others waiting.
@@ -115,7 +113,7 @@ export class RoutingObjects {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: this.#kinds(),
-      retryMs: RETRY_MS,
+      retryMs: UNANSWERED_RETRY_MS,
       onLook: () => {
         this.#looked = true;
         options.onState();

@@ -1,5 +1,5 @@
 import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
-import { InstalledKinds } from '../kube/informer/installed-kinds.ts';
+import { InstalledKinds, UNANSWERED_RETRY_MS } from '../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import type { ReadRequests } from '../policy/requests/request-annotations.ts';
 import type { ProfileRouting } from '../policy/routing/service-routing.ts';
@@ -8,8 +8,6 @@ import { NotValid } from '../api/routing/read-value.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
 const PLURAL = 'serviceprofiles';
-/** How soon is asked again whether it is installed while that was never answered, milliseconds. */
-const RETRY_MS = 1000;
 
 export interface ServiceProfilesOptions extends WatchParts {
   /** Such as `cluster.local`: a profile has the name of its Service's host. */
@@ -63,7 +61,7 @@ export class ServiceProfiles {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: [this.#kind],
-      retryMs: RETRY_MS,
+      retryMs: UNANSWERED_RETRY_MS,
       onLook: () => {
         this.#looked = true;
         options.onState?.();

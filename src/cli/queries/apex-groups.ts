@@ -13,7 +13,7 @@ import { isHandMade } from '../../exports/slice-makers.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import {
-  apexDrain,
+  apexDrains,
   backendName as memberBackendName,
   withServiceDrain,
 } from '../../policy/failover/federated-group.ts';
@@ -103,6 +103,7 @@ export function groupsOf(
 ): ApexGroup[] {
   const { namespace = '', name = '' } = service.metadata ?? {};
   const demand = demandStated(service.status?.conditions);
+  const drainOf = apexDrains(service);
   const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
   const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
   return [...ports].flatMap(([port, { routing, leaves }]) => {
@@ -129,7 +130,7 @@ export function groupsOf(
         const leaf = leaves[leafKey(backend)];
         const facts = isHere ? leaf && localFacts(leaf.endpoints) : factsOf(slices.get(key) ?? []);
         const byLink = isHere ? undefined : objects.said.get(cluster)?.drains;
-        return { facts, drains: withServiceDrain(byLink, apexDrain(service, cluster)) };
+        return { facts, drains: withServiceDrain(byLink, drainOf(cluster)) };
       };
       const { backends, policy, placement, weighing } = ruleGroup(rule, known);
       const group = { backends, policy, placement, weighing };

@@ -5,7 +5,7 @@ import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
 import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { localFacts } from '../../policy/failover/local-facts.ts';
-import { apexDrain, withServiceDrain } from '../../policy/failover/federated-group.ts';
+import { apexDrains, withServiceDrain } from '../../policy/failover/federated-group.ts';
 import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import type { RouteBackend, RoutingRule } from '../../policy/routing/routing.ts';
@@ -21,14 +21,13 @@ export interface ApexBackendsParts {
 
 /** What the controller knows of the backends of one user's Service. */
 export class ApexBackends {
-  readonly #apex: V1Service;
   readonly #parts: ApexBackendsParts;
-  /** Its own drains by cluster, each read once: a thousand backends may lead there. */
-  readonly #drains = new Map<string, FailoverDrain | undefined>();
+  /** Its own drains, by cluster. */
+  readonly #drainOf: (cluster: string) => FailoverDrain | undefined;
 
   constructor(apex: V1Service, parts: ApexBackendsParts) {
-    this.#apex = apex;
     this.#parts = parts;
+    this.#drainOf = apexDrains(apex);
   }
 
   /**
@@ -56,11 +55,6 @@ export class ApexBackends {
   clustersOf(rules: readonly Pick<RoutingRule, 'backends'>[]): Set<string> {
     const backends = rules.flatMap((rule) => rule.backends).filter(({ invalid }) => invalid === undefined);
     return new Set(backends.flatMap((backend) => this.#clusterOf(backend) ?? []));
-  }
-
-  #drainOf(cluster: string): FailoverDrain | undefined {
-    if (!this.#drains.has(cluster)) this.#drains.set(cluster, apexDrain(this.#apex, cluster));
-    return this.#drains.get(cluster);
   }
 
   /** Undefined: it leads to the clusters of a federated Service, which divides its part by itself. */

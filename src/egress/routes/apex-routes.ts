@@ -16,7 +16,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
-import { apexDrain } from '../../policy/failover/federated-group.ts';
+import { apexDrains } from '../../policy/failover/federated-group.ts';
 import { LOCAL } from '../../policy/failover/placement.ts';
 import { groupNames } from '../../policy/routing/apex-group.ts';
 import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
@@ -120,14 +120,7 @@ export function apexRoute(
   const label = `${apex}:${port}`;
   const backends = new Map<string, ApexBackend>();
   const left = new Set<string>();
-  const { isFederated = false } = routed;
-  // Each is read once, however many backends lead there. Those of a federated Service are of its clusters.
-  const drains = new Map<string, FailoverDrain | undefined>();
-  const drainOf = (cluster: string) => {
-    if (isFederated) return undefined;
-    if (!drains.has(cluster)) drains.set(cluster, apexDrain(routed.service, cluster));
-    return drains.get(cluster);
-  };
+  const drainOf = ownDrains(routed);
   for (const backend of routing.rules.flatMap((rule) => rule.backends)) {
     const key = leafKey(backend);
     if (backend.invalid !== undefined || backends.has(key) || left.has(key)) continue;
@@ -139,9 +132,15 @@ export function apexRoute(
   }
   const leftOut = left.size === 0 ? {} : { leftOut: left.size };
   // The last rule of a federated Service is its clusters, whose shares have its own name.
+  const { isFederated = false } = routed;
   const rules = routing.rules.length - Number(isFederated);
   const groups = groupNames(apex, { port, ports: routed.ports.size, rules, isFederated });
   return { ...settings, label, apex, routing, groups, backends: [...backends.values()], ...leftOut };
+}
+
+/** Those of a federated Service are of its clusters. */
+function ownDrains({ service, isFederated }: RoutedService): ReturnType<typeof apexDrains> {
+  return isFederated === true ? () => undefined : apexDrains(service);
 }
 
 function backendOf(

@@ -9,6 +9,9 @@ import type { WatchedKind, WatchParts } from './watched-kind.ts';
  */
 const LOOK_MS = 20_000;
 
+/** `retryMs` of those who may not take a kind that nobody has been told of for one that is not installed. */
+export const UNANSWERED_RETRY_MS = 1000;
+
 /** The part of a `WatchedKind` that is used here, whatever its objects are. */
 export type OptionalKind = Pick<WatchedKind<never>, 'group' | 'plural' | 'installed' | 'missing' | 'stop'>;
 

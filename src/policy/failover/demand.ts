@@ -1,3 +1,4 @@
+import type { DemandReport } from '../../api/answers/demand-report.ts';
 import { FAILOVER_CONDITIONS } from '../../api/failover/failover-names.ts';
 import type { FailoverReason } from '../../api/failover/failover-reasons.ts';
 
@@ -10,15 +11,7 @@ export type Demand = (typeof DEMANDS)[number];
 const DEMANDS = ['strained', 'met', 'unheard'] as const;
 
 /** What one witness has counted of a Service; all but `pending` only grow. */
-export interface DemandCounts {
-  readonly requests: number;
-  /** Responses that were failures. */
-  readonly failures: number;
-  /** Requests that no backend took. */
-  readonly refused: number;
-  /** Requests that wait for a backend now. */
-  readonly pending: number;
-}
+export type DemandCounts = Omit<DemandReport, 'service'>;
 
 /**
  * The part of requests that fail from which on they count, 0 to 1: below, applications fail by themselves.

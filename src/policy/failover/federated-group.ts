@@ -119,12 +119,18 @@ export function drainsOf(
 }
 
 /**
- * The drain that a Service without selector says of a cluster to which some of its backends lead; undefined:
- * none. Those of a federated Service are about its members, and not about rules. Pure.
- * @param cluster `local` for pods of this one
+ * Reads the drains that a Service without selector says of clusters to which its backends lead; undefined:
+ * none. Each is read once: a thousand backends may lead to one cluster. Those of a federated Service are
+ * about its members, and not about rules.
+ * @returns the drain of a cluster, `local` for pods of this one
  */
-export function apexDrain(service: V1Service, cluster: string): FailoverDrain | undefined {
-  return isFederated(service) ? undefined : serviceDrain(service.metadata?.annotations, cluster);
+export function apexDrains(service: V1Service): (cluster: string) => FailoverDrain | undefined {
+  const read = new Map<string, FailoverDrain | undefined>();
+  return (cluster) => {
+    if (isFederated(service)) return undefined;
+    if (!read.has(cluster)) read.set(cluster, serviceDrain(service.metadata?.annotations, cluster));
+    return read.get(cluster);
+  };
 }
 
 /** The drains of a cluster, and the one of a Service alone. Pure. */
