@@ -1,9 +1,11 @@
 /**
- * `npm run bench:failover [-- --only FAULT… --runs N --rps N --failures FILE --write]`: how long clients
- * notice that a cluster is lost, and how many of their requests fail. Embedded control planes of three
- * clusters, and controllers, gateways and an egress as processes; clients of each protocol ask on schedule,
- * whatever comes back. Prints one table; `--write` puts it into docs/failover.md, `--failures` every failed
- * or slow request into a file, one line of JSON each. Exit code 1 when a fault could not be measured.
+ * `npm run bench:failover [-- --only FAULT… --runs N --rps N --failures FILE --keep FILE --write]`: how long
+ * clients notice that a cluster is lost, and how many of their requests fail. Embedded control planes of
+ * three clusters, and controllers, gateways and an egress as processes; clients of each protocol ask on
+ * schedule, whatever comes back. Prints one table; `--write` puts it into docs/failover.md, `--failures`
+ * every failed or slow request into a file, one line of JSON each; `--keep` keeps the runs in a file, which
+ * is gone on with when it is there: all runs take more than an hour. Exit code 1 when a fault could not be
+ * measured.
  */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -14,6 +16,7 @@ import { orExplain } from '../../test/testbed/errors.ts';
 import { NEEDS } from '../../test/testbed/binaries/programs.ts';
 import { reexecInNetns } from '../../test/testbed/netns.ts';
 import { type Fault, FAULTS } from './faults.ts';
+import { keepRun, keptRuns } from './kept.ts';
 import { withTable } from './page.ts';
 import type { Stage } from './stage.ts';
 import { type Row, reasonsText, rowOf, type Run, tableOf } from './summary.ts';
@@ -50,6 +53,7 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '50' },
       rps: { type: 'string', default: '200' },
       failures: { type: 'string' },
+      keep: { type: 'string' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -60,7 +64,7 @@ async function main(): Promise<void> {
   if (values.help || unknown !== undefined || !(runs >= 1) || !(rps >= 1)) {
     if (unknown !== undefined) process.stderr.write(`there is no fault "${unknown}"\n`);
     process.stderr.write(
-      `usage: npm run bench:failover -- [--only FAULT]… [--runs N] [--rps N] [--failures FILE] [--write]\nfaults: ${names.join(', ')}\n`,
+      `usage: npm run bench:failover -- [--only FAULT]… [--runs N] [--rps N] [--failures FILE] [--keep FILE] [--write]\nfaults: ${names.join(', ')}\n`,
     );
     process.exit(values.help ? 0 : 2);
   }
@@ -70,7 +74,10 @@ async function main(): Promise<void> {
   const { Stage } = await import('./stage.ts');
   stage = await Stage.open(say);
   const chosen = FAULTS.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
-  for (const fault of chosen) await measure(stage, fault, { runs, rps, file: values.failures });
+  const { failures: file, keep } = values;
+  const before = keep === undefined ? undefined : keptRuns(keep);
+  for (const fault of chosen)
+    await measure(stage, fault, { runs, rps, file, keep, before: before?.get(fault.name) ?? [] });
   if (values.write && rows.length > 0) write(process.argv.slice(2).filter((word) => word !== '--write'));
   await stop(failures.length === 0 ? 0 : 1);
 }
@@ -80,16 +87,20 @@ interface MeasureOptions {
   readonly rps: number;
   /** Where failed requests are told one by one, if at all. */
   readonly file: string | undefined;
+  /** Where runs are kept, if at all, and those that were there. */
+  readonly keep: string | undefined;
+  readonly before: readonly Run[];
 }
 
 /** All runs of one fault; those that could not be made are told and do not count. */
 async function measure(on: Stage, fault: Fault, options: MeasureOptions): Promise<void> {
   const { runOnce } = await import('./run-once.ts');
-  const found: Run[] = [];
-  for (let count = 1; count <= options.runs && !stopping.signal.aborted; count++) {
+  const found: Run[] = [...options.before];
+  for (let count = found.length + 1; count <= options.runs && !stopping.signal.aborted; count++) {
     try {
       const run = await runOnce(on, fault, options.rps);
       found.push(run);
+      if (options.keep !== undefined) keepRun(options.keep, fault.name, run);
       for (const one of options.file === undefined ? [] : run.bad)
         appendFileSync(options.file ?? '', `${JSON.stringify({ fault: fault.name, run: count, ...one })}\n`);
       say(`${fault.name} ${count}/${options.runs}: ${runText(run)}`);
