@@ -98,7 +98,8 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
   start(): void {
     const { view, linkImports } = this.#options;
     const { exports, what } = this.#strategy;
-    linkImports?.seed(this.keys().flatMap((key) => this.#existing(key)));
+    const keys = this.keys();
+    linkImports?.seed(keys.flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       exports.subscribe((key) => {
         this.#note(key);
@@ -114,7 +115,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
           if (parseKey(key).namespace === namespace) this.#reconciler.add(key, PRIORITY.change);
       }),
     );
-    for (const key of this.keys()) {
+    for (const key of keys) {
       this.#note(key);
       if (linkImports?.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
     }

@@ -100,12 +100,14 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
 
   keys(): string[] {
     const { view, facts } = this.#options;
+    const { services } = view.stores;
+    // Nearly all are in both, and are looked at once.
+    const ours = new Set(services.byIndex(OWNER_INDEX, `cluster:${facts.cluster}`));
+    for (const service of services.byIndex(OWNER_INDEX, `link:${facts.link}`)) ours.add(service);
     const found = new Set<string>();
-    for (const index of [`cluster:${facts.cluster}`, `link:${facts.link}`]) {
-      for (const service of view.stores.services.byIndex(OWNER_INDEX, index)) {
-        const key = originOf(service, facts);
-        if (key !== undefined) found.add(key);
-      }
+    for (const service of ours) {
+      const key = originOf(service, facts);
+      if (key !== undefined) found.add(key);
     }
     return [...found];
   }

@@ -1,11 +1,18 @@
+import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 type Done = (error?: Error | null) => void;
 
-/** On Bun `_writev` calls `_write`, and a failed write needs `ignoreWriteErrors`. */
+/** On Bun `_writev` calls `_write`, and a failed write needs `ignoreWriteErrors` and `readUnread`. */
 const ON_BUN = process.versions['bun'] !== undefined;
 
 const GUARD = Symbol('what stands behind the writes of a socket');
+
+/** How much is read at once of what a closing socket has left, bytes. */
+const READ_BYTES = 64 * 1024;
+
+type Handled = Socket & { readonly _handle?: { readonly fd?: number } | null };
 
 type Guarded = Socket & { [GUARD]: WriteGuard };
 
@@ -31,6 +38,8 @@ class WriteGuard {
   /** Who waits for the end of the write that is under way. */
   finished: Done | undefined;
   failed = false;
+  /** A write is being given to the runtime: an end of it that is heard now is that of its first attempt. */
+  beginning = false;
   readonly write: Socket['_write'];
   readonly writev: Socket['_writev'];
   /**
@@ -62,6 +71,7 @@ class WriteGuard {
     if (first) this.#onFailed(error);
     if (first && ON_BUN) {
       ignoreWriteErrors(socket);
+      if (!this.beginning) readUnread(socket);
       // Once the stream has heard that this write is done.
       process.nextTick(() => socket.end());
     }
@@ -73,7 +83,9 @@ function guardedWrite(this: Socket, chunk: unknown, encoding: BufferEncoding, do
   const guard = (this as Guarded)[GUARD];
   if (guard.failed) return done();
   guard.finished = done;
+  guard.beginning = true;
   guard.write.call(this, chunk, encoding, guard.onWritten);
+  guard.beginning = false;
 }
 
 function guardedWritev(
@@ -96,4 +108,27 @@ function ignoreWriteErrors(socket: Socket): void {
   const destroy = socket.destroy.bind(socket);
   socket.destroy = (reason?: NodeJS.ErrnoException) =>
     reason?.syscall === 'write' ? socket : destroy(reason);
+}
+
+/**
+ * Bun closes a plain socket as soon as the rest of a write has failed that it had kept and sent when the
+ * socket could take more: at once after it has said so, and with everything that the kernel still holds
+ * (`test/wire/late-writes.test.ts` shows it). So what has come is read here, before this returns to Bun: at
+ * most what fits the kernel's buffer. It has no public name for the file descriptor; what Node calls it
+ * works. In TLS, Bun reads to the end itself before it says that a write has failed.
+ */
+function readUnread(socket: Socket): void {
+  const fd = socket instanceof TLSSocket ? undefined : (socket as Handled)._handle?.fd;
+  if (fd === undefined || fd < 0) return;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(READ_BYTES);
+    let length = 0;
+    try {
+      length = readSync(fd, chunk);
+    } catch {
+      // Nothing more has come, or the connection is broken: Bun's own end of it follows.
+    }
+    if (length === 0 || socket.destroyed) return;
+    socket.push(chunk.subarray(0, length));
+  }
 }
