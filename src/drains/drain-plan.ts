@@ -6,7 +6,8 @@ import { FAILOVER_DRAIN } from '../api/failover/failover-names.ts';
 import { serviceDrain, serviceDrainKey } from '../api/mirror/service-drain.ts';
 import { byAge, keyOf } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { federatedName, isFederated } from '../api/mirror/federated-members.ts';
+import { federatedName, isFederated, memberClusters } from '../api/mirror/federated-members.ts';
+import { addTo } from '../base/multimap.ts';
 import { linksFailover } from '../discovery/failover-links.ts';
 import { sliceService } from '../exports/slices-by-service.ts';
 import {
@@ -23,7 +24,7 @@ import {
   type DrainFinding,
   drainFindings,
 } from '../policy/failover/drain-safety.ts';
-import { federatedGroup } from '../policy/failover/federated-group.ts';
+import { backendName, federatedGroup } from '../policy/failover/federated-group.ts';
 import type { ApexGroup } from '../policy/routing/apex-group.ts';
 import { LOCAL } from '../policy/failover/placement.ts';
 
@@ -146,6 +147,23 @@ export function placeOf(objects: DrainObjects, where: DrainPlace): Pick<DrainWri
 /** The drain that stands at a place now. @throws LinkspanError as above */
 export function standingDrain(objects: DrainObjects, where: DrainPlace): FailoverDrain | undefined {
   return findPlace(objects, where).drain;
+}
+
+/** Services whose requests go to a cluster, and the names of their backends that lead there. */
+export type ServicesThere = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * The Services (`namespace/name`) that a drain or a drill of a cluster is about: federated ones, and those
+ * without selector. Pure.
+ */
+export function servicesThere({ services, apexes = [] }: DrainObjects, cluster: string): ServicesThere {
+  const found = new Map<string, Set<string>>();
+  for (const service of services)
+    if (memberClusters(service).some((member) => backendName(member) === cluster))
+      found.set(keyOf(service), new Set([cluster]));
+  for (const { owner, clusters } of apexes)
+    for (const [name, leadsTo] of clusters) if (leadsTo === cluster) addTo(found, keyOf(owner), name);
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The drain that stands on an object, as it is now; undefined: none, or there is no object any more. */
