@@ -16,6 +16,24 @@ export function listItems(text: string): string[] {
     .filter((item) => item !== '');
 }
 
+/**
+ * A stranger's words as one line of at most so many characters: what a terminal would obey (control
+ * characters, escape sequences, marks of direction) or a line cannot have counts as a blank.
+ */
+export function plainWords(text: string, most: number): string {
+  return text.slice(0, most).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, ' ');
+}
+
+/**
+ * Text of several lines for a terminal: colours stay, and what else a terminal would obey is left out
+ * (CVE-2021-25743 of kubectl).
+ */
+export function plainText(text: string): string {
+  return text.replace(/(\u001b\[[\d;]*m)|[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (found, colour?: string) =>
+    colour !== undefined || found === '\n' || found === '\t' ? found : '',
+  );
+}
+
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** Whether a text is a DNS label in lower case (RFC 1123), as names of namespaces and clusters are. */

@@ -133,7 +133,7 @@ export class KubeRouting {
     return this.#objects.settled && this.#leaves.settled && this.#profiles?.settled !== false;
   }
 
-  /** What of it cannot be read, or is not known yet, and why; one line each. */
+  /** What of it was never read, and why; one line each. */
   get unread(): string[] {
     return [...this.#objects.unread, ...(this.#profiles?.unread ?? []), ...this.#leaves.unread];
   }

@@ -74,10 +74,10 @@ export class LeafView {
     return true;
   }
 
-  /** The namespaces that are not known, and why, one line each. */
+  /** The namespaces that were never read, and why, one line each. */
   get unread(): string[] {
     return [...this.#followed].flatMap(([namespace, { reflectors }]) => {
-      const missing = reflectors.find(({ synced, error }) => !synced || error !== undefined);
+      const missing = reflectors.find(({ synced }) => !synced);
       if (missing === undefined) return [];
       const why = missing.error === undefined ? 'no answer yet' : messageOf(missing.error);
       return [`Services and EndpointSlices of the namespace ${namespace}: ${why}`];

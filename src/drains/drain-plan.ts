@@ -37,6 +37,10 @@ export interface DrainObjects {
   readonly links: readonly LinkObject[];
   /** Rules of Services without selector, and about federated ones; default none. */
   readonly apexes?: readonly ApexGroup[];
+  /** What could not be read that may hold more of them, and why, one line each; default nothing. */
+  readonly unread?: readonly string[] | undefined;
+  /** The Service that is asked about by its name, whatever it is; default: nobody has looked. */
+  readonly named?: V1Service | undefined;
 }
 
 /** Which cluster's traffic is meant: all of it, or that of one Service. */
@@ -99,6 +103,8 @@ export function planDrain(objects: DrainObjects, where: DrainPlace, wish: DrainW
     // This cluster counts, too. A drain of one Service makes no cluster a drained one.
     clusters: only === undefined ? [LOCAL, ...clusters] : [where.cluster, LOCAL, ...clusters],
     drained: only === undefined ? drained : new Set<string>(),
+    // No rule decides about the clusters of a federated Service.
+    unread: objects.services.some((one) => keyOf(one) === only) ? [] : (objects.unread ?? []),
     now,
   };
   const effects = drainEffects(facts);
@@ -229,12 +235,18 @@ function servicePlace(
   if (exact === undefined && owner !== undefined)
     return { service: owner, assertServes: () => assertLeads(rules, cluster, name) };
   const service = exact ?? federated(`${namespace}/${federatedName(short)}`);
-  if (service === undefined)
+  if (service !== undefined) return { service, assertServes: () => assertMember(service, cluster) };
+  const { named, unread = [] } = objects;
+  const refuse = (): never => {
+    const why = unread.length === 0 ? '' : `, as far as could be read (not ${unread.join('; ')})`;
     throw new LinkspanError(
       'DRAIN_NO_MEMBER',
-      `${name} is not federated here, nor a Service without selector that leads elsewhere`,
+      `${name} is not federated here, nor a Service without selector that leads elsewhere${why}`,
     );
-  return { service, assertServes: () => assertMember(service, cluster) };
+  };
+  // Its rules may have gone, and come again: until then nobody could end what stands there.
+  if (named === undefined || keyOf(named) !== name) return refuse();
+  return { service: named, assertServes: refuse };
 }
 
 /** @throws LinkspanError DRAIN_NO_MEMBER */

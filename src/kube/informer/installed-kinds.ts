@@ -16,6 +16,8 @@ const LOOK_MS = 20_000;
  */
 const UNANSWERED_RETRY_MS = 1000;
 
+const NO_ANSWER = 'no answer yet';
+
 /** The part of a `WatchedKind` that is used here, whatever its objects are. */
 export type OptionalKind = Pick<
   WatchedKind<never>,
@@ -75,14 +77,15 @@ export class InstalledKinds {
   }
 
   /**
-   * What cannot be read, and why, one line for each kind that may be installed: of those that are not known
-   * yet, too.
+   * What was never read, and why, one line for each kind that may be installed.
    */
   get unread(): string[] {
     return this.#options.kinds.flatMap(({ group, plural, synced, error }) => {
-      const failure = this.#answered.has(group) ? error : (this.#failing.get(group) ?? 'no answer yet');
-      if (failure !== undefined) return [`${plural}.${group}: ${messageOf(failure)}`];
-      return synced ? [] : [`${plural}.${group}: no answer yet`];
+      const isAnswered = this.#answered.has(group);
+      if (isAnswered && synced) return [];
+      return [
+        `${plural}.${group}: ${messageOf((isAnswered ? error : this.#failing.get(group)) ?? NO_ANSWER)}`,
+      ];
     });
   }
 

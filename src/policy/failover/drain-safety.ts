@@ -27,6 +27,8 @@ export interface DrainFacts {
   readonly clusters: readonly string[];
   /** Those that are drained as a whole. */
   readonly drained: ReadonlySet<string>;
+  /** What could not be read that may be about further Services, and why, one line each; default nothing. */
+  readonly unread?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -61,7 +63,7 @@ export interface DrainFinding {
 
 /** Differences of less than a millionth come from rounding. */
 const ROUNDING = 1e-6;
-/** Backends that are named in a message; a rule may have a thousand. */
+/** Backends, or kinds, that are named in a message; a rule may have a thousand. */
 const MAX_NAMED = 3;
 const FOREVER = Number.MAX_SAFE_INTEGER;
 
@@ -142,7 +144,7 @@ function factsFor(size = 0): FailoverFacts {
 }
 
 interface DrainCheck {
-  readonly name: 'half-of-clusters' | 'sole-backend' | 'capacity';
+  readonly name: 'all-read' | 'half-of-clusters' | 'sole-backend' | 'capacity';
   readonly code: ErrorCode;
   /** What it demands, in one sentence. */
   readonly demands: string;
@@ -195,6 +197,18 @@ export const DRAIN_CHECKS: readonly DrainCheck[] = [
       const services = short.map(({ service }) => service);
       return { message: `without ${cluster} capacity would be short: ${list.join(', ')}`, services };
     },
+  },
+  {
+    name: 'all-read',
+    code: 'DRAIN_UNREAD',
+    demands: 'All rules by which requests could go to the cluster are known.',
+    find: ({ unread = [] }) =>
+      unread.length === 0
+        ? undefined
+        : {
+            message: `rules that could not be read may lead there: ${unread.slice(0, MAX_NAMED).join('; ')}${unread.length > MAX_NAMED ? '; …' : ''}`,
+            services: [],
+          },
   },
 ];
 
