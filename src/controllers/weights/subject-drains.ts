@@ -30,7 +30,9 @@ export class SubjectDrains {
   readonly #onChange: (namespace: string) => void;
   readonly #namespaces = new Map<string, WatchedNamespace>();
 
-  /** @param onChange called when Services of a namespace may say something else, and when it is known first */
+  /**
+   * @param onChange called when Services of a namespace may say something else, and when it is known first
+   */
   constructor(parts: WatchParts, onChange: (namespace: string) => void) {
     this.#parts = parts;
     this.#onChange = onChange;
