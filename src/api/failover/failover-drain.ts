@@ -86,5 +86,5 @@ function wordsOf({
 
 function rampOf(value: unknown): number | undefined {
   const ms = typeof value === 'string' ? parseDuration(value) : undefined;
-  return ms !== undefined && ms <= MAX_DRAIN_RAMP_MS ? ms : undefined;
+  return ms !== undefined && ms <= MAX_DRAIN_RAMP_MS ? Math.round(ms) : undefined;
 }
