@@ -187,10 +187,13 @@ export class WeightsTerm {
       this.#paced.wrote(id, now);
     }
     this.#news.tell(id, resource, object, verdict);
-    const waits = [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)].filter(
-      (ms) => ms !== undefined,
-    );
-    if (waits.length > 0) queue.addAfter(id, Math.min(...waits));
+    this.#lookAgain(id, [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)]);
+  }
+
+  /** After the shortest of these times, milliseconds. */
+  #lookAgain(id: string, times: readonly (number | undefined)[]): void {
+    const waits = times.filter((ms) => ms !== undefined);
+    if (waits.length > 0) this.#options.queue.addAfter(id, Math.min(...waits));
   }
 
   /** All that decides about an object but the time. */
