@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import path from 'node:path';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
+import { plainText } from '../base/text.ts';
 import { readVersion } from '../base/version.ts';
 import { usageError } from './output/usage-error.ts';
 import { HELP_FORMAT, HIDDEN, verbsFor } from './verbs.ts';
@@ -67,7 +68,7 @@ function report(error: unknown, program: Command): number {
     if (error.code === 'commander.help') return USAGE;
   }
   const told = error instanceof CommanderError ? usageError(error, program, process.argv.slice(2)) : error;
-  process.stderr.write(`linkspan: ${describeError(told)}\n`);
+  process.stderr.write(`linkspan: ${plainText(describeError(told))}\n`);
   const code = codeOf(told);
   return code === 'CONFIG_INVALID' || code === 'USAGE' ? USAGE : FAILED;
 }

@@ -133,6 +133,11 @@ export class KubeRouting {
     return this.#objects.settled && this.#leaves.settled && this.#profiles?.settled !== false;
   }
 
+  /** What of it was never read, and why; one line each. */
+  get unread(): string[] {
+    return [...this.#objects.unread, ...(this.#profiles?.unread ?? []), ...this.#leaves.unread];
+  }
+
   /** Whether everything that may be written about Services has been read, without an error. */
   get complete(): boolean {
     return this.#objects.complete && this.#profiles?.complete !== false;

@@ -6,8 +6,10 @@ import {
   type Resource,
   services,
 } from '../api/kubernetes/resource.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { isExternalName, SERVICE_NAME_LABEL } from '../exports/endpoint-slices.ts';
 import { storedService, storedSlice } from '../exports/stored-shape.ts';
+import { Patience } from '../kube/informer/patience.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import type { WatchParts } from '../kube/informer/watched-kind.ts';
@@ -25,6 +27,7 @@ interface Followed {
   readonly services: IndexedStore<V1Service>;
   readonly slices: IndexedStore<V1EndpointSlice>;
   readonly reflectors: readonly Pick<Reflector<KubeObject>, 'synced' | 'error' | 'stop'>[];
+  readonly patience: Patience;
 }
 
 const BY_SERVICE = 'service';
@@ -66,9 +69,19 @@ export class LeafView {
 
   /** Whether all that is needed is known, or it is known that it cannot be. */
   get settled(): boolean {
-    for (const { reflectors } of this.#followed.values())
-      if (!reflectors.every(({ synced, error }) => synced || error !== undefined)) return false;
+    for (const { reflectors, patience } of this.#followed.values())
+      if (!reflectors.every(({ synced, error }) => synced || patience.livesWith(error))) return false;
     return true;
+  }
+
+  /** The namespaces that were never read, and why, one line each. */
+  get unread(): string[] {
+    return [...this.#followed].flatMap(([namespace, { reflectors }]) => {
+      const missing = reflectors.find(({ synced }) => !synced);
+      if (missing === undefined) return [];
+      const why = missing.error === undefined ? 'no answer yet' : messageOf(missing.error);
+      return [`Services and EndpointSlices of the namespace ${namespace}: ${why}`];
+    });
   }
 
   /** Whether all Services and slices of a namespace are known. */
@@ -114,7 +127,8 @@ export class LeafView {
       this.#reflector(services, namespace, found, storedService),
       this.#reflector(endpointSlices, namespace, slices, storedSlice),
     ];
-    const followed: Followed = { services: found, slices, reflectors };
+    const patience = new Patience(this.#options.clock);
+    const followed: Followed = { services: found, slices, reflectors, patience };
     this.#followed.set(namespace, followed);
     found.subscribe('routing: Services', ({ key }) => {
       if (this.#followed.get(namespace) === followed) onService(key);

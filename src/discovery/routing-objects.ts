@@ -16,7 +16,7 @@ import {
   type TrafficSplit,
 } from '../api/routing/routing-kinds.ts';
 import { type ReadSplit, readTrafficSplit } from '../api/routing/traffic-split.ts';
-import { InstalledKinds, type OptionalKind, UNANSWERED_RETRY_MS } from '../kube/informer/installed-kinds.ts';
+import { InstalledKinds, type OptionalKind } from '../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import { type ReadRoute, readRoute, type RouteKind } from '../policy/routing/read-route.ts';
 import type { Referrer } from '../policy/routing/route-backends.ts';
@@ -89,7 +89,6 @@ export class RoutingObjects {
   readonly #readRoutes = new WeakMap<Route, ReadRoute>();
   readonly #readSplits = new WeakMap<TrafficSplit, ReadSplit | NotValid>();
   readonly #readGrants = new WeakMap<ReferenceGrant, ReadGrant | NotValid>();
-  #looked = false;
 
   constructor(options: RoutingObjectsOptions) {
     this.#options = options;
@@ -113,11 +112,7 @@ export class RoutingObjects {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: this.#kinds(),
-      retryMs: UNANSWERED_RETRY_MS,
-      onLook: () => {
-        this.#looked = true;
-        options.onState();
-      },
+      onLook: () => options.onState(),
     });
   }
 
@@ -129,12 +124,14 @@ export class RoutingObjects {
     await this.#installed.stop();
   }
 
-  /**
-   * Whether all objects are known, or it is known that they cannot be: kinds that are not installed, that the
-   * account may not read, or of which the API server did not say, when it was asked, whether it serves them.
-   */
+  /** As `InstalledKinds.settled`. */
   get settled(): boolean {
-    return this.#looked && this.#kinds().every((kind) => kind.synced || kind.error !== undefined);
+    return this.#installed.settled;
+  }
+
+  /** As `InstalledKinds.unread`. */
+  get unread(): string[] {
+    return this.#installed.unread;
   }
 
   /** Whether all objects are known, of all kinds that there may be, and none only as before an error. */
@@ -225,7 +222,7 @@ export class RoutingObjects {
     });
   }
 
-  #kinds(): readonly (OptionalKind & Pick<WatchedKind<KubeObject>, 'synced' | 'error'>)[] {
+  #kinds(): readonly OptionalKind[] {
     return [this.#splits, this.#grants, ...this.#routes.map(({ kind }) => kind)];
   }
 

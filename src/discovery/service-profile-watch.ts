@@ -1,5 +1,5 @@
 import { PROFILE_GROUP } from '../api/linkerd/linkerd-kinds.ts';
-import { InstalledKinds, UNANSWERED_RETRY_MS } from '../kube/informer/installed-kinds.ts';
+import { InstalledKinds } from '../kube/informer/installed-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import type { ReadRequests } from '../policy/requests/request-annotations.ts';
 import type { ProfileRouting } from '../policy/routing/service-routing.ts';
@@ -43,7 +43,6 @@ export class ServiceProfiles {
   readonly #options: ServiceProfilesOptions;
   readonly #kind: WatchedKind<ServiceProfile>;
   readonly #installed: InstalledKinds;
-  #looked = false;
   /** Parsed profiles, cached for as long as the object is unchanged. */
   readonly #read = new WeakMap<ServiceProfile, ReadProfile>();
 
@@ -61,11 +60,7 @@ export class ServiceProfiles {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: [this.#kind],
-      retryMs: UNANSWERED_RETRY_MS,
-      onLook: () => {
-        this.#looked = true;
-        options.onState?.();
-      },
+      onLook: () => options.onState?.(),
     });
     this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
       const service = this.#serviceOf(metadata?.namespace ?? '', metadata?.name ?? '');
@@ -77,9 +72,14 @@ export class ServiceProfiles {
     this.#installed.start();
   }
 
-  /** Whether all profiles are known, or it is known that they cannot be. */
+  /** As `InstalledKinds.settled`. */
   get settled(): boolean {
-    return this.#looked && (this.#kind.synced || this.#kind.error !== undefined);
+    return this.#installed.settled;
+  }
+
+  /** As `InstalledKinds.unread`. */
+  get unread(): string[] {
+    return this.#installed.unread;
   }
 
   /** Whether all are known, and none only as it was before an error. */

@@ -6,7 +6,8 @@ import { FAILOVER_DRAIN } from '../api/failover/failover-names.ts';
 import { serviceDrain, serviceDrainKey } from '../api/mirror/service-drain.ts';
 import { byAge, keyOf } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { federatedName, isFederated } from '../api/mirror/federated-members.ts';
+import { federatedName, isFederated, memberClusters } from '../api/mirror/federated-members.ts';
+import { addTo } from '../base/multimap.ts';
 import { linksFailover } from '../discovery/failover-links.ts';
 import { sliceService } from '../exports/slices-by-service.ts';
 import {
@@ -23,7 +24,7 @@ import {
   type DrainFinding,
   drainFindings,
 } from '../policy/failover/drain-safety.ts';
-import { federatedGroup } from '../policy/failover/federated-group.ts';
+import { backendName, federatedGroup } from '../policy/failover/federated-group.ts';
 import type { ApexGroup } from '../policy/routing/apex-group.ts';
 import { LOCAL } from '../policy/failover/placement.ts';
 
@@ -36,6 +37,10 @@ export interface DrainObjects {
   readonly links: readonly LinkObject[];
   /** Rules of Services without selector, and about federated ones; default none. */
   readonly apexes?: readonly ApexGroup[];
+  /** What could not be read that may hold more of them, and why, one line each; default nothing. */
+  readonly unread?: readonly string[] | undefined;
+  /** The Service that is asked about by its name, whatever it is; default: nobody has looked. */
+  readonly named?: V1Service | undefined;
 }
 
 /** Which cluster's traffic is meant: all of it, or that of one Service. */
@@ -98,6 +103,8 @@ export function planDrain(objects: DrainObjects, where: DrainPlace, wish: DrainW
     // This cluster counts, too. A drain of one Service makes no cluster a drained one.
     clusters: only === undefined ? [LOCAL, ...clusters] : [where.cluster, LOCAL, ...clusters],
     drained: only === undefined ? drained : new Set<string>(),
+    // No rule decides about the clusters of a federated Service.
+    unread: objects.services.some((one) => keyOf(one) === only) ? [] : (objects.unread ?? []),
     now,
   };
   const effects = drainEffects(facts);
@@ -146,6 +153,23 @@ export function placeOf(objects: DrainObjects, where: DrainPlace): Pick<DrainWri
 /** The drain that stands at a place now. @throws LinkspanError as above */
 export function standingDrain(objects: DrainObjects, where: DrainPlace): FailoverDrain | undefined {
   return findPlace(objects, where).drain;
+}
+
+/** Services whose requests go to a cluster, and the names of their backends that lead there. */
+export type ServicesThere = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * The Services (`namespace/name`) that a drain or a drill of a cluster is about: federated ones, and those
+ * without selector. Pure.
+ */
+export function servicesThere({ services, apexes = [] }: DrainObjects, cluster: string): ServicesThere {
+  const found = new Map<string, Set<string>>();
+  for (const service of services)
+    if (memberClusters(service).some((member) => backendName(member) === cluster))
+      found.set(keyOf(service), new Set([cluster]));
+  for (const { owner, clusters } of apexes)
+    for (const [name, leadsTo] of clusters) if (leadsTo === cluster) addTo(found, keyOf(owner), name);
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The drain that stands on an object, as it is now; undefined: none, or there is no object any more. */
@@ -211,12 +235,18 @@ function servicePlace(
   if (exact === undefined && owner !== undefined)
     return { service: owner, assertServes: () => assertLeads(rules, cluster, name) };
   const service = exact ?? federated(`${namespace}/${federatedName(short)}`);
-  if (service === undefined)
+  if (service !== undefined) return { service, assertServes: () => assertMember(service, cluster) };
+  const { named, unread = [] } = objects;
+  const refuse = (): never => {
+    const why = unread.length === 0 ? '' : `, as far as could be read (not ${unread.join('; ')})`;
     throw new LinkspanError(
       'DRAIN_NO_MEMBER',
-      `${name} is not federated here, nor a Service without selector that leads elsewhere`,
+      `${name} is not federated here, nor a Service without selector that leads elsewhere${why}`,
     );
-  return { service, assertServes: () => assertMember(service, cluster) };
+  };
+  // Its rules may have gone, and come again: until then nobody could end what stands there.
+  if (named === undefined || keyOf(named) !== name) return refuse();
+  return { service: named, assertServes: refuse };
 }
 
 /** @throws LinkspanError DRAIN_NO_MEMBER */

@@ -58,7 +58,15 @@ export interface DrillSubject {
   readonly services: readonly string[];
   /** The part of responses that may fail, 0 to 1. */
   readonly mayFail: number;
+  /**
+   * Whether a backend of a Service leads to the cluster, by the names that metrics have; default: it is
+   * called so.
+   */
+  readonly leads?: LeadsThere | undefined;
 }
+
+/** @param service `namespace/name` */
+export type LeadsThere = (service: string, backend: string) => boolean;
 
 const MAX_SPANS = 20;
 /** How long requests that were in hand may take, milliseconds. */
@@ -69,7 +77,7 @@ const USUAL_TIMES = 2;
 /** Works out the report of a drill from what was seen. Pure. */
 export function drillReport(record: DrillRecord, subject: DrillSubject): DrillReport {
   const { cluster, kind } = subject;
-  const services = subject.services.map((service) => drilled(service, record, cluster));
+  const services = subject.services.map((service) => drilled(service, record, leadsOf(subject)));
   const capacityShort: Record<string, number> = {};
   for (const { short } of record.samples)
     for (const [service, ratio] of short)
@@ -94,12 +102,20 @@ export function drillReport(record: DrillRecord, subject: DrillSubject): DrillRe
   };
 }
 
-function drilled(service: string, { usual, samples, endedAt }: DrillRecord, cluster: string): DrilledService {
+function leadsOf({ cluster, leads = (_, backend) => backend === cluster }: DrillSubject): LeadsThere {
+  return leads;
+}
+
+function drilled(
+  service: string,
+  { usual, samples, endedAt }: DrillRecord,
+  leads: LeadsThere,
+): DrilledService {
   const own = samples.map((sample) => ({ at: sample.at, its: sample.traffic.get(service) ?? noTraffic() }));
   const during = own.filter(({ at }) => at <= endedAt);
   const all = sum(own.map(({ its }) => its));
   const first = during.find(({ its }) =>
-    [...its.served].some(([name, count]) => name !== cluster && count > 0),
+    [...its.served].some(([name, count]) => !leads(service, name) && count > 0),
   );
   const restless = during.findLastIndex(({ its }) => its.failed + its.failures + its.moved > 0);
   // What fails at the very end has not come to rest.
@@ -119,11 +135,8 @@ function drilled(service: string, { usual, samples, endedAt }: DrillRecord, clus
   };
 }
 
-function whyFailed(
-  one: DrilledService,
-  record: DrillRecord,
-  { mayFail, kind, cluster }: DrillSubject,
-): string[] {
+function whyFailed(one: DrilledService, record: DrillRecord, subject: DrillSubject): string[] {
+  const { mayFail, kind, cluster } = subject;
   const { usual } = record;
   const total = sumOf(one.served) + one.failed;
   const rate = total === 0 ? 0 : one.failed / total;
@@ -132,7 +145,7 @@ function whyFailed(
   const reasons: string[] = [];
   if (rate > mayFail && rate > USUAL_TIMES * usually)
     reasons.push(`${one.service}: ${one.failed} of ${total} requests failed`);
-  const still = kind === 'drain' ? 0 : servedMeanwhile(record, one.service, cluster);
+  const still = kind === 'drain' ? 0 : servedMeanwhile(record, one.service, leadsOf(subject));
   if (still > 0)
     reasons.push(`${one.service}: ${cluster} served ${still} requests meanwhile, it was not taken away`);
   return reasons;
@@ -142,9 +155,10 @@ function whyFailed(
  * How many requests the cluster has served although it was taken for dead: an egress that knows nothing of
  * drills goes on. Those that were in hand may come to their end in the first half.
  */
-function servedMeanwhile({ samples, endedAt }: DrillRecord, service: string, cluster: string): number {
+function servedMeanwhile({ samples, endedAt }: DrillRecord, service: string, leads: LeadsThere): number {
   const late = samples.filter(({ at }) => at > Math.min(IN_HAND_MS, endedAt / 2) && at <= endedAt);
-  return sum(late.map(({ traffic }) => traffic.get(service) ?? noTraffic())).served.get(cluster) ?? 0;
+  const { served } = sum(late.map(({ traffic }) => traffic.get(service) ?? noTraffic()));
+  return [...served].reduce((all, [name, count]) => (leads(service, name) ? all + count : all), 0);
 }
 
 function spans(samples: readonly DrillSample[], service: string): DrilledService['shares'] {

@@ -57,7 +57,9 @@ function readSample(line: string) {
   const text = line.slice(end + 1).trim();
   const value = Number(text.split(' ', 1)[0]);
   const service = serviceOfLabel(labels.get('dst') ?? labels.get('authority'));
-  return service === undefined || !Number.isFinite(value) ? undefined : { service, name, labels, value };
+  // Counters never fall below nothing: a pod that says so would take away what others have counted.
+  const isCount = Number.isFinite(value) && value >= 0;
+  return service === undefined || !isCount ? undefined : { service, name, labels, value };
 }
 
 function count(

@@ -1,3 +1,4 @@
+import { checkApexes } from './failover-apexes.ts';
 import { checkDrains } from './failover-drains.ts';
 import { checkMidRamp, checkReadinessLoop } from './failover-hysteresis.ts';
 import { checkNetwork } from './failover-network.ts';
@@ -21,6 +22,7 @@ export async function checkFailover(run: FailoverRun): Promise<void> {
   await checkReadinessLoop(scene);
   await checkMidRamp(scene);
   await checkDrains(scene);
+  await checkApexes(scene);
   await checkNetwork(scene);
 }
 

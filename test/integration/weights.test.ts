@@ -8,7 +8,9 @@ import {
   FAILOVER_CONTROLLED_BY,
   FAILOVER_POLICY,
 } from '../../src/api/failover/failover-names.ts';
-import { endpointSlices, type KubeObject } from '../../src/api/kubernetes/resource.ts';
+import { endpointSlices, type KubeObject, services } from '../../src/api/kubernetes/resource.ts';
+import { writeDrain } from '../../src/api/failover/failover-drain.ts';
+import { serviceDrainKey } from '../../src/api/mirror/service-drain.ts';
 import { WEIGHTS_MANAGER } from '../../src/controllers/weights/weights-verdict.ts';
 import { kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
@@ -188,6 +190,23 @@ describe('weights for sidecars', () => {
     await ready(true, true);
     await become(10_000, 0);
     await eventually('Event', async () => (await eventReasonsIn(east, ns)).includes('FailBack'));
+  });
+
+  // A drain of one Service took its part away from clients of the egress only: sidecars went on.
+  it('follow a drain that their Service says for itself', async () => {
+    const start = Date.now() - 1000;
+    const drain = writeDrain({ to: 0, start, rampMs: 0, until: start + 3_600_000, drill: false });
+    const said = (text: string | null) => ({
+      metadata: { annotations: { [serviceDrainKey('local')]: text } },
+    });
+    await change(east, services, { namespace: ns, name: 'web' }, said(drain));
+    await become(0, 10_000);
+    await eventually('the route', async () => {
+      expect(await ruleWeights()).to.deep.equal([[1, 1_000_000]]);
+      return true;
+    });
+    await change(east, services, { namespace: ns, name: 'web' }, said(null));
+    await become(10_000, 0);
   });
 
   // Seen on real clusters: weights stayed for as long as pods took to end, 10 s later than they should have

@@ -62,6 +62,8 @@ export class FakeCluster {
   get client(): KubeClient {
     return {
       server: 'fake',
+      // No group of kinds is installed.
+      raw: () => Promise.reject(apiError(404, 'NotFound')),
       list: (resource: Resource<KubeObject>, options: WatchOptions) => this.#list(resource, options),
       watch: (resource: Resource<KubeObject>, options: WatchOptions) => this.#watch(resource, options),
       get: async (resource: Resource<KubeObject>, ref: ObjectRef) => {

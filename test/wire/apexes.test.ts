@@ -74,6 +74,8 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
   let rules: Readonly<Record<string, Record<string, string>>> = {};
   /** Of the apex. */
   let own: Record<string, string> = {};
+  /** Clusters that a drill takes for dead. */
+  const dead = new Set<string>();
 
   before(async () => {
     for (const name of ['web', 'west', 'north']) origins.set(name, await http1Origin(name));
@@ -89,6 +91,9 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
         egress: {
           random: seeded(40),
           local: { targets, dial: endpointDial },
+          drills: {
+            checkOf: (backend: object) => () => 'cluster' in backend && dead.has(String(backend.cluster)),
+          },
           known: new PublishedBackends({ ...stores, local: targets, clock: systemClock }),
           clients: new ListedClients({ [OTHER]: [pod('other', 'o')], [HERE]: [pod('demo', 'd')] }),
         },
@@ -116,6 +121,7 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
   afterEach(async () => {
     rules = {};
     own = {};
+    dead.clear();
     stores.links.replace([link('west'), link('north')]);
     stores.slices.replace([]);
     west('west', 'north');
@@ -504,6 +510,16 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
       await drained('west');
       await serve(split({ 'web-federated': 1 }));
       expect(await spread(kind, 40)).to.have.keys('west', 'north');
+    });
+
+    // The report said that clients had not noticed: nothing had been taken from them.
+    it(`has requests find another backend where a drill takes a cluster for dead over ${kind}`, async () => {
+      await serve(split({ web: 50, 'web-west': 50 }));
+      expect(await spread(kind, 40)).to.have.keys('web', 'west');
+      dead.add('west');
+      expect(await spread(kind, 40)).to.deep.equal({ web: 40 });
+      dead.clear();
+      await eventually('west serves again', async () => (await ask(kind)) === 'west');
     });
 
     // Time moves its share both ways, and nobody writes anything meanwhile.

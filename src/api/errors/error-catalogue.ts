@@ -91,6 +91,10 @@ export const catalogue = {
     'More than half of all clusters, this one included, would be drained at the same time. Nothing was written.',
     'End another drain first with `linkspan undrain`, or drain all the same with --force.',
   ),
+  DRAIN_UNREAD: entry(
+    'A cluster should be drained, and splits or routes that may lead there could not be read: nobody knows whether the Services that they are about have somebody else. Nothing was written.',
+    'Ask for `list` on the kinds, and on Services and EndpointSlices of the namespaces, that the message names; or drain all the same with --force.',
+  ),
   DRILL_BLIND: entry(
     'A drill should begin, or was under way, and nobody could see what clients get: no egress pod said what it has counted, or the API server was silent. It was not begun, or was ended, and what had been seen is reported.',
     'See why egress pods or the API server do not answer (`linkspan check`; the drill needs `get` on `pods/proxy`, or --egress with the URLs of admin ports), then drill again.',

@@ -1,3 +1,4 @@
+import { plainWords } from '../../base/text.ts';
 import { MAX_DRAIN_LENGTH } from './failover-names.ts';
 import { readJsonObject, readTime } from './json-object.ts';
 
@@ -21,13 +22,16 @@ export interface ConnectionDrill {
 /** Longest drill, milliseconds. Whoever began it may be gone: its end stands in the object from the start. */
 export const MAX_DRILL_MS = 3_600_000;
 
+/** Longest `by`, in characters; more is cut off. */
+const MAX_WORDS = 200;
+
 /** The value of the annotation for a drill. */
 export function writeDrill({ kind, start, until, by }: ConnectionDrill): string {
   return JSON.stringify({
     kind,
     start: new Date(start).toISOString(),
     until: new Date(until).toISOString(),
-    ...(by === undefined ? {} : { by }),
+    ...(by === undefined ? {} : { by: plainWords(by, MAX_WORDS) }),
   });
 }
 
@@ -57,5 +61,5 @@ function parseDrill(text: string): ConnectionDrill | string {
     return '"start" and "until" must be times such as "2026-11-29T16:00:00Z"';
   if (until < start || until - start > MAX_DRILL_MS) return '"until" must be up to an hour after "start"';
   const by = said['by'];
-  return { kind, start, until, ...(typeof by === 'string' ? { by: by.slice(0, 200) } : {}) };
+  return { kind, start, until, ...(typeof by === 'string' ? { by: plainWords(by, MAX_WORDS) } : {}) };
 }

@@ -1,4 +1,5 @@
 import { parseDuration } from '../../base/duration.ts';
+import { plainWords } from '../../base/text.ts';
 import { MAX_DRAIN_LENGTH } from './failover-names.ts';
 import { readJsonObject, readTime } from './json-object.ts';
 
@@ -21,7 +22,7 @@ export interface FailoverDrain {
 
 /** Longest ramp: a day. */
 export const MAX_DRAIN_RAMP_MS = 86_400_000;
-/** Longest `by` and `reason`, in characters; more is cut off. */
+/** Longest `by` and `reason`, in characters; more is cut off, and there is one line of each. */
 const MAX_WORDS = 200;
 
 /** The value of the annotation for a drain. */
@@ -78,12 +79,12 @@ function wordsOf({
   readonly reason?: unknown;
 }): Pick<FailoverDrain, 'by' | 'reason'> {
   return {
-    ...(typeof by === 'string' ? { by: by.slice(0, MAX_WORDS) } : {}),
-    ...(typeof reason === 'string' ? { reason: reason.slice(0, MAX_WORDS) } : {}),
+    ...(typeof by === 'string' ? { by: plainWords(by, MAX_WORDS) } : {}),
+    ...(typeof reason === 'string' ? { reason: plainWords(reason, MAX_WORDS) } : {}),
   };
 }
 
 function rampOf(value: unknown): number | undefined {
   const ms = typeof value === 'string' ? parseDuration(value) : undefined;
-  return ms !== undefined && ms <= MAX_DRAIN_RAMP_MS ? ms : undefined;
+  return ms !== undefined && ms <= MAX_DRAIN_RAMP_MS ? Math.round(ms) : undefined;
 }

@@ -1,11 +1,14 @@
+import type { V1Service } from '@kubernetes/client-node';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { describeError, type LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
+import { plainText } from '../../base/text.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DRAIN_RULE, troubleIn } from '../../drains/abort-rule.ts';
 import { applyDrain, assertSafe } from '../../drains/drain-apply.ts';
 import {
+  type DrainObjects,
   type DrainPlan,
   drainOn,
   type DrainWrite,
@@ -20,9 +23,10 @@ import { RecentTraffic, silentTexts } from '../../drains/recent-traffic.ts';
 import { endConnectionDrill, standingDrill } from '../../drains/drill-write.ts';
 import type { ConnectionDrill } from '../../api/failover/connection-drill.ts';
 import { services } from '../../api/kubernetes/resource.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { links } from '../../api/link/link-schema.ts';
 import { describedDrain, timeText } from '../../policy/failover/drain-words.ts';
-import { type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
+import { isForbidden, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import { drainGatewayCommand, undrainGatewayCommand } from './drain-gateway.ts';
 import { withClient } from '../flags/cluster-flags.ts';
 import {
@@ -174,7 +178,7 @@ async function untilDrained(
   };
   const onBlind = (error: LinkspanError) => {
     progress.clear();
-    process.stderr.write(`linkspan: ${describeError(error)}\n`);
+    process.stderr.write(`linkspan: ${plainText(describeError(error))}\n`);
   };
   const pause = async (why: string) => {
     const plan = async () => planPause(await objectsOf(client, settings), settings, await serverTime(client));
@@ -199,8 +203,25 @@ function rereadOf(client: KubeClient, { on, kind }: DrainWrite): Promise<DrainWr
   return orUndefined<DrainWrite['on']>(kind === 'links' ? client.get(links, key) : client.get(services, key));
 }
 
-function objectsOf(client: KubeClient, { controllerNamespace }: { readonly controllerNamespace: string }) {
-  return readAllFailover(client, undefined, controllerNamespace);
+async function objectsOf(
+  client: KubeClient,
+  { controllerNamespace, service }: Pick<DrainSettings, 'controllerNamespace' | 'service'>,
+): Promise<DrainObjects> {
+  const [objects, named] = await Promise.all([
+    readAllFailover(client, undefined, controllerNamespace),
+    service === undefined ? undefined : readNamed(client, service),
+  ]);
+  return { ...objects, named };
+}
+
+/** A Service by `namespace/name`; undefined where there is none, or it may not be read by its name. */
+async function readNamed(client: KubeClient, service: string): Promise<V1Service | undefined> {
+  try {
+    return await orUndefined(client.get(services, parseKey(service)));
+  } catch (error) {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
 }
 
 function pagesOf(client: KubeClient, { controllerNamespace: namespace, egress: urls }: DrainSettings) {

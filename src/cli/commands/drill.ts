@@ -12,13 +12,20 @@ import {
   standingDrill,
 } from '../../drains/drill-write.ts';
 import { applyDrain, assertSafe } from '../../drains/drain-apply.ts';
-import { type DrainPlan, planDrain, planUndrain, standingDrain } from '../../drains/drain-plan.ts';
-import { DRILL_KINDS, drillReport } from '../../drains/drill-report.ts';
+import {
+  type DrainPlan,
+  planDrain,
+  planUndrain,
+  type ServicesThere,
+  servicesThere,
+  standingDrain,
+} from '../../drains/drain-plan.ts';
+import { DRILL_KINDS, drillReport, type LeadsThere } from '../../drains/drill-report.ts';
 import { type DrillRecord, type DrillStage, runDrill } from '../../drains/drill-run.ts';
 import { readEgressPages } from '../../drains/egress-pages.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { links } from '../../api/link/link-schema.ts';
-import { keyOf, services as serviceKind } from '../../api/kubernetes/resource.ts';
+import { services as serviceKind } from '../../api/kubernetes/resource.ts';
 import { dnsLabel } from '../flags/link-flags.ts';
 import { DEFAULT_GATEWAY_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import {
@@ -121,8 +128,11 @@ async function drill(client: KubeClient, settings: Settings): Promise<void> {
   assertUndrained(plan, cluster);
   assertUndrilled(plan, cluster);
   if (!force) assertSafe(plan);
-  if (services.length === 0)
-    throw new LinkspanError('DRAIN_NO_MEMBER', `no federated Service is served by ${cluster}`);
+  if (services.size === 0)
+    throw new LinkspanError(
+      'DRAIN_NO_MEMBER',
+      `no federated Service, and none without selector, is served by ${cluster}`,
+    );
   const target = openTarget(settings);
   const place = wordPlace(client, target, settings, plan);
   const stopping = new AbortController();
@@ -140,7 +150,10 @@ async function drill(client: KubeClient, settings: Settings): Promise<void> {
     const afterMs = AFTER_MS + (kind === 'drain' ? ramp : 0);
     const record = await runDrill(stage, { forMs: settings.for, afterMs, rule: abortOn });
     progress.clear();
-    const report = drillReport(record, { cluster, kind, services, mayFail: abortOn.errors ?? 0 });
+    const leads: LeadsThere = (service, backend) =>
+      backend === cluster || services.get(service)?.has(backend) === true;
+    const subject = { cluster, kind, services: [...services.keys()], mayFail: abortOn.errors ?? 0, leads };
+    const report = drillReport(record, subject);
     // Before anything is printed: a reader that is gone makes no success of it.
     if (report.verdict !== 'PASSED') process.exitCode = 1;
     process.stdout.write(render(output, report, () => drillText(report)));
@@ -198,22 +211,16 @@ function openTarget({ kind, kubeconfig, targetContext, targetKubeconfig, verbose
   return openCluster({ kubeconfig: targetKubeconfig ?? kubeconfig, context: targetContext, verbose }).client;
 }
 
-/**
- * What speaks against it is asked of Services without selector, too; the report is about those that are
- * federated.
- */
 async function planOf(
   client: KubeClient,
   settings: Settings,
-): Promise<{ readonly plan: DrainPlan; readonly services: readonly string[] }> {
+): Promise<{ readonly plan: DrainPlan; readonly services: ServicesThere }> {
   const { cluster, kind, share, ramp, for: lastsMs } = settings;
   const rampMs = kind === 'drain' ? ramp : 0;
   const wish = { to: 1 - share, rampMs, lastsMs, drill: true, by: process.env['USER'] };
   const objects = await readAllFailover(client, undefined, settings.controllerNamespace);
   const plan = planDrain(objects, { cluster }, wish, await serverTime(client));
-  const federated = new Set(objects.services.map(keyOf));
-  const services = plan.effects.map(({ service }) => service).filter((service) => federated.has(service));
-  return { plan, services };
+  return { plan, services: servicesThere(objects, cluster) };
 }
 
 function drainStage(client: KubeClient, settings: Settings): Pick<DrillStage, 'begin' | 'end'> {

@@ -16,6 +16,7 @@ import {
   type ControllerFlags,
   mergeReports,
   tellFailures,
+  tellUnread,
 } from '../queries/controller-answers.ts';
 import { failoverRows, readAllFailover } from '../queries/failover-rows.ts';
 import { gatherLinks } from '../queries/link-rows.ts';
@@ -185,6 +186,8 @@ async function ledElsewhere(
   });
   const now = (await client.serverTime()) ?? systemClock.now();
   if (service === undefined || apexText(service, [], now) === undefined) return undefined;
-  const rows = failoverRows(await readAllFailover(client, namespace, controllerNamespace), now);
+  const objects = await readAllFailover(client, namespace, controllerNamespace);
+  tellUnread(objects.unread);
+  const rows = failoverRows(objects, now);
   return apexText(service, rows, now);
 }

@@ -14,6 +14,7 @@ import {
 } from '../flags/cluster-flags.ts';
 import { failoverText, networkText, planText } from '../output/failover-text.ts';
 import { outputFlag, render } from '../output/output.ts';
+import { tellUnread } from '../queries/controller-answers.ts';
 import { failoverRows, readAllFailover, unknownMembers } from '../queries/failover-rows.ts';
 
 const schema = z
@@ -56,6 +57,7 @@ export function failoverCommand(): Command {
       const { namespace, controllerNamespace, output, without } = parsed;
       await withClient(parsed, async (client) => {
         const objects = await readAllFailover(client, namespace, controllerNamespace);
+        tellUnread(objects.unread);
         // Facts are of the cluster's time, not of this machine's.
         const now = (await client.serverTime()) ?? systemClock.now();
         const before = failoverRows(objects, now);

@@ -21,6 +21,7 @@ import { parseSelector, parseSelectorText } from '../../api/kubernetes/label-sel
 import { MIN_TOKEN_TTL_MS } from '../../linking/token.ts';
 import { durationFlag, listFlag } from './cluster-flags.ts';
 import { readVersion } from '../../base/version.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
 
 /** A selector flag, in the form of the Link's spec. */
 const labelSelector = z.string().transform((text, context) => {
@@ -38,10 +39,14 @@ export const dnsLabel = z.string().refine(isDnsLabel, {
   error: 'must be a DNS label: lower-case letters, digits and dashes',
 });
 
-/** `--cluster-name`: mirrors are named `<svc>-<cluster>`. */
-export const clusterNameFlag = dnsLabel.refine((name) => name.length <= MAX_CLUSTER_NAME, {
-  error: `must have at most ${MAX_CLUSTER_NAME} characters: with a longer one no mirror can have a name`,
-});
+/** `--cluster-name`: mirrors are named `<svc>-<cluster>`, and tiers, drains and metrics name clusters. */
+export const clusterNameFlag = dnsLabel
+  .refine((name) => name.length <= MAX_CLUSTER_NAME, {
+    error: `must have at most ${MAX_CLUSTER_NAME} characters: with a longer one no mirror can have a name`,
+  })
+  .refine((name) => name !== LOCAL, {
+    error: `must not be ${LOCAL}: in tiers and drains that is the cluster itself`,
+  });
 
 /** `--token-ttl`; milliseconds. */
 export const tokenTtlFlag = durationFlag

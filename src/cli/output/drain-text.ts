@@ -21,6 +21,9 @@ export interface DrainRow {
   readonly written: boolean;
 }
 
+/** Services, and backends of each, that a text names. */
+const MAX_UNKNOWN = 5;
+
 /** What was asked for, beside the plan. */
 interface Asked extends Subject {
   readonly written: boolean;
@@ -111,7 +114,17 @@ function effectsText(effects: readonly DrainEffect[], cluster: string): string {
     percentText(shareThen),
     sole ? 'nobody else' : percentText(capacityAfter),
   ]);
-  return table(['SERVICE', 'NOW', 'THEN', 'CAPACITY THEN'], rows);
+  return table(['SERVICE', 'NOW', 'THEN', 'CAPACITY THEN'], rows) + unknownText(effects);
+}
+
+/** Of which backends the capacity is not known; those whose endpoints a mirror has no facts of. */
+function unknownText(effects: readonly DrainEffect[]): string {
+  const some = effects.filter(({ unknown = [] }) => unknown.length > 0);
+  const lines = some.slice(0, MAX_UNKNOWN).map(({ service, unknown = [] }) => {
+    const more = unknown.length > MAX_UNKNOWN ? ', …' : '';
+    return `Of ${service} it is not known how many endpoints there are of ${unknown.slice(0, MAX_UNKNOWN).join(', ')}${more}: reckoned by the share of now.\n`;
+  });
+  return lines.length === 0 ? '' : `\n${lines.join('')}${some.length > MAX_UNKNOWN ? '…\n' : ''}`;
 }
 
 function descent({ start, rampMs }: FailoverDrain, now: number): string {

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { plainText } from '../../base/text.ts';
 
 /** `-o`: a table for people, JSON or YAML for programs. */
 export const outputFlag = z.enum(['table', 'json', 'yaml'], { error: 'must be table, json or yaml' });
@@ -17,10 +18,10 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return `${lines.map(print).join('\n')}\n`;
 }
 
-/** The value for a program, or the text for people. */
+/** The value for a program, or the text for people, in which nobody's words move their terminal. */
 export function render(output: Output, value: unknown, text: () => string): string {
   if (output === 'json') return `${JSON.stringify(value, null, 2)}\n`;
-  return output === 'yaml' ? stringify(value, { lineWidth: 0 }) : text();
+  return output === 'yaml' ? stringify(value, { lineWidth: 0 }) : plainText(text());
 }
 
 /** `-o` of verbs that print manifests. */

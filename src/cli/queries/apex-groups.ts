@@ -38,20 +38,27 @@ export interface MirrorObjects {
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 20;
 
+/** Rules that lead elsewhere, and what could not be read that may hold more of them. */
+export interface ApexGroups {
+  readonly groups: readonly ApexGroup[];
+  /** A kind, or a namespace, that the account may not see or nobody answered for, and why; one line each. */
+  readonly unread: readonly string[];
+}
+
 /**
- * The rules of Services without selector that lead elsewhere, read as the egress reads them. Those that
- * cannot be read (a kind, or a namespace, that the account may not see) are not among them.
+ * The rules of Services without selector that lead elsewhere, and about federated ones, read as the egress
+ * reads them.
  * @param installation namespace of the egress
  */
 export async function readApexGroups(
   client: KubeClient,
   objects: MirrorObjects,
   installation: string,
-): Promise<ApexGroup[]> {
+): Promise<ApexGroups> {
   const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
   const apexes = new Set(own.flatMap(sliceService));
   const federated = objects.services.filter(isRelayedGroup);
-  if (apexes.size + federated.length === 0) return [];
+  if (apexes.size + federated.length === 0) return { groups: [], unread: [] };
   const routing = new KubeRouting({
     client,
     clock: systemClock,
@@ -76,7 +83,8 @@ export async function readApexGroups(
     // The first look says which namespaces backends are in.
     for (const service of all) routing.of(service);
     await settled(routing);
-    return all.flatMap((service) => groupsOf(service, routing.of(service).ports, objects));
+    const groups = all.flatMap((service) => groupsOf(service, routing.of(service).ports, objects));
+    return { groups, unread: routing.unread };
   } finally {
     await routing.stop();
   }

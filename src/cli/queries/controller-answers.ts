@@ -3,7 +3,7 @@ import { isMirrorLease } from '../../api/lease-names.ts';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
-import { listItems } from '../../base/text.ts';
+import { listItems, plainText } from '../../base/text.ts';
 import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import type { AnswerPage } from '../../api/answers/answer-page.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
@@ -99,7 +99,12 @@ async function askPods<T>(
 
 /** Prints on stderr which replicas did not answer, as the output may be incomplete. */
 export function tellFailures(failures: readonly string[]): void {
-  for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
+  for (const failure of failures) process.stderr.write(`linkspan: no answer from ${plainText(failure)}\n`);
+}
+
+/** Prints on stderr what could not be read, as the output may be incomplete. */
+export function tellUnread(unread: readonly string[] = []): void {
+  for (const one of unread) process.stderr.write(`linkspan: not read: ${plainText(one)}\n`);
 }
 
 async function askUrl<T>(url: string, page: AnswerPage<T>, signal: AbortSignal): Promise<Asked<T>> {

@@ -64,6 +64,8 @@ export interface FailoverObjects {
   readonly links: readonly LinkObject[];
   /** Rules of Services without selector that lead elsewhere; default none. */
   readonly apexes?: readonly ApexGroup[];
+  /** What could not be read that may hold more of them (`ApexGroups.unread`); default: nothing. */
+  readonly unread?: readonly string[];
 }
 
 /** Reads it, and what is written about Services without selector. @param namespace as `readFailover` */
@@ -75,8 +77,8 @@ export async function readAllFailover(
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
   const { slices, links: all } = objects;
   const found = { services: mirrors, slices, said: linksFailover(all) };
-  const apexes = await readApexGroups(client, found, installation);
-  return { ...objects, apexes };
+  const { groups: apexes, unread } = await readApexGroups(client, found, installation);
+  return { ...objects, apexes, unread };
 }
 
 /** Reads it. @param namespace undefined: of all namespaces; @param installation where Links are */

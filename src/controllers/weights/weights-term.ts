@@ -4,6 +4,7 @@ import { type FailoverFacts, readFacts, writeFacts } from '../../api/failover/fa
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { FAILOVER_BACKEND_FACTS } from '../../api/failover/failover-names.ts';
 import { failoverTexts } from '../../api/mirror/failover-texts.ts';
+import { isFederated } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
 import type { Random } from '../../base/backoff.ts';
@@ -11,6 +12,7 @@ import type { Clock } from '../../base/clock.ts';
 import { isConflict, type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import type { WorkQueue } from '../../kube/queue/work-queue.ts';
 import { readFailoverPolicy } from '../../policy/failover/failover-policy-text.ts';
+import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { FactsKeeper, type PublishedFacts } from '../failover/published-facts.ts';
@@ -26,6 +28,7 @@ import {
   weightsWriter,
 } from '../../policy/weights/weighted-object.ts';
 import type { FoundObject, WeightedObjects } from './weighted-objects.ts';
+import { type DrainsOfCluster, SubjectDrains } from './subject-drains.ts';
 import { PacedWrites, rampPauseMs } from './paced-writes.ts';
 import { WeightsBook } from './weights-book.ts';
 import { WeightsNews, type WeightsNewsOptions } from './weights-news.ts';
@@ -92,6 +95,7 @@ export class WeightsTerm {
   readonly #paced = new PacedWrites();
   readonly #controllers: ReadonlySet<string>;
   readonly #local: LocalBackends;
+  readonly #subjects: SubjectDrains;
   readonly #linkerd: LinkerdFailover;
   /**
    * Backends of each object that are Services of this cluster, and how many objects of a namespace have any.
@@ -114,6 +118,9 @@ export class WeightsTerm {
         onService: (service) => this.serviceChanged(service),
         onNamespace: (namespace) => this.#addAllOf(namespace),
       },
+    );
+    this.#subjects = new SubjectDrains({ client, clock, random, log }, (namespace) =>
+      this.#addAllOf(namespace),
     );
     this.#linkerd = new LinkerdFailover({
       client,
@@ -140,7 +147,7 @@ export class WeightsTerm {
   async stop(): Promise<void> {
     this.#book.close();
     await this.#following;
-    await this.#local.stop();
+    await Promise.all([this.#local.stop(), this.#subjects.stop()]);
   }
 
   /** A Service (`namespace/name`), its endpoints or its facts have changed. */
@@ -161,7 +168,10 @@ export class WeightsTerm {
     }
     const { kind, object } = found;
     const now = clock.now();
-    const { known, local, againMs } = this.#backendsOf(id, found);
+    const saidOf = this.#drainsSaid(found);
+    // Whether its Service drains a cluster is not known yet: without that, weights would jump back.
+    if (saidOf === undefined) return;
+    const { known, local, againMs } = this.#backendsOf(id, found, saidOf);
     const facts = this.#factsOf(id, found, known, now);
     const verdict = weightsVerdict({ ...facts, now });
     this.#book.note(id, kind, object, verdict);
@@ -177,10 +187,13 @@ export class WeightsTerm {
       this.#paced.wrote(id, now);
     }
     this.#news.tell(id, resource, object, verdict);
-    const waits = [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)].filter(
-      (ms) => ms !== undefined,
-    );
-    if (waits.length > 0) queue.addAfter(id, Math.min(...waits));
+    this.#lookAgain(id, [againMs, untilNext(verdict, now), this.#overwriting.forgottenIn(id, now)]);
+  }
+
+  /** After the shortest of these times, milliseconds. */
+  #lookAgain(id: string, times: readonly (number | undefined)[]): void {
+    const waits = times.filter((ms) => ms !== undefined);
+    if (waits.length > 0) this.#options.queue.addAfter(id, Math.min(...waits));
   }
 
   /** All that decides about an object but the time. */
@@ -227,7 +240,13 @@ export class WeightsTerm {
     return true;
   }
 
-  #backendsOf(id: string, { kind, object }: FoundObject): Backends {
+  /** The drains of the Services that an object is about; undefined: not known yet. */
+  #drainsSaid({ kind, object }: FoundObject): DrainsOfCluster | undefined {
+    if (controllerOf(object) === undefined) return () => [];
+    return this.#subjects.of(kind, object, this.#options.clusterDomain);
+  }
+
+  #backendsOf(id: string, { kind, object }: FoundObject, saidOf: DrainsOfCluster): Backends {
     const known = new Map<string, WeighedBackend>();
     const local = new Map<string, FailoverFacts>();
     const watched = new Set<string>();
@@ -237,7 +256,7 @@ export class WeightsTerm {
     for (const backend of lists.flatMap(({ backends }) => backends)) {
       const { name, service } = backend;
       if (known.has(service)) continue;
-      const mirror = this.#mirror(service);
+      const mirror = this.#mirror(service, saidOf);
       if (mirror !== undefined) {
         known.set(service, mirror);
         continue;
@@ -245,7 +264,7 @@ export class WeightsTerm {
       const seen = this.#see(id, object, backend);
       const facts = readFacts(seen.text);
       watched.add(service);
-      known.set(service, { facts });
+      known.set(service, { facts, drains: saidOf(LOCAL) });
       if (facts !== undefined) local.set(name, facts);
       againMs = Math.min(againMs, seen.againMs ?? againMs);
     }
@@ -254,12 +273,16 @@ export class WeightsTerm {
   }
 
   /** What is known of a mirror; undefined: it is none. */
-  #mirror(service: string): WeighedBackend | undefined {
+  #mirror(service: string, saidOf: DrainsOfCluster): WeighedBackend | undefined {
     const { view, drainsOf } = this.#options;
     const mirror = view.stores.services.get(service);
     if (mirror === undefined) return undefined;
     const [namespace = '', name = ''] = service.split('/');
-    return { facts: factsOf(view.slices(namespace, name)), drains: drainsOf(clusterOf(mirror) ?? '') };
+    const facts = factsOf(view.slices(namespace, name));
+    // The clusters of a federated one divide their part by drains of its own.
+    if (isFederated(mirror)) return { facts, drains: drainsOf(clusterOf(mirror) ?? '') };
+    const cluster = clusterOf(mirror) ?? '';
+    return { facts, drains: [...(drainsOf(cluster) ?? []), ...saidOf(cluster)] };
   }
 
   /** Folds what is seen of a Service of this cluster into its facts. */
@@ -310,6 +333,8 @@ export class WeightsTerm {
   }
 
   #forget(id: string): void {
+    const [, , namespace = ''] = id.split('/');
+    if (this.#options.objects.idsIn(namespace).length === 0) this.#subjects.end(namespace);
     this.#watch(id, new Set());
     this.#overwriting.forget(id);
     this.#paced.forget(id);

@@ -5,7 +5,7 @@ import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { GatewayEndpoint } from '../gateways/gateway-pool-options.ts';
 import { RouteGateway, type RouteGatewayOptions } from '../gateways/route-gateway.ts';
 import { GroupGateways } from '../gateways/route-gateways.ts';
-import type { ApexBackend } from '../routes/route.ts';
+import type { ApexBackend, RouteMember } from '../routes/route.ts';
 
 /** What serves the requests for one backend of an apex. */
 export interface Lead {
@@ -30,7 +30,11 @@ export interface Lead {
 export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Lead | undefined {
   const { to, label } = backend;
   if ('group' in to) return groupLead(new GroupGateways(to.group, options));
-  if ('gateway' in to) return gatewayLead(backend, new RouteGateway(to.gateway, label, options));
+  if ('gateway' in to) {
+    // It is one of several, as a member of a group is: a drill may take its cluster for dead.
+    const member: RouteMember = { ...to.gateway, cluster: to.cluster };
+    return gatewayLead(backend, new RouteGateway(member, label, options));
+  }
   // The protocol is what the Service itself declares: no other stands before it.
   const pods = options.local?.open(to.local, label, undefined);
   if (pods === undefined) return undefined;

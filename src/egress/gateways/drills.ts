@@ -55,7 +55,8 @@ export class Drills {
 
   /**
    * A question that is asked for each request: whether the cluster of a backend is taken for dead now. Only a
-   * backend of several can be: a drill of one that nobody could replace would show nothing.
+   * backend of several can be, a member of a group or a mirror behind rules: a drill of one that nobody could
+   * replace would show nothing.
    */
   checkOf(backend: RouteBackend | RouteMember): (() => boolean) | undefined {
     if (!('cluster' in backend)) return undefined;

@@ -63,8 +63,6 @@ export interface KubePoliciesOptions extends WatchParts {
   readonly lookMs?: number;
 }
 
-/** How often it is asked while nothing is known yet because it does not answer, milliseconds. */
-const RETRY_MS = 1000;
 /**
  * How long changes are gathered before connections that are open are checked again, milliseconds. A Server
  * and its policy that are applied together arrive one after the other, and no connection should be cut
@@ -155,7 +153,6 @@ class KubePolicies implements PolicySource {
     this.#installed = new InstalledKinds({
       ...options,
       kinds: [...this.#scoped(), ...this.#shared()],
-      retryMs: RETRY_MS,
       onLook: (problem) => this.#looked(problem),
     });
     this.#installed.start();

@@ -1,6 +1,7 @@
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { sleep } from '../../base/clock.ts';
 import { servedKinds } from '../client/served-kinds.ts';
+import { Patience } from './patience.ts';
 import type { WatchedKind, WatchParts } from './watched-kind.ts';
 
 /**
@@ -9,21 +10,24 @@ import type { WatchedKind, WatchParts } from './watched-kind.ts';
  */
 const LOOK_MS = 20_000;
 
-/** `retryMs` of those who may not take a kind that nobody has been told of for one that is not installed. */
-export const UNANSWERED_RETRY_MS = 1000;
+/**
+ * How soon it is asked again about a group that was never answered for: until then a kind that is installed
+ * is taken for one that is not.
+ */
+const UNANSWERED_RETRY_MS = 1000;
+
+const NO_ANSWER = 'no answer yet';
 
 /** The part of a `WatchedKind` that is used here, whatever its objects are. */
-export type OptionalKind = Pick<WatchedKind<never>, 'group' | 'plural' | 'installed' | 'missing' | 'stop'>;
+export type OptionalKind = Pick<
+  WatchedKind<never>,
+  'group' | 'plural' | 'installed' | 'missing' | 'stop' | 'synced' | 'error'
+>;
 
 export interface InstalledKindsOptions extends WatchParts {
   readonly kinds: readonly OptionalKind[];
   /** Default 20 s. */
   readonly lookMs?: number | undefined;
-  /**
-   * How soon is asked again while a group has never been answered for, milliseconds; default: as long as
-   * `lookMs`.
-   */
-  readonly retryMs?: number | undefined;
   /**
    * Called after each look.
    * @param problem why one of the groups could not be asked about; undefined: all were answered for
@@ -39,13 +43,16 @@ export class InstalledKinds {
   readonly #options: InstalledKindsOptions;
   readonly #stop = new AbortController();
   #looking: Promise<void> = Promise.resolve();
-  /** Groups that could not be asked about, which the log has been told. */
-  readonly #failing = new Set<string>();
+  /** Groups that could not be asked about when it was tried last, which the log has been told, and why. */
+  readonly #failing = new Map<string, unknown>();
   /** Groups that were answered for once. */
   readonly #answered = new Set<string>();
 
+  #patience: Patience;
+
   constructor(options: InstalledKindsOptions) {
     this.#options = options;
+    this.#patience = new Patience(options.clock);
   }
 
   /**
@@ -56,7 +63,34 @@ export class InstalledKinds {
     return this.#options.kinds.every(({ group }) => this.#answered.has(group));
   }
 
+  /**
+   * Whether all objects of these kinds are known, or it is known that they cannot be: kinds that are not
+   * installed, that the account may not read or ask about, and after a while those of which nobody says
+   * anything.
+   */
+  get settled(): boolean {
+    return (
+      this.#options.kinds.every(
+        ({ group }) => this.#answered.has(group) || this.#patience.livesWith(this.#failing.get(group)),
+      ) && this.#options.kinds.every(({ synced, error }) => synced || this.#patience.livesWith(error))
+    );
+  }
+
+  /**
+   * What was never read, and why, one line for each kind that may be installed.
+   */
+  get unread(): string[] {
+    return this.#options.kinds.flatMap(({ group, plural, synced, error }) => {
+      const isAnswered = this.#answered.has(group);
+      if (isAnswered && synced) return [];
+      return [
+        `${plural}.${group}: ${messageOf((isAnswered ? error : this.#failing.get(group)) ?? NO_ANSWER)}`,
+      ];
+    });
+  }
+
   start(): void {
+    this.#patience = new Patience(this.#options.clock);
     this.#looking = this.#look();
   }
 
@@ -67,7 +101,7 @@ export class InstalledKinds {
   }
 
   async #look(): Promise<void> {
-    const { clock, kinds, lookMs = LOOK_MS, retryMs = lookMs, onLook } = this.#options;
+    const { clock, kinds, lookMs = LOOK_MS, onLook } = this.#options;
     const { signal } = this.#stop;
     const groups = [...new Set(kinds.map(({ group }) => group))];
     while (!signal.aborted) {
@@ -75,7 +109,8 @@ export class InstalledKinds {
       for (const group of groups) problem = (await this.#lookAt(group, signal)) ?? problem;
       if (signal.aborted) return;
       await onLook?.(problem);
-      const wait = groups.every((group) => this.#answered.has(group)) ? lookMs : Math.min(lookMs, retryMs);
+      const isAnswered = groups.every((group) => this.#answered.has(group));
+      const wait = isAnswered ? lookMs : Math.min(lookMs, UNANSWERED_RETRY_MS);
       await sleep(clock, wait, signal).catch(() => undefined);
     }
   }
@@ -101,7 +136,7 @@ export class InstalledKinds {
           { group, reason: messageOf(error) },
           'which kinds of an API group are installed is not known',
         );
-      this.#failing.add(group);
+      this.#failing.set(group, error);
       return error;
     }
   }

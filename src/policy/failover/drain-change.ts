@@ -1,4 +1,4 @@
-import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import { type FailoverDrain, readDrain, writeDrain } from '../../api/failover/failover-drain.ts';
 import { drainLevel } from './readiness.ts';
 
 /** What somebody wants of a drain; times in milliseconds. */
@@ -21,20 +21,22 @@ export function isInEffect(drain: FailoverDrain, now: number): boolean {
 /**
  * A drain that begins now. One that is in effect already goes on from where it is: its ramp counts as begun
  * earlier, so that the share does not jump back to the whole.
+ * @returns as whoever reads it will have it: times in whole milliseconds, words as they are shown
  */
 export function newDrain(wish: DrainWish, before: FailoverDrain | undefined, now: number): FailoverDrain {
   const { to, rampMs, lastsMs, drill, by, reason } = wish;
   const level = before === undefined ? 1 : drainLevel(before, now);
   const done = to < 1 ? Math.min(1, (1 - level) / (1 - to)) : 1;
-  return {
+  const made = {
     to,
     start: Math.round(now - done * rampMs),
-    rampMs,
-    until: now + lastsMs,
+    rampMs: Math.round(rampMs),
+    until: Math.round(now + lastsMs),
     drill,
     ...(by === undefined ? {} : { by }),
     ...(reason === undefined ? {} : { reason }),
   };
+  return readDrain(writeDrain(made)) ?? made;
 }
 
 /**

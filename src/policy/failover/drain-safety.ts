@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../api/errors/error-catalogue.ts';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
+import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { type Decision, decide } from './decide.ts';
 import type { FederatedGroup } from './federated-group.ts';
 
@@ -26,6 +27,8 @@ export interface DrainFacts {
   readonly clusters: readonly string[];
   /** Those that are drained as a whole. */
   readonly drained: ReadonlySet<string>;
+  /** What could not be read that may be about further Services, and why, one line each; default nothing. */
+  readonly unread?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -42,6 +45,11 @@ export interface DrainEffect {
   readonly capacityAfter: number;
   /** Nobody else can be used: the drain would do nothing, or requests would fail. */
   readonly sole: boolean;
+  /**
+   * Backends of which nobody knows how many endpoints they have, while the drain moves requests. They are
+   * reckoned to have as many as their share of now needs. Absent: there are none.
+   */
+  readonly unknown?: readonly string[];
 }
 
 /** Why a drain should not be. */
@@ -55,6 +63,8 @@ export interface DrainFinding {
 
 /** Differences of less than a millionth come from rounding. */
 const ROUNDING = 1e-6;
+/** Backends, or kinds, that are named in a message; a rule may have a thousand. */
+const MAX_NAMED = 3;
 const FOREVER = Number.MAX_SAFE_INTEGER;
 
 /**
@@ -75,15 +85,66 @@ export function drainEffects({ cluster, drain, services, now }: DrainFacts): Dra
       service: name,
       share: is,
       shareThen: shareOf(after, leads) ?? 0,
-      capacityBefore: before.total,
-      capacityAfter: after.total,
+      ...capacityOf(settled, leads, { drain, now, before, after }),
       sole: was > 0 && after.fallback !== undefined && before.fallback === undefined,
     };
   });
 }
 
+interface DrainDecisions {
+  readonly drain: FailoverDrain;
+  readonly now: number;
+  readonly before: Decision;
+  readonly after: Decision;
+}
+
+/**
+ * What all can bear before the drain and after it. `decide` uses a backend of which nothing is known as if
+ * it had one endpoint, which says nothing of what it can bear. So it is reckoned to have as many as its share
+ * of now needs, by those that are known, and no more: one that has no requests now can bear none. Where all
+ * are sent to such a one, what the others would need to have is not known, and they count for nothing.
+ */
+function capacityOf(
+  settled: FederatedGroup,
+  leads: LeadsThere,
+  { drain, now, before, after }: DrainDecisions,
+): Pick<DrainEffect, 'capacityBefore' | 'capacityAfter' | 'unknown'> {
+  const plain = { capacityBefore: before.total, capacityAfter: after.total };
+  const guessed = before.backends.filter(({ backend, off }) => backend.facts === undefined && !off);
+  const isMoved = before.backends.some(({ backend, load }) => leads(backend.name) && load > 0);
+  if (guessed.length === 0 || !isMoved) return plain;
+  const unknown = guessed.map(({ backend }) => backend.name);
+  const known = before.backends.filter(({ backend, off }) => backend.facts !== undefined && !off);
+  const part = known.reduce((sum, { load }) => sum + load, 0);
+  if (part === 0 && known.some(({ usable }) => usable)) return { ...plain, capacityAfter: 0, unknown };
+  const serving = known.filter(({ load }) => load > 0);
+  const need = serving.reduce((sum, { factor, expected }) => sum + factor * expected, 0);
+  const total = part > 0 ? need / part : 1;
+  const sizes = new Map(
+    guessed.map(({ backend, factor, load }) => [
+      backend.name,
+      settled.policy.expected.get(backend.name) ?? (total * load) / factor,
+    ]),
+  );
+  const reckoned = {
+    ...settled,
+    backends: settled.backends.map((one) => ({ ...one, facts: one.facts ?? factsFor(sizes.get(one.name)) })),
+  };
+  return {
+    capacityBefore: decided(reckoned, now).total,
+    capacityAfter: decided(drainedGroup(reckoned, leads, drain), now).total,
+    unknown,
+  };
+}
+
+/** Of a backend with so many endpoints, all of them ready. */
+function factsFor(size = 0): FailoverFacts {
+  const usableSince = size > 0 ? 0 : null;
+  return { path: 'alive', ready: size, known: size, expected: size, usableSince, flaps: 0, lastWord: 0 };
+}
+
 interface DrainCheck {
-  readonly name: 'half-of-clusters' | 'sole-backend' | 'capacity';
+  readonly name: 'all-read' | 'half-of-clusters' | 'sole-backend' | 'capacity';
   readonly code: ErrorCode;
   /** What it demands, in one sentence. */
   readonly demands: string;
@@ -130,14 +191,33 @@ export const DRAIN_CHECKS: readonly DrainCheck[] = [
       );
       if (short.length === 0) return undefined;
       const list = short.map(
-        ({ service, capacityAfter }) =>
-          `${service} (${Math.floor((capacityAfter + ROUNDING) * 100)}% of what is asked)`,
+        ({ service, capacityAfter, unknown }) =>
+          `${service} (${Math.floor((capacityAfter + ROUNDING) * 100)}% of what is asked${unknownText(unknown)})`,
       );
       const services = short.map(({ service }) => service);
       return { message: `without ${cluster} capacity would be short: ${list.join(', ')}`, services };
     },
   },
+  {
+    name: 'all-read',
+    code: 'DRAIN_UNREAD',
+    demands: 'All rules by which requests could go to the cluster are known.',
+    find: ({ unread = [] }) =>
+      unread.length === 0
+        ? undefined
+        : {
+            message: `rules that could not be read may lead there: ${unread.slice(0, MAX_NAMED).join('; ')}${unread.length > MAX_NAMED ? '; …' : ''}`,
+            services: [],
+          },
+  },
 ];
+
+function unknownText(unknown: readonly string[] = []): string {
+  if (unknown.length === 0) return '';
+  const more = unknown.length > MAX_NAMED ? `, and of ${unknown.length - MAX_NAMED} others` : '';
+  const names = unknown.slice(0, MAX_NAMED).join(', ');
+  return `, as far as is known: nobody has said how many endpoints there are of ${names}${more}`;
+}
 
 /** What speaks against a drain; nothing: it is safe. Pure. */
 export function drainFindings(

@@ -5,6 +5,7 @@ import { isWrittenWeight, type WrittenWeight } from '../../api/failover/backend-
 import { FAILOVER_PRIMARY_SERVICE } from '../../api/failover/failover-names.ts';
 import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import type { WeightedSource } from '../../api/routing/weighted-kinds.ts';
+import { serviceParents } from '../../api/routing/route-spec.ts';
 import { readDstOverrides } from '../../api/routing/dst-overrides.ts';
 
 /**
@@ -121,6 +122,28 @@ function fingerprint(rule: Entry): string {
     .update(JSON.stringify({ ...rule, backendRefs: refs }))
     .digest('hex')
     .slice(0, 12);
+}
+
+/**
+ * The names of the Services of its own namespace that an object is about: whose requests it divides.
+ * @param clusterDomain as `readLists`
+ */
+export function subjectsOf(
+  { kind }: WeightedKind,
+  { metadata, spec }: WeightedObject,
+  clusterDomain: string,
+): string[] {
+  const { namespace = '', name = '' } = metadata ?? {};
+  if (kind === 'TrafficSplit') {
+    const service = asEntry(spec)?.['service'];
+    return typeof service === 'string' ? [service] : [];
+  }
+  if (kind === 'ServiceProfile') {
+    const end = `.${namespace}.svc.${clusterDomain}`;
+    return name.endsWith(end) ? [name.slice(0, -end.length)] : [];
+  }
+  const parents = serviceParents(spec, namespace).filter((parent) => parent.namespace === namespace);
+  return [...new Set(parents.map((parent) => parent.name))];
 }
 
 /** `failover.linkerd.io/primary-service` of an object. */

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import { KubeRouting } from '../../../src/discovery/kube-routing.ts';
+import { PATIENCE_MS } from '../../../src/kube/informer/patience.ts';
 import { statusError } from '../../../src/kube/client/api-error.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
@@ -203,6 +204,34 @@ describe('what is written about Services', () => {
       served.set(group, statusError(403, '{"reason":"Forbidden"}', 'fake', undefined));
     await start();
     expect([routing.settled, routing.complete]).to.deep.equal([true, false]);
+  });
+
+  // An egress that starts while its API server is busy would send requests where no rule says, and not where
+  // one does.
+  for (const [what, group] of Object.entries(GROUPS))
+    it(`is not settled while nobody has said whether ${what} are installed, but not for ever`, async () => {
+      served.set(group, statusError(503, '{"reason":"ServiceUnavailable"}', 'fake', undefined));
+      await start();
+      expect(routing.settled).to.equal(false);
+      await clock.advance(PATIENCE_MS - 2000);
+      expect(routing.settled, 'still').to.equal(false);
+      expect(routing.unread.join()).to.contain(group);
+      await clock.advance(4000);
+      expect([routing.settled, routing.complete]).to.deep.equal([true, false]);
+      served.delete(group);
+      await clock.advance(2000);
+      expect([routing.settled, routing.complete, routing.unread]).to.deep.equal([true, true, []]);
+    });
+
+  it('is not settled while a kind that is installed could not be listed, unless that is forbidden', async () => {
+    served.set(GROUPS.splits, ['trafficsplits']);
+    cluster.listError = statusError(500, '{"reason":"InternalError"}', 'fake', undefined);
+    await start();
+    expect(routing.settled).to.equal(false);
+    cluster.listError = statusError(403, '{"reason":"Forbidden"}', 'fake', undefined);
+    await clock.advance(5000);
+    expect(routing.settled).to.equal(true);
+    expect(routing.unread).to.have.length(1);
   });
 
   it('is not known before anybody has looked', async () => {

@@ -3,6 +3,7 @@ import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { readDrain, writeDrain } from '../../../src/api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN } from '../../../src/api/failover/failover-names.ts';
 import {
+  type DrainObjects,
   type DrainPlace,
   drainOn,
   drainPatch,
@@ -174,6 +175,30 @@ describe('the plan of a drain', () => {
       expect(codeOf(() => planUndrain(there, { ...place, cluster: 'north' }, NOW))).to.equal(
         'DRAIN_NO_MEMBER',
       );
+    });
+
+    // With its rules went the only way to end it, until they came again, and the drain with them.
+    it('is ended where it leads nowhere any more, and begun nowhere there', () => {
+      const named = owner('checkout', { 'drain.linkspan.dev/west': TEXT });
+      const place = { cluster: 'west', service };
+      expect(planUndrain(objects({ named }), place, NOW + MINUTE)).to.deep.include({
+        on: named,
+        kind: 'services',
+      });
+      expect(codeOf(() => plan(place, objects({ named })))).to.equal('DRAIN_NO_MEMBER');
+      expect(codeOf(() => planUndrain(objects({ named: owner() }), place, NOW))).to.equal('DRAIN_NO_MEMBER');
+      const unread = ['httproutes.gateway.networking.k8s.io: forbidden'];
+      expect(() => plan(place, objects({ named, unread }))).to.throw(LinkspanError, unread[0]);
+    });
+
+    it('is refused where rules that may lead there could not be read', () => {
+      const unread = ['httproutes.gateway.networking.k8s.io: forbidden'];
+      const codes = (where: DrainPlace, more: Partial<DrainObjects> = {}) =>
+        plan(where, { ...given(), ...more }).findings.map(({ code }) => code);
+      expect(codes({ cluster: 'west', service }, { unread })).to.include('DRAIN_UNREAD');
+      expect(codes({ cluster: 'west' }, { unread })).to.include('DRAIN_UNREAD');
+      expect(codes({ cluster: 'west' })).not.to.include('DRAIN_UNREAD');
+      expect(codes({ cluster: 'west', service: 'shop/web' }, { unread })).not.to.include('DRAIN_UNREAD');
     });
 
     it('is read again from what it stands on', () => {

@@ -103,6 +103,19 @@ describe('a drill', () => {
     );
   });
 
+  // Backends of a Service without selector are called as their Services are, and not as the cluster.
+  it('is about the backends that lead to the cluster, whatever they are called', async () => {
+    const leads = (_: string, backend: string) => backend === 'web-west';
+    const subject = { cluster: 'west', kind: 'fail', services: [WEB], mayFail: 0.01, leads } as const;
+    const went = drillReport(await stage(() => ({ from: 'web-west' })).run(), subject);
+    expect(went.verdict).to.equal('FAILED');
+    expect(went.reasons).to.deep.equal([`${WEB}: west served 500 requests meanwhile, it was not taken away`]);
+    expect(went.services[0]?.firstSuccessSeconds).to.equal(null);
+    const stayed = drillReport(await stage(() => ({ from: 'web' })).run(), subject);
+    expect(stayed.verdict).to.equal('PASSED');
+    expect(stayed.services[0]?.firstSuccessSeconds).to.equal(0.5);
+  });
+
   it('is given up, and ended, when too much fails', async () => {
     const { run, log, clock } = stage((at, away) => ({ from: 'north', failed: away && at >= 2000 ? 50 : 0 }));
     const before = clock.monotonic();

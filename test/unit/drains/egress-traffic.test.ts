@@ -89,6 +89,25 @@ describe('what the metrics of an egress say of a group', () => {
   });
 });
 
+describe('a page that lies', () => {
+  // One pod that counted below nothing hid what all others had counted from whoever waited for a drain.
+  it('takes nothing away from what others have counted', () => {
+    const line = (value: string) =>
+      readTraffic(`response_total{dst="${WEB}:80",classification="failure"} ${value}\n`);
+    const honest = line('100');
+    for (const value of ['-1000000', '-1e300', 'NaN', '1e999', '-0.5']) {
+      const between = trafficBetween(
+        new Map(),
+        new Map([
+          ['liar', line(value)],
+          ['honest', honest],
+        ]),
+      );
+      expect(between.get(WEB), value).to.deep.include({ responses: 100, failures: 100 });
+    }
+  });
+});
+
 describe('when what clients get is too bad', () => {
   const usual = new Map([[WEB, traffic(1000, 10)]]);
   const found = (now: ServiceTraffic, rule = DRAIN_RULE) => troubleIn(new Map([[WEB, now]]), usual, rule);

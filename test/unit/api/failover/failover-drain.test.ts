@@ -45,6 +45,8 @@ describe('the annotation of a drain', () => {
       { start: 'now' },
       { start: '2026-13-01T00:00:00Z' },
       { start: 1 },
+      { start: '2026-02-31T00:00:00Z' },
+      { until: '2026-11-31T00:00:00Z' },
       { until: undefined },
       { until: '2026-11-29T13:00:00Z' },
       { ramp: 'slow' },

@@ -45,7 +45,7 @@ describe('Services without selector as `linkspan` reads them', () => {
       spec: { dstOverrides: [{ authority: `web-west.shop.svc.${domain}:80`, weight: 1 }] },
     } as object);
     const found = { services: [], slices: [slice], said: new Map() };
-    const groups = await readApexGroups(withRoutingKinds(client), found, 'links');
+    const { groups } = await readApexGroups(withRoutingKinds(client), found, 'links');
     return groups.flatMap(({ group }) => group.backends.map(({ name }) => name));
   };
 
@@ -71,6 +71,37 @@ describe('Services without selector as `linkspan` reads them', () => {
         : client.list(resource, options);
     const limited = Object.assign(cluster.client, { list });
     expect(await shown(cluster, 'cluster.local', limited)).to.deep.equal(['web-west']);
+  });
+
+  // A drain was judged without the routes that could not be read, and nobody was told.
+  it('are said to be incomplete where a kind, a question or a namespace is forbidden', async () => {
+    const forbidden = statusError(403, '{"reason":"Forbidden","message":"no"}', 'fake', undefined);
+    const unreadWith = async (fails: (what: string) => boolean) => {
+      const cluster = new FakeCluster();
+      cluster.put('services', {
+        metadata: { name: 'checkout', namespace: 'shop', uid: 'c' },
+        spec: { ports: [{ port: 80 }] },
+      } as object);
+      const client = withRoutingKinds(cluster.client, () => (fails('raw') ? forbidden : undefined));
+      const { client: plain } = cluster;
+      const list = (...[resource, options]: Parameters<KubeClient['list']>) =>
+        fails(resource.plural) ? Promise.reject(forbidden) : plain.list(resource, options);
+      const limited = Object.assign(client, { list });
+      const { unread } = await readApexGroups(
+        limited,
+        { services: [], slices: [slice], said: new Map() },
+        'links',
+      );
+      return unread.map((one) => one.split(':')[0]);
+    };
+    expect(await unreadWith(() => false)).to.deep.equal([]);
+    expect(await unreadWith((what) => what === 'httproutes')).to.deep.equal([
+      'httproutes.gateway.networking.k8s.io',
+    ]);
+    expect(await unreadWith((what) => what === 'raw')).to.have.length(6);
+    expect(await unreadWith((what) => what === 'services')).to.deep.equal([
+      'Services and EndpointSlices of the namespace shop',
+    ]);
   });
 
   it('are of the domain in either form of the flag', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { FailoverDrain } from '../../../../src/api/failover/failover-drain.ts';
+import { type FailoverDrain, readDrain, writeDrain } from '../../../../src/api/failover/failover-drain.ts';
 import {
   endedDrain,
   isInEffect,
@@ -92,5 +92,28 @@ describe('a drain that is begun, ended or paused', () => {
     expect(strictestDrain([half, none], NOW + MINUTE)).to.deep.equal({ drain: none, level: 0 });
     expect(strictestDrain([half], NOW - 1)).to.deep.equal({ drain: undefined, level: 1 });
     expect(strictestDrain(undefined, NOW)).to.deep.equal({ drain: undefined, level: 1 });
+  });
+
+  // It was written as it had been wished, and read as something else: `--wait` took it for somebody else's,
+  // or nobody took it for a drain at all, while it was said to have begun.
+  it('is what will be read of it, whatever was wished', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 86_400_000, noNaN: true }),
+        fc.double({ min: 1, max: 30 * 86_400_000, noNaN: true }),
+        fc.string({ unit: 'binary', maxLength: 400 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (rampMs, more, words, to) => {
+          const wish = { to, rampMs, lastsMs: rampMs + more, drill: false, by: words, reason: words };
+          const made = newDrain(wish, undefined, NOW);
+          expect(readDrain(writeDrain(made))).to.deep.equal(made);
+        },
+      ),
+    );
+    const loud = '\u0000'.repeat(200);
+    const wish = { to: 0, rampMs: 0.0000001, lastsMs: 1000.5, drill: false, by: loud, reason: loud };
+    const made = newDrain(wish, undefined, NOW);
+    expect(readDrain(writeDrain(made))).to.deep.equal(made);
+    expect(made.reason).to.equal(' '.repeat(200));
   });
 });

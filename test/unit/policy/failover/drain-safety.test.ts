@@ -121,6 +121,57 @@ describe('the safety rule of drains', () => {
     expect(finding?.message).to.equal('2 of 3 clusters would be drained, north being drained already');
   });
 
+  describe('with a backend whose endpoints nobody knows', () => {
+    const exact = (backends: readonly Backend[], more: Partial<DrainFacts> = {}): DrainFacts => {
+      const { name, group } = service('shop/checkout', backends);
+      return asked([], { services: [{ name, group: { ...group, weighing: 'exact' } }], ...more });
+    };
+    const unknown = (name: string, weight?: number, tier = 0) =>
+      backend(name, undefined, weight === undefined ? { tier } : { weight, tier });
+    const known = (name: string, ready: number, weight?: number, tier = 0) =>
+      backend(name, facts(ready), weight === undefined ? { tier } : { weight, tier });
+
+    // It counted as one endpoint: a canary to another cluster could be drained whatever the others were able
+    // to bear, and what stood beside one could not though it had nearly nothing to take over.
+    it('reckons it by its share', () => {
+      expect(codes(exact([known('north', 10, 90), unknown('west', 10)]))).to.deep.equal([]);
+      expect(codes(exact([known('north', 10, 50), unknown('west', 50)]))).to.deep.equal(['DRAIN_CAPACITY']);
+      expect(codes(exact([unknown('north', 90), known('west', 1, 10)]))).to.deep.equal([]);
+      expect(codes(exact([unknown('north', 10), known('west', 10, 90)]))).to.deep.equal(['DRAIN_CAPACITY']);
+      expect(codes(exact([unknown('north', 90), unknown('west', 10)]))).to.deep.equal([]);
+      expect(codes(exact([unknown('north', 50), unknown('west', 50)]))).to.deep.equal(['DRAIN_CAPACITY']);
+    });
+
+    it('takes one that has no requests for one that can bear none, and says so', () => {
+      const [finding, ...others] = drainFindings(asked([west(), unknown('north', undefined, 1)]));
+      expect(others).to.deep.equal([]);
+      expect(finding?.message).to.equal(
+        'without west capacity would be short: shop/web (0% of what is asked, as far as is known: nobody has said how many endpoints there are of north)',
+      );
+      const enough = [west(), known('south', 10, undefined, 1), unknown('north', undefined, 2)];
+      expect(codes(asked(enough))).to.deep.equal([]);
+    });
+
+    it('does not take endpoints that were never asked for enough where one like it has all requests', () => {
+      const given = asked([unknown('west'), known('north', 5, undefined, 1)]);
+      expect(codes(given)).to.deep.equal(['DRAIN_CAPACITY']);
+      expect(drainEffects(given)[0]).to.deep.include({ capacityAfter: 0, unknown: ['west'], sole: false });
+    });
+
+    it('believes what the policy expects of it', () => {
+      const { name, group } = service('shop/web', [west(), unknown('north', undefined, 1)]);
+      const policy = { ...DEFAULT_POLICY, expected: new Map([['north', 10]]) };
+      const given = asked([], { services: [{ name, group: { ...group, policy } }] });
+      expect(codes(given)).to.deep.equal([]);
+    });
+
+    it('says nothing of it where nothing is moved', () => {
+      const given = asked([unknown('north', undefined, 0), known('west', 10, undefined, 1)]);
+      expect(drainEffects(given)[0]).not.to.have.property('unknown');
+      expect(codes(given)).to.deep.equal([]);
+    });
+  });
+
   it('lists all Services, and each reason by itself', () => {
     const findings = drainFindings(
       asked([], {
