@@ -18,16 +18,17 @@ const compiled = path.join(root, 'dist/cli/main.js');
 const installed = root.split(path.sep).includes('node_modules');
 const entry = existsSync(source) && !installed ? source : compiled;
 
-// Compiled code, and TypeScript stripped of its types, is kept in the system's folder for temporary files:
-// the next start is faster and 20 MB smaller. Old Nodes and Bun have no such cache.
-module.enableCompileCache?.();
-
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
   // Garbage from loading would make V8's young generation grow to 16 MB for good. Processes that carry
   // traffic need it later and lift this when they have started; those that mostly wait (controller, signer)
   // load a fifth faster with it, and give it back then (both: src/processes/v8-tuning.ts).
   const carriesTraffic = process.argv[2] === 'gateway' || process.argv[2] === 'egress';
   if (carriesTraffic && !process.versions.bun) setFlagsFromString('--optimize-for-size');
+  // Compiled code, and TypeScript stripped of its types, is kept in the system's folder for temporary files:
+  // the next start is faster and 20 MB smaller. V8 takes only what was compiled with the flags that it has:
+  // after the flag, those that carry traffic keep theirs in a folder of their own, where otherwise each of
+  // the two kinds would throw away what the other one had kept. Old Nodes and Bun have no such cache.
+  module.enableCompileCache?.();
   await import(pathToFileURL(entry).href);
 } else {
   handOver(ownNode());

@@ -12,9 +12,9 @@ import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-f
 import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
+import { linkspanEnv, root } from '../support/runtime-process.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 
-const root = path.join(import.meta.dirname, '../..');
 const NAME = 'web.demo.svc.cluster.local';
 const runtimes = ['node', 'bun'].map((name) => path.join(root, 'node_modules/.bin', name)).filter(existsSync);
 
@@ -58,7 +58,7 @@ for (const runtime of runtimes) {
       ports = { listen: await freePort(), admin: await freePort() };
       const config = path.join(dir(), 'gateway.yaml');
       writeFileSync(config, `targets: ${targets}\nidentityDir: ${dir()}\nworkers: 2\ngrace: 1\n`);
-      const env = { ...process.env, LINKSPAN_GATEWAY_LISTEN: `127.0.0.1:${ports.listen}` };
+      const env = { ...linkspanEnv(), LINKSPAN_GATEWAY_LISTEN: `127.0.0.1:${ports.listen}` };
       const flags = ['--config', config, '--admin', `127.0.0.1:${ports.admin}`, '--probe', '127.0.0.1:0'];
       parent = spawn(runtime, [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags], { env });
       pid = parent.pid ?? 0;
@@ -158,7 +158,8 @@ for (const runtime of runtimes) {
       ];
       const free = '127.0.0.1:0';
       const where = ['--listen', `127.0.0.1:${ports.listen}`, '--admin', free, '--probe', free];
-      const second = spawn(runtime, [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags, ...where]);
+      const command = [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags, ...where];
+      const second = spawn(runtime, command, { env: linkspanEnv() });
       let said = '';
       second.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
       const [code] = (await once(second, 'close')) as [number];

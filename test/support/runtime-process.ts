@@ -10,6 +10,19 @@ export const root = path.join(import.meta.dirname, '../..');
 export const RUNTIMES = ['node', 'bun'] as const;
 export type Runtime = (typeof RUNTIMES)[number];
 
+/** The program that people start. */
+const LINKSPAN = path.join(root, 'bin/linkspan.js');
+
+/**
+ * The environment of a gateway or an egress that is started by `bin/linkspan.js`: without the tests' own
+ * cache of compiled code. The program chooses a folder for what it compiles with flags of V8 that others do
+ * not have; in the folder of the tests the two would throw away what the other has kept, at every start.
+ */
+export function linkspanEnv(): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE: _ofTests, ...env } = process.env;
+  return env;
+}
+
 /** What makes a runtime load a file before its program. */
 const LOAD_FIRST: Readonly<Record<Runtime, string>> = { node: '--import', bun: '--preload' };
 
@@ -28,7 +41,8 @@ export abstract class RuntimeProcess {
 
   protected constructor(runtime: Runtime, args: readonly string[], admin: number) {
     this.admin = admin;
-    const child = spawn(path.join(root, 'node_modules/.bin', runtime), args);
+    const env = args.includes(LINKSPAN) ? linkspanEnv() : process.env;
+    const child = spawn(path.join(root, 'node_modules/.bin', runtime), args, { env });
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
     this.#child = child;

@@ -55,7 +55,7 @@ const CONTROLLERS = [
   'serviceaccount-controller',
   'serviceaccount-token-controller',
 ];
-const READY_POLL_MS = 25;
+const READY_POLL_MS = 100;
 const BOOT_TIMEOUT_MS = 60_000;
 const TAIL_LINES = 25;
 
