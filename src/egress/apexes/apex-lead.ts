@@ -3,14 +3,15 @@ import { GroupLeaf } from '../../proxy/routing/group-leaf.ts';
 import type { LeafBackend } from '../../proxy/routing/leaf-target.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { GatewayEndpoint } from '../gateways/gateway-pool-options.ts';
+import { PerProtocol } from '../gateways/per-protocol.ts';
 import { RouteGateway, type RouteGatewayOptions } from '../gateways/route-gateway.ts';
 import { GroupGateways } from '../gateways/route-gateways.ts';
 import type { ApexBackend } from '../routes/route.ts';
 
 /** What serves the requests for one backend of an apex. */
 export interface Lead {
-  /** By the session protocol of the client; the same ones for as long as it lives. */
-  readonly targets: Readonly<Record<SessionProtocol, LeafBackend>>;
+  /** By the session protocol of the client; the same one for as long as it lives. */
+  target(protocol: SessionProtocol): LeafBackend;
   /** Gateways' currently known addresses. */
   readonly endpoints: GatewayEndpoint[];
   readonly namesClients: boolean;
@@ -36,7 +37,7 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
   if (pods === undefined) return undefined;
   const { target } = pods;
   return {
-    targets: { http1: target, http2: target, opaque: target },
+    target: () => target,
     endpoints: [],
     namesClients: false,
     provenMs: () => undefined,
@@ -52,7 +53,7 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
 function gatewayLead({ to }: ApexBackend, gateway: RouteGateway): Lead {
   // Retries and timeouts are those of the rules.
   gateway.follow(undefined);
-  return lead(gateway, gateway.targets, {
+  return lead(gateway, (protocol) => gateway.target(protocol), {
     provenMs: () => undefined,
     follow: (now) => isDeepStrictEqual(now.to, to),
   });
@@ -60,13 +61,9 @@ function gatewayLead({ to }: ApexBackend, gateway: RouteGateway): Lead {
 
 /** To the clusters of a federated Service. */
 function groupLead(gateways: GroupGateways): Lead {
-  const { http1, http2, opaque } = gateways.targets;
-  const targets = {
-    http1: new GroupLeaf(http1),
-    http2: new GroupLeaf(http2),
-    opaque: new GroupLeaf(opaque),
-  };
-  return lead(gateways, targets, {
+  const leaves = new PerProtocol<GroupLeaf>();
+  const leaf = (protocol: SessionProtocol) => new GroupLeaf(gateways.target(protocol));
+  return lead(gateways, (protocol) => leaves.of(protocol, leaf), {
     provenMs: (cluster) => gateways.provenMs(cluster),
     follow: ({ to }) => {
       if (!('group' in to)) return false;
@@ -78,12 +75,12 @@ function groupLead(gateways: GroupGateways): Lead {
 
 function lead(
   gateways: Pick<RouteGateway, 'endpoints' | 'namesClients' | 'start' | 'stop' | 'release' | 'close'>,
-  targets: Lead['targets'],
+  target: Lead['target'],
   own: Pick<Lead, 'provenMs' | 'follow'>,
 ): Lead {
   return {
     ...own,
-    targets,
+    target,
     get endpoints() {
       return gateways.endpoints;
     },
