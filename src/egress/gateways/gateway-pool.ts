@@ -112,9 +112,10 @@ export class GatewayPool implements Http2User<Http2Connection> {
   get state(): PathState {
     if (this.#pool.size === 0) return this.#lost && this.#mode !== 'header' ? 'lost' : 'good';
     let worst: PathState = 'lost';
-    for (const { doubtful, spent } of this.#pool) {
-      if (!spent && !doubtful) return 'good';
-      if (!spent) worst = 'late';
+    for (const connection of this.#pool) {
+      if (connection.spent) continue;
+      if (!connection.doubtful) return 'good';
+      worst = 'late';
     }
     return worst;
   }
