@@ -31,7 +31,7 @@ export interface Lead {
 export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Lead | undefined {
   const { to, label } = backend;
   if ('group' in to) return groupLead(new GroupGateways(to.group, options));
-  if ('gateway' in to) return gatewayLead(backend, new RouteGateway(to.gateway, label, options));
+  if ('gateway' in to) return gatewayLead(backend, new RouteGateway(to.gateway, label, options, true));
   // The protocol is what the Service itself declares: no other stands before it.
   const pods = options.local?.open(to.local, label, undefined);
   if (pods === undefined) return undefined;

@@ -85,6 +85,11 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     for (const pool of former) if (!this.#pools.includes(pool)) pools.release(pool);
   }
 
+  /** As `GatewayPool.keepOpen`, for each address. */
+  keepOpen(): void {
+    for (const pool of this.#pools) pool.keepOpen();
+  }
+
   /** Releases all pools, once the route has no flows any more. */
   release(): void {
     if (this.#released) return;

@@ -47,9 +47,12 @@ export class RouteGateway implements AddressUser {
   /** Its addresses as they were when they changed last. */
   #hosts: readonly string[] = [];
   #requests: RequestRules | undefined;
+  /** Whether it is one of several, and may be turned to when another is lost (`GatewayPool.keepOpen`). */
+  readonly #isOneOfSeveral: boolean;
 
   /** @param label `namespace/name:port`, for logs and metrics */
-  constructor(backend: RouteBackend, label: string, options: RouteGatewayOptions) {
+  constructor(backend: RouteBackend, label: string, options: RouteGatewayOptions, isOneOfSeveral: boolean) {
+    this.#isOneOfSeveral = isOneOfSeveral;
     this.#backend = backend;
     this.#label = label;
     this.#options = options;
@@ -112,6 +115,7 @@ export class RouteGateway implements AddressUser {
       this.#options.log.debug({ mirror: this.#label, refused }, 'addresses of a gateway not used');
     this.#hosts = current;
     this.#connections.update(current);
+    if (this.#isOneOfSeveral) this.#connections.keepOpen();
     this.#update();
   }
 

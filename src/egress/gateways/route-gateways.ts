@@ -51,7 +51,7 @@ export class SingleGateway implements RouteGateways {
   readonly #gateway: RouteGateway;
 
   constructor(route: SingleRoute, options: RouteGatewayOptions) {
-    this.#gateway = new RouteGateway(route, route.label, options);
+    this.#gateway = new RouteGateway(route, route.label, options, false);
     this.#gateway.follow(route.requests);
   }
 
@@ -215,7 +215,7 @@ export class GroupGateways implements RouteGateways {
   }
 
   #make(route: GroupRoute, said: RouteMember): Member {
-    const gateway = new RouteGateway(said, memberLabel(route.label, said.cluster), this.#options);
+    const gateway = new RouteGateway(said, memberLabel(route.label, said.cluster), this.#options, true);
     if (this.#started) gateway.start();
     return { said, gateway };
   }

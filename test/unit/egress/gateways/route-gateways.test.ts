@@ -1,10 +1,13 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
 import { GatewayAddresses } from '../../../../src/egress/gateways/gateway-addresses.ts';
 import { GatewayPools } from '../../../../src/egress/gateways/gateway-pools.ts';
-import { GroupGateways } from '../../../../src/egress/gateways/route-gateways.ts';
+import { GroupGateways, SingleGateway } from '../../../../src/egress/gateways/route-gateways.ts';
 import type { GroupRoute } from '../../../../src/egress/routes/route.ts';
 import type { Division } from '../../../../src/egress/shares/division.ts';
 import type { Shares } from '../../../../src/egress/shares/group-shares.ts';
+import type { IdentitySource } from '../../../../src/identity/sources/identity.ts';
 import type { HostNames } from '../../../../src/dns/host-names.ts';
 import type { SessionProtocol } from '../../../../src/proxy/http/messages.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
@@ -31,9 +34,10 @@ describe('the gateways of a group', () => {
     clock = new VirtualClock();
     counters = new ProxyCounters({ clock });
     division = undefined;
-    const identity = fixedIdentity(await keptAuthority.leaf('egress.east'));
-    pools = new GatewayPools({ identity, counters, clock, random: () => 0, log: captureLog().log });
+    pools = poolsOf(fixedIdentity(await keptAuthority.leaf('egress.east')));
   });
+  const poolsOf = (identity: IdentitySource) =>
+    new GatewayPools({ identity, counters, clock, random: () => 0, log: captureLog().log });
 
   afterEach(() => pools.destroy());
 
@@ -111,6 +115,8 @@ describe('the gateways of a group', () => {
   it('have the addresses that were known before, and hear of others', async () => {
     const answers: Record<string, readonly string[]> = { 'gw.west.example': ['10.1.0.1'] };
     const names = listedNames(answers, clock);
+    // Without a certificate nobody is dialled.
+    pools = poolsOf(fixedIdentity(undefined));
     const gateways = open(routeTo({ north: 1, west: 2 }, 'gw.west.example'), names);
     const spoken = () =>
       PROTOCOLS.map((one) => gateways.target(one).backends.map(({ target }) => target.standing));
@@ -118,12 +124,47 @@ describe('the gateways of a group', () => {
     gateways.target('http1');
     gateways.start();
     await eventually('the name is known', () => hosts() === '10.1.0.1,10.1.0.1');
-    expect(spoken()).to.deep.equal(PROTOCOLS.map(() => ['open', 'open']));
+    // A target without an address would be `closed`.
+    expect(spoken()).to.deep.equal(PROTOCOLS.map(() => ['unproven', 'unproven']));
     answers['gw.west.example'] = ['10.1.0.2'];
     await clock.advance(60_000);
     await eventually('its new address is known', () => hosts() === '10.1.0.2,10.1.0.2');
     gateways.close();
     expect(gateways.endpoints).to.deep.equal([]);
+  });
+
+  it('are connected to before anybody speaks to them', async () => {
+    const sockets: string[] = [];
+    const server = net.createServer((socket) => {
+      sockets.push(socket.remoteAddress ?? '');
+      socket.destroy();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const gateways = open(routeTo({ north: port, west: port }));
+    gateways.start();
+    await eventually('each was tried', () => sockets.length === 2);
+    gateways.close();
+    const { log } = captureLog();
+    const options = {
+      pools,
+      counters,
+      clock,
+      random: () => 0,
+      log,
+      addresses: new GatewayAddresses(noNames(clock)),
+    };
+    const [member] = routeTo({ south: port }).members;
+    if (member === undefined) expect.fail('there is one');
+    const alone = new SingleGateway(
+      { ...member, label: LABEL, namespace: 'demo', listenPort: 1, protocol: undefined },
+      options,
+    );
+    alone.start();
+    expect(pools.reports().map(({ state, attempts }) => [state, attempts])).to.deep.equal([['unknown', 0]]);
+    alone.close();
+    server.close();
   });
 
   it('send nothing to a cluster that is known to be dead by a protocol that is first spoken later', async () => {
