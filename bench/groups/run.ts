@@ -1,13 +1,16 @@
 /**
  * `npm run bench:groups [-- --rounds N --seconds N]`: what a group costs the egress. CPU for each request to
  * a Service of three clusters against one to a Service of one cluster, in turns at the same process, over
- * HTTP/1 and HTTP/2 (`h2load`); and memory for each backend, by what lives behind a collection (Node). Three
+ * HTTP/1 and HTTP/2 (`h2load`); and memory for each backend, of a Service that is quiet and of one that one
+ * protocol is spoken to, by what lives behind a collection (Node). `--rounds 0` measures memory alone. Three
  * clusters behind one gateway have the same connections as one, so that this is what choosing costs; with
  * three gateways, less is sent and read at once. Needs `h2load` (Debian: nghttp2-client) and two processors:
  * the egress has the first one.
  */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
@@ -33,8 +36,9 @@ const LOADS: Readonly<Record<Protocol, readonly string[]>> = {
   http2: ['-c', '10', '-m', '20'],
 };
 /** Services of the measurement of memory: no more than ports are given to one process of tests. */
-const SERVICES = 200;
+const QUIET = Array.from({ length: 200 }, (_, nth) => `s${nth}.demo.svc.cluster.local`);
 const FIRST = path.join(import.meta.dirname, 'egress-first.ts');
+const LIVE = path.join(import.meta.dirname, 'egress-live.ts');
 
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '8' }, seconds: { type: 'string', default: '2' } },
@@ -98,14 +102,43 @@ async function requests(runtime: Runtime, dir: string, clusters: Clusters): Prom
   }
 }
 
-/** @returns bytes that live in an egress with so many Services, each of one cluster or of three */
-async function liveBytes(dir: string, clusters: Clusters, grouped: boolean): Promise<number> {
-  const services = Array.from({ length: SERVICES }, (_, nth) => ({
-    name: `s${nth}.demo.svc.cluster.local`,
+/** One request, on a connection of its own, which is closed when this resolves. */
+async function ask(port: number, host: string): Promise<void> {
+  const asked = http.get({ host: '127.0.0.1', port, path: '/hello', agent: false, headers: { host } });
+  const [answer] = (await once(asked, 'response')) as [http.IncomingMessage];
+  answer.resume();
+  await once(answer, 'close');
+  if (answer.statusCode !== 200) throw new Error(`${host} answered ${answer.statusCode}`);
+}
+
+/** What an egress has, whose live bytes are counted. */
+interface Kept {
+  readonly services: number;
+  /** Of three clusters each, or of one. */
+  readonly grouped: boolean;
+  /** Whether HTTP/1 was spoken to each Service. */
+  readonly spoken: boolean;
+}
+
+/** @returns bytes that live in such an egress */
+async function liveBytes(
+  dir: string,
+  clusters: Clusters,
+  { services, grouped, spoken }: Kept,
+): Promise<number> {
+  const names = QUIET.slice(0, services);
+  const relayed = names.map((name, nth) => ({
+    name,
     ...(grouped ? { members: clusters.gateways, federated: `s${nth}-federated` } : {}),
   }));
-  const egress = await startEgress('node', path.join(dir, `memory-${grouped}`), clusters, services, FIRST);
+  const own = path.join(dir, `memory-${services}-${grouped}-${spoken}`);
+  const egress = await startEgress('node', own, clusters, relayed, LIVE);
   try {
+    // As many requests however many Services there are: what is compiled is the same then.
+    for (const nth of spoken ? QUIET.keys() : []) {
+      const name = names[nth % services] ?? '';
+      await ask(egress.client.portOf(name), name);
+    }
     egress.signal('SIGUSR2');
     const bytes = () => /^\{"liveBytes":(\d+)\}$/m.exec(egress.log)?.[1];
     return Number(await eventually('the egress says how much lives', bytes));
@@ -114,16 +147,24 @@ async function liveBytes(dir: string, clusters: Clusters, grouped: boolean): Pro
   }
 }
 
-async function memory(dir: string, clusters: Clusters): Promise<void> {
-  const alone = await liveBytes(dir, clusters, false);
-  const grouped = await liveBytes(dir, clusters, true);
-  const kib = (grouped - alone) / 1024 / (SERVICES * (CLUSTERS.length - 1));
-  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+/**
+ * What each cluster more takes. Of two numbers of Services, so that what is there once (code, connections to
+ * gateways) does not count.
+ */
+async function memory(dir: string, clusters: Clusters, spoken: boolean): Promise<void> {
+  const [few, many] = [QUIET.length / 4, QUIET.length];
+  /** For each Service. */
+  const cost = async (grouped: boolean) => {
+    const bytes = async (services: number) => liveBytes(dir, clusters, { services, grouped, spoken });
+    return ((await bytes(many)) - (await bytes(few))) / (many - few) / 1024;
+  };
+  const [alone, grouped] = [await cost(false), await cost(true)];
+  const more = (grouped - alone) / (CLUSTERS.length - 1);
   write([
-    `memory, ${SERVICES} Services, node`,
-    mib(alone),
+    `memory of a Service, ${spoken ? 'HTTP/1 spoken' : 'quiet'}, node`,
+    `${alone.toFixed(2)} KiB`,
     '',
-    `${mib(grouped)} = ${kib.toFixed(2)} KiB for each cluster more`,
+    `${grouped.toFixed(2)} KiB = ${more.toFixed(2)} KiB for each cluster more`,
   ]);
 }
 
@@ -132,10 +173,12 @@ write(['', 'one cluster', 'three behind one gateway', 'three']);
 write(['---', '---', '---', '---']);
 try {
   for (const runtime of RUNTIMES) {
-    const clusters = await startClusters(runtime, path.join(dir, runtime));
+    const clusters = await startClusters(runtime, path.join(dir, runtime), QUIET);
     try {
-      await requests(runtime, path.join(dir, runtime), clusters);
-      if (runtime === 'node') await memory(path.join(dir, runtime), clusters);
+      if (rounds > 0) await requests(runtime, path.join(dir, runtime), clusters);
+      if (runtime !== 'node') continue;
+      await memory(path.join(dir, runtime), clusters, false);
+      await memory(path.join(dir, runtime), clusters, true);
     } finally {
       await clusters.stop();
     }

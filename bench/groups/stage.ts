@@ -33,7 +33,12 @@ export interface Clusters {
   stop(): Promise<void>;
 }
 
-export async function startClusters(runtime: Runtime, dir: string): Promise<Clusters> {
+/** @param quiet names of further Services, whose applications speak HTTP/1 */
+export async function startClusters(
+  runtime: Runtime,
+  dir: string,
+  quiet: readonly string[] = [],
+): Promise<Clusters> {
   const issuer = await createIssuer(await createAnchor({}), {});
   const origins: Readonly<Record<Protocol, Origin>> = {
     http1: await http1Origin(),
@@ -42,6 +47,7 @@ export async function startClusters(runtime: Runtime, dir: string): Promise<Clus
   const targets = PROTOCOLS.flatMap((protocol) =>
     KINDS.map((kind) => ({ name: serviceOf(kind, protocol), ports: [origins[protocol].port], protocol })),
   );
+  for (const name of quiet) targets.push({ name, ports: [origins.http1.port], protocol: 'http1' });
   const started = await Promise.all(
     CLUSTERS.map(async (cluster) => {
       const identity = await issueLeaf(issuer, { identity: `gateway.${cluster}` });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { addressBytes } from '../base/ip-ranges.ts';
 import type { FollowedName, HostNames } from './host-names.ts';
 import { MAX_ADDRESSES } from './known-addresses.ts';
@@ -7,6 +8,8 @@ import { MAX_ADDRESSES } from './known-addresses.ts';
  * that was given as such, `host` is the address.
  */
 export type AddressRefusal = (address: string, host: string) => string | undefined;
+
+const NONE: readonly string[] = [];
 
 export interface HostAddressesOptions {
   /** IP addresses and host names; those beyond `MAX_ADDRESSES` are ignored. */
@@ -26,11 +29,13 @@ export interface HostAddressesOptions {
 export class HostAddresses {
   readonly #options: HostAddressesOptions;
   readonly #hosts: readonly string[];
-  readonly #names = new Map<string, FollowedName>();
+  /** Most gateways have addresses only. */
+  #names: Map<string, FollowedName> | undefined;
   /** Judged when an answer comes or the rule changes, not when they are asked for: each mirror asks. */
   #current: readonly string[] = [];
   #refused: readonly string[] = [];
-  #text = '';
+  /** What `asked` was when `onChange` was called last; undefined: it never was. */
+  #toldAsked: boolean | undefined;
 
   constructor(options: HostAddressesOptions) {
     this.#options = options;
@@ -43,21 +48,23 @@ export class HostAddresses {
    */
   start(): void {
     for (const host of new Set(this.#hosts))
-      if (!isAddress(host))
+      if (!isAddress(host)) {
+        this.#names ??= new Map();
         this.#names.set(
           host,
           this.#options.names.follow(host, () => this.recheck()),
         );
+      }
     this.recheck();
   }
 
   stop(): void {
-    for (const name of this.#names.values()) name.stop();
+    for (const name of this.#names?.values() ?? []) name.stop();
   }
 
   /** Whether every name has been looked up at least once, with or without success. */
   get asked(): boolean {
-    return [...this.#names.values()].every(({ asked }) => asked);
+    return this.#names?.values().every(({ asked }) => asked) ?? true;
   }
 
   get current(): readonly string[] {
@@ -71,10 +78,10 @@ export class HostAddresses {
 
   /** Judges all addresses anew: what a name resolves to, or what the rule refuses, has changed. */
   recheck(): void {
+    const former = [this.#current, this.#refused, this.#toldAsked] as const;
     this.#judge();
-    const text = `${this.current.join()} ${this.refused.join()} ${this.asked}`;
-    if (text === this.#text) return;
-    this.#text = text;
+    this.#toldAsked = this.asked;
+    if (isDeepStrictEqual([this.#current, this.#refused, this.#toldAsked], former)) return;
     this.#options.onChange();
   }
 
@@ -82,13 +89,13 @@ export class HostAddresses {
     const good: string[] = [];
     const bad: string[] = [];
     for (const host of this.#hosts)
-      for (const address of this.#names.get(host)?.addresses ?? (isAddress(host) ? [host] : [])) {
+      for (const address of this.#names?.get(host)?.addresses ?? (isAddress(host) ? [host] : [])) {
         const why = this.#options.refusal(address, host);
         if (why === undefined) good.push(address);
         else bad.push(`${address} (${why})`);
       }
     this.#current = unique(good).slice(0, MAX_ADDRESSES);
-    this.#refused = unique(bad);
+    this.#refused = bad.length === 0 ? NONE : unique(bad);
   }
 }
 

@@ -7,6 +7,7 @@ import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
+import type { HostNames } from '../dns/host-names.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
@@ -20,15 +21,18 @@ import type { ClientParts } from './clients/route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import { isApex, isGroup, labelsOf, type Route, targetsOf } from './routes/route.ts';
 import type { Division } from './shares/division.ts';
+import { GatewayAddresses } from './gateways/gateway-addresses.ts';
 import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
 /** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts' | 'local'>,
+  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'addresses' | 'parts' | 'local'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
+  /** Resolves host names of gateways. */
+  readonly names: HostNames;
   /** Finds clients by their address; default: none is known. */
   readonly clients?: Clients;
   /** Annotations of Namespaces about their mirrors; default none. */
@@ -68,6 +72,7 @@ export class Egress {
   readonly #options: EgressOptions;
   readonly #clock: Clock;
   readonly #pools: GatewayPools;
+  readonly #addresses: GatewayAddresses;
   readonly #parts: ClientParts;
   readonly #local: LocalServices | undefined;
   readonly #unsubscribe: () => void;
@@ -100,6 +105,7 @@ export class Egress {
       counters: this.counters,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });
+    this.#addresses = new GatewayAddresses(options.names);
     if (options.local !== undefined) {
       const { counters } = this;
       this.#local = new LocalServices({ ...this.#options, ...options.local, counters, peers: this.#peers });
@@ -247,6 +253,7 @@ export class Egress {
       ...this.#options,
       counters: this.counters,
       pools: this.#pools,
+      addresses: this.#addresses,
       local: this.#local,
       parts: this.#parts,
       draining: () => this.#draining,

@@ -241,7 +241,7 @@ export class RouteServer {
   /** Where one client's requests go, and what is asked before each of them. */
   #targetFor(protocol: SessionProtocol, who: RelayedClient): Pick<Session, 'target' | 'check'> {
     if (this.#apex === undefined)
-      return { target: this.#gateways.targets[protocol], check: () => this.#clients.check(who) };
+      return { target: this.#gateways.target(protocol), check: () => this.#clients.check(who) };
     const target = this.#apex.targetFor(protocol, who);
     return { target, check: () => this.#clients.check(who) ?? target.recheck() };
   }

@@ -52,8 +52,9 @@ export class ApexClient implements StandingTarget {
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
+    now: number,
   ): Upstream | undefined {
-    return this.#target.openNow(protocol, this.#asking(request), handler);
+    return this.#target.openNow(protocol, this.#asking(request), handler, now);
   }
 
   open(

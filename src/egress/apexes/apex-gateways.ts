@@ -1,11 +1,14 @@
 import { leafKey } from '../../discovery/target-spec.ts';
 import { backendName } from '../../policy/routing/rule-group.ts';
+import type { RoutingRule } from '../../policy/routing/routing.ts';
 import type { Permit, SessionProtocol } from '../../proxy/http/messages.ts';
 import type { LeafBackend } from '../../proxy/routing/leaf-target.ts';
 import { RoutedTarget } from '../../proxy/routing/routed-target.ts';
+import type { RuleDivision } from '../../proxy/routing/rule-division.ts';
 import { Target } from '../../proxy/upstream/target.ts';
 import { type ClientParts, type RelayedClient, RouteClients } from '../clients/route-clients.ts';
 import type { GatewayEndpoint } from '../gateways/gateway-pool-options.ts';
+import { PerProtocol } from '../gateways/per-protocol.ts';
 import type { RouteGatewayOptions } from '../gateways/route-gateway.ts';
 import type { RouteGateways } from '../gateways/route-gateways.ts';
 import type { Division } from '../shares/division.ts';
@@ -25,11 +28,10 @@ export interface ApexGatewaysOptions extends RouteGatewayOptions {
  * and a page of metrics is to be no larger for that.
  */
 const MAX_SHOWN_BACKENDS = 128;
-const PROTOCOLS: readonly SessionProtocol[] = ['http1', 'http2', 'opaque'];
 
 /** The backends of a user's Service, and who may use each of them. */
 export class ApexGateways implements RouteGateways {
-  readonly targets: Readonly<Record<SessionProtocol, RoutedTarget>>;
+  readonly #targets = new PerProtocol<RoutedTarget>();
   readonly #options: ApexGatewaysOptions;
   readonly #shares: RuleShares;
   /** The apex without its backends: nobody serves it. */
@@ -39,6 +41,8 @@ export class ApexGateways implements RouteGateways {
   /** Whom each backend lets in, by the names that rules have for it. */
   #clients = new Map<string, readonly RouteClients[]>();
   #restricts = false;
+  /** How the requests of each rule are divided, by its name. */
+  #drawn: ReadonlyMap<string, RuleDivision | undefined> = new Map();
   #started = false;
 
   constructor(route: ApexRoute, options: ApexGatewaysOptions) {
@@ -50,16 +54,15 @@ export class ApexGateways implements RouteGateways {
       label,
       dial: () => Promise.reject(new Error(`${label} has no endpoints of its own`)),
     });
-    const routed = () => new RoutedTarget({ ...options, label }, nowhere);
     this.#nowhere = nowhere;
-    this.targets = { http1: routed(), http2: routed(), opaque: routed() };
     this.#shares = new RuleShares(options.clock, options.known ?? NOTHING_KNOWN, (divisionOf) => {
-      const divisions = new Map(
-        this.#route.routing.rules.map((rule) => [rule.name, divisionOf(rule)] as const),
-      );
-      for (const target of Object.values(this.targets)) target.divide(({ name }) => divisions.get(name));
+      const divided = (rule: RoutingRule) => divisionOf(rule) ?? this.#drawn.get(rule.name);
+      this.#drawn = new Map(this.#route.routing.rules.map((rule) => [rule.name, divided(rule)] as const));
+      for (const [, target] of this.#targets.made) this.#divide(target);
     });
     this.follow(route);
+    // Backends are counted from now on, whoever is asked for, and when.
+    this.target('http1');
   }
 
   get endpoints(): GatewayEndpoint[] {
@@ -97,9 +100,13 @@ export class ApexGateways implements RouteGateways {
     return this.#restricts;
   }
 
+  target(protocol: SessionProtocol): RoutedTarget {
+    return this.#targets.of(protocol, () => this.#make(protocol));
+  }
+
   /** The target as a client may use it. */
   targetFor(protocol: SessionProtocol, client: RelayedClient): ApexClient {
-    return new ApexClient(this.targets[protocol], this.#permitOf(client), () => this.#restricts);
+    return new ApexClient(this.target(protocol), this.#permitOf(client), () => this.#restricts);
   }
 
   start(): void {
@@ -130,15 +137,28 @@ export class ApexGateways implements RouteGateways {
     this.#route = route;
     this.#leads = leads;
     this.reconsider();
-    const { routing, requests } = route;
-    for (const protocol of PROTOCOLS) {
-      const target = (one: Parameters<typeof leafKey>[0]): LeafBackend =>
-        leads.get(leafKey(one))?.targets[protocol] ?? this.#nowhere;
-      const rules = { routing, requests: protocol === 'opaque' ? undefined : requests };
-      this.targets[protocol].update({ ...rules, target, nameOf: backendName, again: isNew });
-    }
+    for (const [protocol, target] of this.#targets.made) this.#update(target, protocol, isNew);
     this.#shares.follow(route);
     for (const [key, lead] of former) if (leads.get(key) !== lead) lead.close();
+  }
+
+  #make(protocol: SessionProtocol): RoutedTarget {
+    const target = new RoutedTarget({ ...this.#options, label: this.#route.label }, this.#nowhere);
+    this.#update(target, protocol, true);
+    this.#divide(target);
+    return target;
+  }
+
+  #update(to: RoutedTarget, protocol: SessionProtocol, again: boolean): void {
+    const { routing, requests } = this.#route;
+    const target = (one: Parameters<typeof leafKey>[0]): LeafBackend =>
+      this.#leads.get(leafKey(one))?.target(protocol) ?? this.#nowhere;
+    const rules = { routing, requests: protocol === 'opaque' ? undefined : requests };
+    to.update({ ...rules, target, nameOf: backendName, again });
+  }
+
+  #divide(target: RoutedTarget): void {
+    target.divide(({ name }) => this.#drawn.get(name));
   }
 
   release(): void {

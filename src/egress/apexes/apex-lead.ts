@@ -3,14 +3,15 @@ import { GroupLeaf } from '../../proxy/routing/group-leaf.ts';
 import type { LeafBackend } from '../../proxy/routing/leaf-target.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { GatewayEndpoint } from '../gateways/gateway-pool-options.ts';
+import { PerProtocol } from '../gateways/per-protocol.ts';
 import { RouteGateway, type RouteGatewayOptions } from '../gateways/route-gateway.ts';
 import { GroupGateways } from '../gateways/route-gateways.ts';
 import type { ApexBackend, RouteMember } from '../routes/route.ts';
 
 /** What serves the requests for one backend of an apex. */
 export interface Lead {
-  /** By the session protocol of the client; the same ones for as long as it lives. */
-  readonly targets: Readonly<Record<SessionProtocol, LeafBackend>>;
+  /** By the session protocol of the client; the same one for as long as it lives. */
+  target(protocol: SessionProtocol): LeafBackend;
   /** Gateways' currently known addresses. */
   readonly endpoints: GatewayEndpoint[];
   readonly namesClients: boolean;
@@ -31,7 +32,7 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
   const { to, label } = backend;
   if ('group' in to) return groupLead(new GroupGateways(to.group, options));
   if ('gateway' in to) {
-    // It is one of several, as a member of a group is: a drill may take its cluster for dead.
+    // It is one of several, as a member of a group is (`isMember`).
     const member: RouteMember = { ...to.gateway, cluster: to.cluster };
     return gatewayLead(backend, new RouteGateway(member, label, options));
   }
@@ -40,7 +41,7 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
   if (pods === undefined) return undefined;
   const { target } = pods;
   return {
-    targets: { http1: target, http2: target, opaque: target },
+    target: () => target,
     endpoints: [],
     namesClients: false,
     provenMs: () => undefined,
@@ -56,7 +57,7 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
 function gatewayLead({ to }: ApexBackend, gateway: RouteGateway): Lead {
   // Retries and timeouts are those of the rules.
   gateway.follow(undefined);
-  return lead(gateway, gateway.targets, {
+  return lead(gateway, (protocol) => gateway.target(protocol), {
     provenMs: () => undefined,
     follow: (now) => isDeepStrictEqual(now.to, to),
   });
@@ -64,13 +65,9 @@ function gatewayLead({ to }: ApexBackend, gateway: RouteGateway): Lead {
 
 /** To the clusters of a federated Service. */
 function groupLead(gateways: GroupGateways): Lead {
-  const { http1, http2, opaque } = gateways.targets;
-  const targets = {
-    http1: new GroupLeaf(http1),
-    http2: new GroupLeaf(http2),
-    opaque: new GroupLeaf(opaque),
-  };
-  return lead(gateways, targets, {
+  const leaves = new PerProtocol<GroupLeaf>();
+  const leaf = (protocol: SessionProtocol) => new GroupLeaf(gateways.target(protocol));
+  return lead(gateways, (protocol) => leaves.of(protocol, leaf), {
     provenMs: (cluster) => gateways.provenMs(cluster),
     follow: ({ to }) => {
       if (!('group' in to)) return false;
@@ -82,12 +79,12 @@ function groupLead(gateways: GroupGateways): Lead {
 
 function lead(
   gateways: Pick<RouteGateway, 'endpoints' | 'namesClients' | 'start' | 'stop' | 'release' | 'close'>,
-  targets: Lead['targets'],
+  target: Lead['target'],
   own: Pick<Lead, 'provenMs' | 'follow'>,
 ): Lead {
   return {
     ...own,
-    targets,
+    target,
     get endpoints() {
       return gateways.endpoints;
     },

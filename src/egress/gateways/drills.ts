@@ -8,7 +8,7 @@ import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { RouteBackend, RouteMember } from '../routes/route.ts';
+import { isMember, type RouteBackend, type RouteMember } from '../routes/route.ts';
 
 /** Where the Links are. */
 export interface DrillsOptions {
@@ -59,7 +59,7 @@ export class Drills {
    * replace would show nothing.
    */
   checkOf(backend: RouteBackend | RouteMember): (() => boolean) | undefined {
-    if (!('cluster' in backend)) return undefined;
+    if (!isMember(backend)) return undefined;
     const { cluster } = backend;
     return () => this.#drills.size > 0 && this.#isDead(cluster);
   }

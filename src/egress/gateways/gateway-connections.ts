@@ -1,5 +1,7 @@
 import { targetKey } from '../../api/ports/target-key.ts';
 import type { SocketAddress } from '../../base/address.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import type { ToldOfConnection } from '../../proxy/io/dial.ts';
@@ -8,61 +10,92 @@ import type { Field } from '../../proxy/http/fields.ts';
 import type { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import { targetField } from '../../proxy/streams/stream-head.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
-import type { PathState, StreamCarrier } from '../../proxy/upstream/target-options.ts';
+import type { PathState, StreamCarrier, TargetOptions } from '../../proxy/upstream/target-options.ts';
 import type { RouteBackend } from '../routes/route.ts';
 import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
+
+/** What the routes of an egress share. */
+export interface GatewayConnectionsOptions {
+  readonly pools: GatewayPools;
+  readonly counters: ProxyCounters;
+  readonly clock: Clock;
+  readonly random: Random;
+}
 
 const NO_DRILL = (): boolean => false;
 
 /**
  * How one route reaches the addresses of its gateway: the pools of connections that it uses, and the fields
- * that tell the gateway which service its streams are for.
+ * that tell the gateway which service its streams are for. They are the options of its targets themselves: a
+ * copy for each backend of each Service would be most of what that costs.
  */
-export class GatewayConnections implements StreamCarrier {
-  readonly target: Field;
-  readonly #route: RouteBackend & { readonly label: string };
+export class GatewayConnections implements StreamCarrier, TargetOptions {
+  readonly label: string;
+  readonly proxies = true;
+  readonly #backend: RouteBackend;
   /** Of the whole egress. */
-  readonly #table: GatewayPools;
-  readonly #counters: ProxyCounters;
-  /** Those that this route uses, by host. */
-  readonly #pools = new Map<string, GatewayPool>();
+  readonly #options: GatewayConnectionsOptions;
+  /** Those that this route uses, one for each host: mostly one. */
+  #pools: readonly GatewayPool[] = [];
   /** Whether a drill takes its cluster for dead: nothing new is sent there, what is under way goes on. */
   readonly #drilled: () => boolean;
   #released = false;
+  #target: Field | undefined;
 
   constructor(
-    route: RouteBackend & { readonly label: string },
-    table: GatewayPools,
-    counters: ProxyCounters,
+    backend: RouteBackend,
+    label: string,
+    options: GatewayConnectionsOptions,
     drilled: () => boolean = NO_DRILL,
   ) {
     this.#drilled = drilled;
-    this.#route = route;
-    this.#table = table;
-    this.#counters = counters;
-    this.target = targetField(targetKey(route.name, route.port));
+    this.#backend = backend;
+    this.label = label;
+    this.#options = options;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get random(): Random {
+    return this.#options.random;
+  }
+
+  get counters(): ProxyCounters {
+    return this.#options.counters;
+  }
+
+  get streams(): this {
+    return this;
+  }
+
+  get target(): Field {
+    return (this.#target ??= targetField(targetKey(this.#backend.name, this.#backend.port)));
   }
 
   /** Sets the gateway's current addresses. */
   update(hosts: readonly string[]): void {
     if (this.#released) return;
-    const { port, identity } = this.#route.gateway;
-    for (const [host, pool] of this.#pools) {
-      if (hosts.includes(host)) continue;
-      this.#pools.delete(host);
-      this.#table.release(pool);
-    }
-    for (const host of hosts)
-      if (!this.#pools.has(host)) this.#pools.set(host, this.#table.acquire({ host, port, identity }));
+    const { port, identity } = this.#backend.gateway;
+    const { pools } = this.#options;
+    const former = this.#pools;
+    this.#pools = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }));
+    for (const pool of former) if (!this.#pools.includes(pool)) pools.release(pool);
+  }
+
+  /** As `GatewayPool.keepOpen`, for each address. */
+  keepOpen(): void {
+    for (const pool of this.#pools) pool.keepOpen();
   }
 
   /** Releases all pools, once the route has no flows any more. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    for (const pool of this.#pools.values()) this.#table.release(pool);
-    this.#pools.clear();
+    for (const pool of this.#pools) this.#options.pools.release(pool);
+    this.#pools = [];
   }
 
   /**
@@ -75,33 +108,33 @@ export class GatewayConnections implements StreamCarrier {
     told?: ToldOfConnection,
   ): Promise<Connection> {
     if (this.#drilled()) throw this.#drillFailure();
-    const { name, port } = this.#route;
+    const { name, port } = this.#backend;
     return this.#to(host).open({ name, port, field: this.target, ...told }, session);
   }
 
   /** Whether the gateway at some address wants clients to be named, as far as is known. */
   get namesClients(): boolean {
-    for (const pool of this.#pools.values()) if (pool.namesClients) return true;
+    for (const pool of this.#pools) if (pool.namesClients) return true;
     return false;
   }
 
   /** The longest of `GatewayPool.provenMs`. */
   get provenMs(): number | undefined {
     let longest: number | undefined;
-    for (const { provenMs } of this.#pools.values())
+    for (const { provenMs } of this.#pools)
       if (provenMs !== undefined && provenMs > (longest ?? -1)) longest = provenMs;
     return longest;
   }
 
   get possible(): boolean {
     if (this.#drilled()) return false;
-    for (const pool of this.#pools.values()) if (pool.takesStreams) return true;
+    for (const pool of this.#pools) if (pool.takesStreams) return true;
     return false;
   }
 
   get state(): PathState {
     let worst: PathState = 'good';
-    for (const { state } of this.#pools.values()) {
+    for (const { state } of this.#pools) {
       if (state === 'good') return 'good';
       if (worst !== 'lost') worst = state;
     }
@@ -109,16 +142,16 @@ export class GatewayConnections implements StreamCarrier {
   }
 
   stateOf({ host }: SocketAddress): PathState {
-    return this.#pools.get(host)?.state ?? 'good';
+    return this.#poolOf(host)?.state ?? 'good';
   }
 
   takes({ host }: SocketAddress): boolean {
-    return !this.#drilled() && this.#pools.get(host)?.takesStreams === true;
+    return !this.#drilled() && this.#poolOf(host)?.takesStreams === true;
   }
 
   ready({ host }: SocketAddress): Http2Connection | undefined {
-    const ready = this.#drilled() ? undefined : this.#pools.get(host)?.ready();
-    if (ready !== undefined) this.#counters.streams.requests++;
+    const ready = this.#drilled() ? undefined : this.#poolOf(host)?.ready();
+    if (ready !== undefined) this.#options.counters.streams.requests++;
     return ready;
   }
 
@@ -133,13 +166,18 @@ export class GatewayConnections implements StreamCarrier {
   }
 
   #drillFailure(): ProxyFailure {
-    return new ProxyFailure('connection failed', `${this.#route.label}: a drill takes its cluster for dead`);
+    return new ProxyFailure('connection failed', `${this.label}: a drill takes its cluster for dead`);
+  }
+
+  #poolOf(host: string): GatewayPool | undefined {
+    for (const pool of this.#pools) if (pool.place.host === host) return pool;
+    return undefined;
   }
 
   #to(host: string): GatewayPool {
-    const pool = this.#pools.get(host);
+    const pool = this.#poolOf(host);
     if (pool !== undefined) return pool;
     // The address was removed after the balancer had picked it.
-    throw new ProxyFailure('connection failed', `${this.#route.label}: ${host} is no address of its gateway`);
+    throw new ProxyFailure('connection failed', `${this.label}: ${host} is no address of its gateway`);
   }
 }

@@ -78,6 +78,8 @@ export class GatewayPool implements Http2User<Http2Connection> {
   /** Our certificate in the last handshake. */
   #presented: Identity | undefined;
   #closed = false;
+  /** A connection is kept open, whether or not anybody needs it now (`keepOpen`). */
+  #keptOpen = false;
   /** The last connection was lost, or could not be opened, and none was opened since. */
   #lost = false;
   /**
@@ -112,9 +114,10 @@ export class GatewayPool implements Http2User<Http2Connection> {
   get state(): PathState {
     if (this.#pool.size === 0) return this.#lost && this.#mode !== 'header' ? 'lost' : 'good';
     let worst: PathState = 'lost';
-    for (const { doubtful, spent } of this.#pool) {
-      if (!spent && !doubtful) return 'good';
-      if (!spent) worst = 'late';
+    for (const connection of this.#pool) {
+      if (connection.spent) continue;
+      if (!connection.doubtful) return 'good';
+      worst = 'late';
     }
     return worst;
   }
@@ -174,6 +177,25 @@ export class GatewayPool implements Http2User<Http2Connection> {
     const failed = this.#failed;
     if (failed !== undefined && this.#options.clock.monotonic() < failed.until) throw failed.error;
     return this.prepare();
+  }
+
+  /**
+   * From now on a connection is open before anybody needs it: a group turns to this gateway when another is
+   * lost, which is no time to begin with look-ups and handshakes. One that is lost is tried again anyway
+   * (`TrunkEvidence`).
+   */
+  keepOpen(): void {
+    if (this.#keptOpen) return;
+    this.#keptOpen = true;
+    this.#openFirst();
+  }
+
+  #openFirst(): void {
+    if (this.#closed || this.#mode !== 'unknown') return;
+    const { log } = this.#options;
+    this.#looks.look().catch((error: unknown) => {
+      log.debug({ gateway: this.place.host, cause: messageOf(error) }, 'no connection to a standby gateway');
+    });
   }
 
   /** A byte connection for one flow: data may be sent at once. @throws ProxyFailure */
@@ -369,7 +391,12 @@ export class GatewayPool implements Http2User<Http2Connection> {
   /** Replaces connections after our own certificate was renewed. */
   #renew(): void {
     const current = this.#options.identity.current();
-    if (current === undefined || current === this.#presented || this.#pool.size === 0) return;
+    if (current === undefined || current === this.#presented) return;
+    if (this.#pool.size === 0) {
+      // Without a certificate none could be opened, which is no fault of the gateway and not tried again.
+      if (this.#keptOpen) this.#openFirst();
+      return;
+    }
     this.#presented = current;
     forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
   }

@@ -1,29 +1,21 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { neverRemote } from '../../base/ip-ranges.ts';
-import { type AddressRefusal, HostAddresses } from '../../dns/host-addresses.ts';
-import type { HostNames } from '../../dns/host-names.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { EndpointAddress } from '../../proxy/upstream/balancer/balancer.ts';
+import type { TargetRules } from '../../proxy/upstream/target-options.ts';
 import { Target } from '../../proxy/upstream/target.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { LocalServices } from '../local/local-pods.ts';
 import type { Drills } from './drills.ts';
-import type { RouteBackend } from '../routes/route.ts';
+import { isMember, type RouteBackend, type RouteMember } from '../routes/route.ts';
 import type { Shares } from '../shares/group-shares.ts';
+import type { AddressUser, GatewayAddresses } from './gateway-addresses.ts';
 import { GatewayConnections } from './gateway-connections.ts';
 import type { GatewayEndpoint } from './gateway-pool-options.ts';
 import type { GatewayPools } from './gateway-pools.ts';
-
-/**
- * Refuses addresses that no other cluster can have (loopback, link-local, a cloud's metadata service, …)
- * where a host name resolves to them: the Link's author has written the name only, and somebody else may
- * control its DNS. The source's own ranges, which the controller refuses too, are left to mTLS: no endpoint
- * there can prove the gateway's identity.
- */
-const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
+import { PerProtocol } from './per-protocol.ts';
 
 /** What the gateways of all routes of an egress have in common. */
 export interface RouteGatewayOptions {
@@ -32,7 +24,7 @@ export interface RouteGatewayOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly names: HostNames;
+  readonly addresses: GatewayAddresses;
   /** How the requests of groups are divided; default `EQUAL_SHARES`. */
   readonly shares?: Shares | undefined;
   /** The Services of this cluster that groups lead to; absent: no group leads to any. */
@@ -44,39 +36,35 @@ export interface RouteGatewayOptions {
 /**
  * One gateway that a route leads to: its addresses, the connections to them, and for each session protocol a
  * target that balances over the addresses. There is one for each protocol because a transport header, without
- * stream mode, names the protocol of the whole connection.
+ * stream mode, names the protocol of the whole connection; it is made when that is first spoken.
  */
-export class RouteGateway {
-  readonly targets: Readonly<Record<SessionProtocol, Target>>;
-  readonly #backend: RouteBackend;
+export class RouteGateway implements AddressUser {
+  readonly #targets = new PerProtocol<Target>();
+  readonly #backend: RouteBackend | RouteMember;
   readonly #label: string;
   readonly #options: RouteGatewayOptions;
-  readonly #hosts: HostAddresses;
   readonly #connections: GatewayConnections;
-  #endpoints: readonly EndpointAddress[] = [];
+  /** Its addresses as they were when they changed last. */
+  #hosts: readonly string[] = [];
   #requests: RequestRules | undefined;
 
   /** @param label `namespace/name:port`, for logs and metrics */
-  constructor(backend: RouteBackend, label: string, options: RouteGatewayOptions) {
+  constructor(backend: RouteBackend | RouteMember, label: string, options: RouteGatewayOptions) {
     this.#backend = backend;
     this.#label = label;
     this.#options = options;
-    const { pools, counters, drills } = options;
-    const drilled = drills === undefined ? undefined : drills.checkOf(backend);
-    this.#connections = new GatewayConnections({ ...backend, label }, pools, counters, drilled);
-    this.targets = { http1: this.#target(), http2: this.#target(), opaque: this.#target() };
-    this.#hosts = new HostAddresses({
-      hosts: backend.gateway.addresses,
-      names: options.names,
-      refusal: REFUSAL,
-      onChange: () => this.#addressesChanged(),
-    });
+    this.#connections = new GatewayConnections(backend, label, options, options.drills?.checkOf(backend));
+  }
+
+  /** Where requests and raw connections go, by the session protocol of the client; always the same one. */
+  target(protocol: SessionProtocol): Target {
+    return this.#targets.of(protocol, () => this.#make(protocol));
   }
 
   /** The gateway's currently known addresses. */
   get endpoints(): GatewayEndpoint[] {
     const { identity } = this.#backend.gateway;
-    return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
+    return this.#addresses.map(({ host, port }) => ({ host, port, identity }));
   }
 
   /** Whether its streams name the client on whose behalf they are (ADR 0031), as far as is known. */
@@ -91,12 +79,12 @@ export class RouteGateway {
 
   /** Begins to resolve the gateway's host names. */
   start(): void {
-    this.#hosts.start();
+    this.#options.addresses.follow(this.#backend.gateway.addresses, this);
   }
 
   /** Stops resolving them; flows that are under way go on. */
   stop(): void {
-    this.#hosts.stop();
+    this.#options.addresses.leave(this.#backend.gateway.addresses, this);
   }
 
   /** Takes in retries and timeouts, for requests that begin from now on; undefined: there are none. */
@@ -113,36 +101,39 @@ export class RouteGateway {
   /** Sends no new request or connection to it; flows that are under way go on. */
   close(): void {
     this.stop();
-    for (const target of Object.values(this.targets)) target.close();
+    // For targets that are made from now on, too.
+    this.#hosts = [];
+    this.#update();
     this.release();
   }
 
-  #addressesChanged(): void {
-    const { current, refused } = this.#hosts;
+  addressesChanged(current: readonly string[], refused: readonly string[]): void {
     if (refused.length > 0)
       this.#options.log.debug({ mirror: this.#label, refused }, 'addresses of a gateway not used');
+    this.#hosts = current;
     this.#connections.update(current);
-    const { port } = this.#backend.gateway;
-    this.#endpoints = current.map((host) => ({ host, port, ready: true }));
+    if (isMember(this.#backend)) this.#connections.keepOpen();
     this.#update();
   }
 
-  #update(): void {
-    const requests = this.#requests;
-    for (const [protocol, target] of Object.entries(this.targets))
-      target.update(this.#endpoints, requests === undefined || protocol === 'opaque' ? {} : { requests });
+  get #addresses(): EndpointAddress[] {
+    const { port } = this.#backend.gateway;
+    return this.#hosts.map((host) => ({ host, port, ready: true }));
   }
 
-  #target(): Target {
-    const { counters, clock, random } = this.#options;
-    return new Target({
-      label: this.#label,
-      dial: (endpoint, session, told) => this.#connections.dial(endpoint, session, told),
-      streams: this.#connections,
-      proxies: true,
-      clock,
-      random,
-      counters,
-    });
+  #update(): void {
+    for (const [protocol, target] of this.#targets.made)
+      target.update(this.#addresses, this.#rulesOf(protocol));
+  }
+
+  #rulesOf(protocol: SessionProtocol): TargetRules {
+    const requests = protocol === 'opaque' ? undefined : this.#requests;
+    return requests === undefined ? {} : { requests };
+  }
+
+  #make(protocol: SessionProtocol): Target {
+    const target = new Target(this.#connections);
+    target.update(this.#addresses, this.#rulesOf(protocol));
+    return target;
   }
 }

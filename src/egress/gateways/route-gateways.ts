@@ -18,12 +18,13 @@ import {
 import { drawsOf } from '../shares/division.ts';
 import { EQUAL_SHARES, type Shares } from '../shares/group-shares.ts';
 import type { GatewayEndpoint } from './gateway-pool-options.ts';
+import { PerProtocol } from './per-protocol.ts';
 import { RouteGateway, type RouteGatewayOptions } from './route-gateway.ts';
 
 /** What a route leads to: one gateway, or those of a group. */
 export interface RouteGateways {
-  /** Where requests and raw connections go, by the session protocol of the client. */
-  readonly targets: Readonly<Record<SessionProtocol, SessionTarget>>;
+  /** Where requests and raw connections go, by the session protocol of the client; always the same one. */
+  target(protocol: SessionProtocol): SessionTarget;
   /** The gateways' currently known addresses. */
   readonly endpoints: GatewayEndpoint[];
   /**
@@ -54,8 +55,8 @@ export class SingleGateway implements RouteGateways {
     this.#gateway.follow(route.requests);
   }
 
-  get targets(): Readonly<Record<SessionProtocol, Target>> {
-    return this.#gateway.targets;
+  target(protocol: SessionProtocol): Target {
+    return this.#gateway.target(protocol);
   }
 
   get endpoints(): GatewayEndpoint[] {
@@ -99,12 +100,12 @@ interface Member {
 
 /** The gateways of a route that leads to several clusters. */
 export class GroupGateways implements RouteGateways {
-  readonly targets: Readonly<Record<SessionProtocol, TargetGroup>>;
+  readonly #targets = new PerProtocol<TargetGroup>();
   readonly #options: RouteGatewayOptions;
   readonly #shares: Shares;
   readonly #unwatch: () => void;
   #route: GroupRoute;
-  #members = new Map<string, Member>();
+  #members: readonly Member[] = [];
   #local: { readonly said: LocalService; readonly pods: LocalPods } | undefined;
   #started = false;
 
@@ -112,75 +113,97 @@ export class GroupGateways implements RouteGateways {
     this.#options = options;
     this.#route = route;
     this.#shares = options.shares ?? EQUAL_SHARES;
-    const group = () => new TargetGroup({ ...options, label: route.label });
-    this.targets = { http1: group(), http2: group(), opaque: group() };
     this.follow(route);
     this.#unwatch = this.#shares.watch(route.service, () => this.#divide());
   }
 
+  target(protocol: SessionProtocol): TargetGroup {
+    return this.#targets.of(protocol, () => this.#group(protocol));
+  }
+
   get endpoints(): GatewayEndpoint[] {
-    return [...this.#members.values()].flatMap(({ gateway }) => gateway.endpoints);
+    return this.#members.flatMap(({ gateway }) => gateway.endpoints);
   }
 
   get namesClients(): boolean {
-    for (const { gateway } of this.#members.values()) if (gateway.namesClients) return true;
+    for (const { gateway } of this.#members) if (gateway.namesClients) return true;
     return false;
   }
 
   provenMs(cluster: string): number | undefined {
-    return this.#members.get(cluster)?.gateway.provenMs;
+    return this.#members.find(({ said }) => said.cluster === cluster)?.gateway.provenMs;
   }
 
   start(): void {
     this.#started = true;
-    for (const { gateway } of this.#members.values()) gateway.start();
+    for (const { gateway } of this.#members) gateway.start();
   }
 
   stop(): void {
     this.#started = false;
-    for (const { gateway } of this.#members.values()) gateway.stop();
+    for (const { gateway } of this.#members) gateway.stop();
   }
 
   /** Members that are unchanged keep their state; flows to those that are removed go on. */
   follow(route: Route): void {
     if (!isGroup(route)) return;
     const former = this.#members;
-    const members = new Map<string, Member>();
-    for (const said of route.members) {
-      const known = former.get(said.cluster);
-      members.set(
-        said.cluster,
-        known !== undefined && isDeepStrictEqual(known.said, said) ? known : this.#make(route, said),
-      );
-    }
+    this.#members = route.members.map(
+      (said) => former.find((known) => isDeepStrictEqual(known.said, said)) ?? this.#make(route, said),
+    );
     this.#route = route;
-    this.#members = members;
     const formerLocal = this.#local;
     this.#local = this.#localOf(route);
-    for (const [protocol, group] of Object.entries(this.targets))
-      group.update(this.#backends(protocol), protocol === 'opaque' ? undefined : route.requests);
+    // Counted from now on, whoever is asked for, and when.
+    const numbers = this.#options.counters.group(route.label);
+    for (const name of this.#names) numbers.backend(name);
+    for (const [protocol, group] of this.#targets.made) this.#update(group, protocol);
     this.#divide();
-    for (const [cluster, member] of former) if (members.get(cluster) !== member) member.gateway.close();
+    for (const member of former) if (!this.#members.includes(member)) member.gateway.close();
     if (formerLocal !== this.#local) formerLocal?.pods.close();
   }
 
   release(): void {
     this.#unwatch();
     this.#local?.pods.close();
-    for (const { gateway } of this.#members.values()) gateway.release();
+    for (const { gateway } of this.#members) gateway.release();
   }
 
   close(): void {
     this.#unwatch();
     this.#local?.pods.close();
-    for (const { gateway } of this.#members.values()) gateway.close();
+    for (const { gateway } of this.#members) gateway.close();
   }
 
   /** Takes in how requests are divided among the members now. */
   #divide(): void {
-    const names = [...this.#members.keys(), ...(this.#local === undefined ? [] : [LOCAL])];
-    const { draws, refused } = drawsOf(this.#shares.of(this.#route.service), names);
-    for (const group of Object.values(this.targets)) group.divide(draws, refused);
+    const { made } = this.#targets;
+    if (made.length === 0) return;
+    const { draws, refused } = this.#draws;
+    for (const [, group] of made) group.divide(draws, refused);
+  }
+
+  get #draws(): ReturnType<typeof drawsOf> {
+    return drawsOf(this.#shares.of(this.#route.service), this.#names);
+  }
+
+  get #names(): string[] {
+    const clusters = this.#members.map(({ said }) => said.cluster);
+    return [...clusters, ...(this.#local === undefined ? [] : [LOCAL])];
+  }
+
+  #group(protocol: SessionProtocol): TargetGroup {
+    // Not all that the route has: there is a group for each Service.
+    const { clock, random, counters } = this.#options;
+    const group = new TargetGroup({ label: this.#route.label, clock, random, counters });
+    this.#update(group, protocol);
+    const { draws, refused } = this.#draws;
+    group.divide(draws, refused);
+    return group;
+  }
+
+  #update(group: TargetGroup, protocol: SessionProtocol): void {
+    group.update(this.#backends(protocol), protocol === 'opaque' ? undefined : this.#route.requests);
   }
 
   /** The pods of this cluster; those that stay what they are keep their connections. */
@@ -197,10 +220,10 @@ export class GroupGateways implements RouteGateways {
     return { said, gateway };
   }
 
-  #backends(protocol: string): BackendSpec[] {
-    const remote = [...this.#members].map(([name, { gateway }]) => ({
-      name,
-      target: gateway.targets[protocol as SessionProtocol],
+  #backends(protocol: SessionProtocol): BackendSpec[] {
+    const remote = this.#members.map(({ said, gateway }) => ({
+      name: said.cluster,
+      target: gateway.target(protocol),
     }));
     return this.#local === undefined ? remote : [...remote, { name: LOCAL, target: this.#local.pods.target }];
   }

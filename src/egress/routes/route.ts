@@ -40,9 +40,14 @@ export interface RouteSettings {
 /** One port of the egress, which leads to one port of one Service in one cluster. */
 export interface SingleRoute extends RouteSettings, RouteBackend {}
 
-/** One cluster of a group. */
+/** One of several: a cluster of a group, or a mirror behind the rules of an apex. */
 export interface RouteMember extends RouteBackend {
   readonly cluster: string;
+}
+
+/** Whether a backend is one of several, so that another can be turned to when it is lost. */
+export function isMember(backend: RouteBackend | RouteMember): backend is RouteMember {
+  return 'cluster' in backend;
 }
 
 /** One port of a Service of the egress' own cluster. */
@@ -116,7 +121,8 @@ export function isGroup(route: Route): route is GroupRoute {
 /** The label of one member of a group, `namespace/federated@cluster:port`. */
 export function memberLabel(label: string, member: string): string {
   const at = label.lastIndexOf(':');
-  return `${label.slice(0, at)}@${member}${label.slice(at)}`;
+  // Joined, so that it is one piece of memory: there is one for each cluster of each Service.
+  return [label.slice(0, at), '@', member, label.slice(at)].join('');
 }
 
 /** All labels under which a route's requests and connections are counted. */

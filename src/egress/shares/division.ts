@@ -2,7 +2,7 @@ import type { FailoverState } from '../../api/failover/failover-reasons.ts';
 import { BASIS_POINTS } from '../../policy/failover/apportion.ts';
 import type { Decision } from '../../policy/failover/decide.ts';
 import { standbyOrder } from '../../policy/failover/fallback.ts';
-import type { BackendDraw } from '../../proxy/group/group-backend.ts';
+import { type BackendDraw, EQUAL_DRAW } from '../../proxy/group/group-backend.ts';
 
 /** What was decided for one backend, `local` or a cluster. */
 export interface DecidedBackend extends Omit<BackendDraw, 'order'> {
@@ -19,9 +19,6 @@ export interface Division {
   /** The part of all requests that is refused, 0 to 1. */
   readonly refused: number;
 }
-
-/** All backends have the same part: nothing has been said of any. */
-const EQUAL: BackendDraw = { share: 1, order: 0, weight: 1, tier: 0 };
 
 /** What of a decision the egress needs. Shares are in basis points. Pure. */
 export function divisionOf({ backends, refused }: Pick<Decision, 'backends' | 'refused'>): Division {
@@ -71,5 +68,5 @@ export function drawsOf(
   for (const { name, order, share, weight, tier } of division?.backends ?? [])
     if (order !== undefined && there.has(name)) draws.set(name, { share, order, weight, tier });
   if (draws.size > 0) return { draws, refused: division?.refused ?? 0 };
-  return { draws: new Map(names.map((name) => [name, EQUAL])), refused: 0 };
+  return { draws: new Map(names.map((name) => [name, EQUAL_DRAW])), refused: 0 };
 }

@@ -7,7 +7,7 @@ import { MAX_SKEW_MS } from '../../kube/client/cluster-time.ts';
  * depend on time, so nothing else has to be put right.
  */
 export class FirstSight {
-  readonly #seen = new Map<string, { readonly usableSince: number; readonly at: number }>();
+  #seen: Map<string, { readonly usableSince: number; readonly at: number }> | undefined;
 
   /**
    * The facts with a time that can be compared with `now`.
@@ -18,9 +18,10 @@ export class FirstSight {
   comparable(name: string, facts: FailoverFacts, now: number, skewed: boolean): FailoverFacts {
     const { usableSince, flaps } = facts;
     if (usableSince === null || flaps === 0) {
-      this.#seen.delete(name);
+      this.#seen?.delete(name);
       return facts;
     }
+    this.#seen ??= new Map();
     let seen = this.#seen.get(name);
     if (seen?.usableSince !== usableSince) this.#seen.set(name, (seen = { usableSince, at: now }));
     const isToCome = usableSince > seen.at + MAX_SKEW_MS;

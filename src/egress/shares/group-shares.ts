@@ -59,8 +59,11 @@ interface Group {
   placement: Placement | undefined;
   /** Of these, the slices and the Links' drains; undefined: something of that may have changed. */
   backends: readonly Backend[] | undefined;
-  /** Since when facts say of a member that its cluster is dead, by its name (monotonic milliseconds). */
-  readonly deadSince: Map<string, number>;
+  /**
+   * Since when facts say of a member that its cluster is dead, by its name (monotonic milliseconds);
+   * undefined: of none.
+   */
+  deadSince: Map<string, number> | undefined;
   readonly firstSight: FirstSight;
   division: Division | undefined;
   /** When the division changes by itself, milliseconds since the epoch; undefined: never. */
@@ -230,14 +233,15 @@ export class GroupShares implements Shares {
    * go another way than data, and for this pod it has not been away. Connections that were opened since then
    * prove nothing: that is a return, which has its hold.
    */
-  #ownWord({ deadSince }: Group, backend: Backend): Backend {
+  #ownWord(group: Group, backend: Backend): Backend {
     const { clock, proven } = this.#options;
     const { name, facts } = backend;
     if (facts?.path !== 'dead') {
-      deadSince.delete(name);
+      group.deadSince?.delete(name);
       return backend;
     }
     const now = clock.monotonic();
+    const deadSince = (group.deadSince ??= new Map());
     const since = deadSince.get(name) ?? now;
     deadSince.set(name, since);
     const ms = proven?.(name);
@@ -307,7 +311,7 @@ function newGroup(): Group {
     said: undefined,
     placement: undefined,
     backends: undefined,
-    deadSince: new Map(),
+    deadSince: undefined,
     firstSight: new FirstSight(),
     division: undefined,
     nextChangeAt: undefined,

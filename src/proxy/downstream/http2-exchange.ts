@@ -99,7 +99,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     const outgoing = this.#translate(request);
     this.#outgoing = outgoing;
     const protocol = applicationProtocol(target.protocol, outgoing.version);
-    const upstream = target.openNow(protocol, outgoing, this, this.startedAt);
+    // Where it was held up, time has passed.
+    const now = this.hold === undefined ? this.startedAt : this.#session.clock.monotonic();
+    const upstream = target.openNow(protocol, outgoing, this, now);
     if (upstream === undefined) void this.#open(false);
     else this.#opened(upstream);
   }

@@ -16,27 +16,27 @@ export interface Drawn {
  * ones of the lowest order are drawn in proportion to their weights. Pure but for `random`, of which it takes
  * one number.
  * @param may whether a backend may be drawn; asked up to three times of each, and must answer the same each
- * time
+ * time; undefined: all may
  * @returns undefined where none may be drawn
  */
 export function drawBackend<B extends Drawn>(
   backends: readonly B[],
-  may: (backend: B) => boolean,
+  may: ((backend: B) => boolean) | undefined,
   random: Random,
 ): B | undefined {
   let shares = 0;
   let first = Number.POSITIVE_INFINITY;
   for (const backend of backends) {
-    if (!may(backend)) continue;
+    if (may?.(backend) === false) continue;
     shares += backend.share;
-    first = Math.min(first, backend.order);
+    if (backend.order < first) first = backend.order;
   }
   if (first === Number.POSITIVE_INFINITY) return undefined;
   if (shares > 0) return pickAt(random() * shares, backends, may, shareOf);
   let weights = 0;
   let standbys = 0;
   for (const backend of backends) {
-    if (backend.order !== first || !may(backend)) continue;
+    if (backend.order !== first || may?.(backend) === false) continue;
     weights += backend.weight;
     standbys++;
   }
@@ -53,14 +53,14 @@ function shareOf({ share }: Drawn): number {
 function pickAt<B extends Drawn>(
   at: number,
   backends: readonly B[],
-  may: (backend: B) => boolean,
+  may: ((backend: B) => boolean) | undefined,
   partOf: (backend: B) => number,
 ): B | undefined {
   let left = at;
   let last: B | undefined;
   for (const backend of backends) {
     const part = partOf(backend);
-    if (part <= 0 || !may(backend)) continue;
+    if (part <= 0 || may?.(backend) === false) continue;
     last = backend;
     left -= part;
     if (left < 0) return backend;

@@ -30,22 +30,26 @@ export interface BackendDraw extends Drawn {
   readonly tier: number;
 }
 
+/** How a backend is drawn until something is said of it: one among equals. */
+export const EQUAL_DRAW: BackendDraw = { share: 1, order: 0, weight: 1, tier: 0 };
+
+/** What went wrong at a backend. */
+interface Trouble {
+  unreached: ProxyFailure | undefined;
+  provenEarlyAt: number;
+  restsUntil: number;
+  rests: number;
+}
+
 /** A backend of a group, and whether it can take requests now. */
 export class GroupBackend implements BackendDraw {
   readonly name: string;
   readonly target: BackendTarget;
   readonly numbers: BackendCounts;
-  share = 1;
-  order = 0;
-  weight = 1;
-  tier = 0;
-  /** Whether it is drawn at all. */
-  isUsed = true;
-  /** Why it could not be connected to, the last time that a request or raw connection found out. */
-  unreached: ProxyFailure | undefined;
-  #provenEarlyAt = Number.NEGATIVE_INFINITY;
-  #restsUntil = 0;
-  #rests = 0;
+  /** How it is drawn from now on; undefined: not at all. */
+  draw: BackendDraw | undefined = EQUAL_DRAW;
+  /** Undefined: nothing did, as a rule. */
+  #trouble: Trouble | undefined;
 
   constructor({ name, target }: BackendSpec, numbers: BackendCounts) {
     this.name = name;
@@ -53,14 +57,34 @@ export class GroupBackend implements BackendDraw {
     this.target = target;
   }
 
-  /** Takes in how it is drawn from now on; undefined: not at all. */
-  set draw(draw: BackendDraw | undefined) {
-    this.isUsed = draw !== undefined;
-    if (draw === undefined) return;
-    this.share = draw.share;
-    this.order = draw.order;
-    this.weight = draw.weight;
-    this.tier = draw.tier;
+  get share(): number {
+    return this.draw?.share ?? 0;
+  }
+
+  get order(): number {
+    return this.draw?.order ?? 0;
+  }
+
+  get weight(): number {
+    return this.draw?.weight ?? 0;
+  }
+
+  get tier(): number {
+    return this.draw?.tier ?? 0;
+  }
+
+  /** Whether it is drawn at all. */
+  get isUsed(): boolean {
+    return this.draw !== undefined;
+  }
+
+  /** Why it could not be connected to, the last time that a request or raw connection found out. */
+  get unreached(): ProxyFailure | undefined {
+    return this.#trouble?.unreached;
+  }
+
+  set unreached(failure: ProxyFailure | undefined) {
+    this.#troubled.unreached = failure;
   }
 
   /**
@@ -69,7 +93,8 @@ export class GroupBackend implements BackendDraw {
    * @param now monotonic milliseconds
    */
   takes(now: number): boolean {
-    if (!this.isUsed || now < this.#restsUntil) return false;
+    if (this.draw === undefined || (this.#trouble !== undefined && now < this.#trouble.restsUntil))
+      return false;
     const { standing } = this.target;
     if (standing === 'open') return true;
     if (standing === 'unproven') this.target.prove();
@@ -82,15 +107,17 @@ export class GroupBackend implements BackendDraw {
    * @param now monotonic milliseconds
    */
   rest(now: number, random: Random): void {
+    const trouble = this.#troubled;
     // Requests that were under way at the same time are refused together, which counts once.
-    if (now < this.#restsUntil) return;
-    this.#restsUntil = now + backoffDelay(this.#rests++, REST, random);
+    if (now < trouble.restsUntil) return;
+    trouble.restsUntil = now + backoffDelay(trouble.rests++, REST, random);
   }
 
   /** It has answered, so it has endpoints: it is no longer left out. */
   served(): void {
-    this.#rests = 0;
-    this.#restsUntil = 0;
+    if (this.#trouble === undefined) return;
+    this.#trouble.rests = 0;
+    this.#trouble.restsUntil = 0;
   }
 
   /**
@@ -98,8 +125,18 @@ export class GroupBackend implements BackendDraw {
    * that have to find out. Proofs do not, and a backend that is back is to have its share at once.
    */
   #proveEarly(now: number): void {
-    if (now - this.#provenEarlyAt < PROVE_EARLY_MS) return;
-    this.#provenEarlyAt = now;
+    const trouble = this.#troubled;
+    if (now - trouble.provenEarlyAt < PROVE_EARLY_MS) return;
+    trouble.provenEarlyAt = now;
     this.target.proveEarly();
+  }
+
+  get #troubled(): Trouble {
+    return (this.#trouble ??= {
+      unreached: undefined,
+      provenEarlyAt: Number.NEGATIVE_INFINITY,
+      restsUntil: 0,
+      rests: 0,
+    });
   }
 }

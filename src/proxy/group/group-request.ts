@@ -86,7 +86,8 @@ export class GroupRequest implements Upstream, AttemptOwner {
   readonly #group: RequestedGroup;
   readonly #options: GroupRequestOptions;
   readonly #startedAt: number;
-  readonly #upload: Upload;
+  /** Undefined: it has no body, and all of it is sent with its head. */
+  readonly #upload: Upload | undefined;
   #current: Attempt | undefined;
   #backend: GroupBackend | undefined;
   #tried = NONE;
@@ -101,11 +102,12 @@ export class GroupRequest implements Upstream, AttemptOwner {
   #answered = false;
   #over = false;
 
-  constructor(group: RequestedGroup, options: GroupRequestOptions) {
+  /** @param startedAt monotonic milliseconds */
+  constructor(group: RequestedGroup, options: GroupRequestOptions, startedAt: number) {
     this.#group = group;
     this.#options = options;
-    this.#startedAt = group.clock.monotonic();
-    this.#upload = new Upload(PROCESS_ROOM, MAX_UNSEEN, options.request.framing.kind === 'none');
+    this.#startedAt = startedAt;
+    if (options.request.framing.kind !== 'none') this.#upload = new Upload(PROCESS_ROOM, MAX_UNSEEN, false);
   }
 
   /** Sends it to a first backend. */
@@ -124,11 +126,11 @@ export class GroupRequest implements Upstream, AttemptOwner {
   }
 
   write(chunk: Buffer): number {
-    return this.#over ? chunk.length : this.#upload.write(chunk, this.#open);
+    return this.#over || this.#upload === undefined ? chunk.length : this.#upload.write(chunk, this.#open);
   }
 
   end(trailers: readonly Field[] | undefined): void {
-    this.#upload.end(trailers, this.#open);
+    this.#upload?.end(trailers, this.#open);
   }
 
   consumed(bytes: number): void {
@@ -158,7 +160,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     if (saysNoEndpoints(response)) {
       const now = this.#group.clock.monotonic();
       this.#rest(now);
-      const mayMove = SAFE.has(this.#options.request.method) && this.#upload.replayable;
+      const mayMove = SAFE.has(this.#options.request.method) && this.#isReplayable;
       const next = mayMove ? this.#other(now) : undefined;
       if (next !== undefined) {
         this.#leave('no_endpoints');
@@ -171,7 +173,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     }
     this.#mayBeProcessed();
     this.#answered = true;
-    this.#upload.drop();
+    this.#upload?.drop();
     this.#options.handler.onResponse(response);
   }
 
@@ -198,7 +200,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     if (this.#answered || failure.isOurs) return this.#fail(failure);
     const now = this.#group.clock.monotonic();
     if (unprocessed && this.#reason !== undefined) this.#rest(now);
-    if (!this.#upload.replayable) return this.#fail(failure);
+    if (!this.#isReplayable) return this.#fail(failure);
     if (unprocessed) {
       this.#leave(this.#reason === undefined ? 'refused' : 'no_endpoints');
       return this.#next(now, true, failure);
@@ -211,6 +213,11 @@ export class GroupRequest implements Upstream, AttemptOwner {
   }
 
   // --- backends
+
+  /** Whether all that has come of it so far can be sent to another backend. */
+  get #isReplayable(): boolean {
+    return this.#upload?.replayable !== false;
+  }
 
   /**
    * Whether it may be sent again although it may have been processed: its connection was lost, and its method
@@ -270,7 +277,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     const refusal = request.permit?.(backend.name);
     if (refusal !== undefined) return this.#refuse(refusal);
     this.#attempts++;
-    const told = { ...request, alternatives };
+    const told = withAlternatives(request, alternatives);
     const again = fresh || (earlier !== undefined && earlier.endpoints.size > 0);
     const upstream = again ? undefined : backend.target.openNow(protocol, told, one, now);
     if (upstream !== undefined) return this.#opened(one, upstream);
@@ -292,7 +299,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
   #opened(one: Attempt, upstream: Upstream): void {
     if (!one.opened(upstream) || this.#over || this.#current !== one) return;
     this.#group.outage.over();
-    this.#upload.sendTo(one, this.#options.handler);
+    this.#upload?.sendTo(one, this.#options.handler);
   }
 
   #notOpened(one: Attempt, backend: GroupBackend, error: unknown): void {
@@ -359,7 +366,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     if (this.#backend !== undefined) this.#backend.numbers.failed++;
     else this.#group.numbers.refused++;
     this.#over = true;
-    this.#upload.finish();
+    this.#upload?.finish();
     this.#options.handler.onFailure(failure, false);
   }
 
@@ -367,8 +374,14 @@ export class GroupRequest implements Upstream, AttemptOwner {
     if (this.#over) return;
     this.#over = true;
     if (this.#answered && this.#backend !== undefined) this.#backend.numbers.served++;
-    this.#upload.finish();
+    this.#upload?.finish();
   }
+}
+
+/** Written out: a copy of whatever is in it costs more than all that is drawn. Backends ask for no permit. */
+function withAlternatives(request: OutgoingRequest, alternatives: number): OutgoingRequest {
+  const { method, path, authority, version, fields, framing, client } = request;
+  return { method, path, authority, version, framing, fields, client, alternatives };
 }
 
 /** Whether all backends have as many requests as they may have: then no other round is made. */

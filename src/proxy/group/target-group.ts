@@ -115,7 +115,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
 
   pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
     const open = this.#open(tried, now, tier);
-    const backend = drawBackend(open, isAny, this.#options.random);
+    const backend = drawBackend(open, undefined, this.#options.random);
     return backend === undefined ? undefined : { backend, alternatives: open.length - 1 };
   }
 
@@ -128,9 +128,11 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     }
     // As a rule all can, and no list is made.
     let open: GroupBackend[] | undefined;
-    for (const [nth, backend] of backends.entries()) {
+    let nth = 0;
+    for (const backend of backends) {
       if (backend.takes(now)) open?.push(backend);
       else open ??= backends.slice(0, nth);
+      nth++;
     }
     return open ?? backends;
   }
@@ -143,16 +145,17 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   ): Promise<Upstream> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
-    return Promise.resolve(this.#begin(protocol, request, handler, fresh));
+    return Promise.resolve(this.#begin(protocol, request, handler, fresh, this.clock.monotonic()));
   }
 
   openNow(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
+    now = this.clock.monotonic(),
   ): Upstream | undefined {
     // `open` can say that it is refused.
-    return this.#refused > 0 ? undefined : this.#begin(protocol, request, handler, false);
+    return this.#refused > 0 ? undefined : this.#begin(protocol, request, handler, false, now);
   }
 
   openAttempt(
@@ -161,7 +164,8 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     handler: UpstreamHandler,
     { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream> {
-    const one = new GroupRequest(this, { protocol, request, handler, fresh, earlier });
+    const options = { protocol, request, handler, fresh, earlier };
+    const one = new GroupRequest(this, options, this.clock.monotonic());
     one.begin();
     return Promise.resolve(one);
   }
@@ -171,11 +175,12 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     request: OutgoingRequest,
     handler: UpstreamHandler,
     fresh: boolean,
+    now: number,
   ): Upstream {
     const policy = this.#policy;
     const one =
       policy === undefined
-        ? new GroupRequest(this, { protocol, request, handler, fresh, earlier: undefined })
+        ? new GroupRequest(this, { protocol, request, handler, fresh, earlier: undefined }, now)
         : new RetryingRequest({ opener: this, policy, protocol, request, handler });
     one.begin();
     return one;
@@ -243,10 +248,6 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const whys = [...failures].map(([name, { message }]) => `${name}: ${message}`);
     return new ProxyFailure(first?.kind ?? 'connection failed', whys.join('; '));
   }
-}
-
-function isAny(): boolean {
-  return true;
 }
 
 /** Whether a backend is drawn, has not been tried, and is in the tier, if only one is allowed. */

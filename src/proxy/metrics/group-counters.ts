@@ -48,6 +48,12 @@ export interface GroupCounts {
   readonly firstSuccess: Readonly<Partial<Record<MoveReason, FailoverTimes>>>;
 }
 
+/** Why something was first taken away from a backend, and when (monotonic milliseconds). */
+interface Left {
+  readonly why: MoveReason;
+  readonly at: number;
+}
+
 /** Counts the requests and raw connections of one group. */
 export class GroupCounters {
   readonly moved: Record<MoveReason, number> = { connect: 0, refused: 0, no_endpoints: 0, retry: 0 };
@@ -57,8 +63,8 @@ export class GroupCounters {
   pending = 0;
   readonly #backends = new Map<string, BackendCounts>();
   /** Backends that something was taken away from, while no other one has answered since. */
-  readonly #left = new Map<string, { readonly why: MoveReason; readonly at: number }>();
-  readonly #firstSuccess = new Map<MoveReason, { buckets: number[]; sum: number }>();
+  #left: Map<string, Left> | undefined;
+  #firstSuccess: Map<MoveReason, { buckets: number[]; sum: number }> | undefined;
 
   /** The counts of a backend, for the caller to keep and add to. */
   backend(name: string): BackendCounts {
@@ -74,29 +80,31 @@ export class GroupCounters {
   left(backend: string, why: MoveReason, now: number): void {
     this.backend(backend).moved++;
     this.moved[why]++;
+    this.#left ??= new Map();
     if (!this.#left.has(backend)) this.#left.set(backend, { why, at: now });
   }
 
   /** A backend has answered a request, or taken a raw connection. Looks at the clock after a move only. */
   answered(backend: string, clock: Pick<Clock, 'monotonic'>): void {
-    if (this.#left.size > 0) this.#failedOver(backend, clock.monotonic());
+    if (this.#left !== undefined) this.#failedOver(this.#left, backend, clock.monotonic());
   }
 
   get numbers(): GroupCounts {
     const backends = Object.fromEntries([...this.#backends].map(([name, counts]) => [name, { ...counts }]));
-    const times = [...this.#firstSuccess].map(
+    const times = [...(this.#firstSuccess ?? [])].map(
       ([why, { buckets, sum }]) => [why, { buckets: [...buckets], sum }] as const,
     );
     return { backends, moved: { ...this.moved }, firstSuccess: Object.fromEntries(times) };
   }
 
   /** The others are failed over; a backend that answers itself was not, or is back. */
-  #failedOver(to: string, now: number): void {
-    for (const [name, { why, at }] of this.#left) if (name !== to) this.#observe(why, (now - at) / 1000);
-    this.#left.clear();
+  #failedOver(left: ReadonlyMap<string, Left>, to: string, now: number): void {
+    for (const [name, { why, at }] of left) if (name !== to) this.#observe(why, (now - at) / 1000);
+    this.#left = undefined;
   }
 
   #observe(why: MoveReason, seconds: number): void {
+    this.#firstSuccess ??= new Map();
     let times = this.#firstSuccess.get(why);
     if (times === undefined) {
       const buckets = Array.from({ length: FIRST_SUCCESS_BUCKETS.length + 1 }, () => 0);

@@ -52,8 +52,9 @@ export class GroupLeaf implements LeafBackend {
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
+    now: number,
   ): Upstream | undefined {
-    return this.#group.openNow(protocol, inner(request), new NestedHandler(handler));
+    return this.#group.openNow(protocol, inner(request), new NestedHandler(handler), now);
   }
 
   openAttempt(

@@ -131,13 +131,14 @@ export class RoutedTarget implements SessionTarget {
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
+    now?: number,
   ): Upstream | undefined {
     const to = this.#finder.peek(request);
     const route = to === undefined ? undefined : this.#routes[to.rule];
     // Whatever is answered here is answered by `open`.
     if (to === undefined || route === undefined || isAnswered(route.rule)) return undefined;
     const { group } = route;
-    return group.openNow(protocol, outgoing(request, to, route), responding(handler, route));
+    return group.openNow(protocol, outgoing(request, to, route), responding(handler, route), now);
   }
 
   open(

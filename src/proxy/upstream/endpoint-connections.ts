@@ -3,7 +3,7 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
-import type { EndpointState, PickedEndpoint } from './balancer/endpoint.ts';
+import type { EndpointState, KnownEndpoints, PickedEndpoint } from './balancer/endpoint.ts';
 import { ConnectLimit } from './connect-limit.ts';
 import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { Http1Pool } from './http1-pool.ts';
@@ -31,36 +31,28 @@ interface ChosenConnection {
  * them. The balancer has chosen the endpoint.
  */
 export class EndpointConnections implements RequestedTarget {
-  readonly label: string;
   readonly #options: TargetOptions;
   readonly #boundary: Boundary;
-  readonly #idle: Http1Pool;
-  readonly #http2: Http2Pool;
-  readonly #connectLimit: ConnectLimit;
-  readonly #now: () => number;
-  #endpoints: ReadonlySet<EndpointState> = new Set();
+  // Requests that travel on shared connections need none of these.
+  #idle: Http1Pool | undefined;
+  #http2: Http2Pool | undefined;
+  #connectLimit: ConnectLimit | undefined;
+  #endpoints: KnownEndpoints | undefined;
 
   constructor(options: TargetOptions, boundary: Boundary) {
-    const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
-    this.label = options.label;
-    this.#now = clock.monotonic.bind(clock);
     this.#options = options;
     this.#boundary = boundary;
-    this.#connectLimit = new ConnectLimit(options.maxOpening);
-    this.#idle = new Http1Pool({ clock, idleMs, max: maxIdle });
-    this.#http2 = new Http2Pool({
-      clock,
-      boundary,
-      dial: (endpoint) => dial(endpoint, 'http2'),
-      pings: ({ mesh }) => proxies || mesh !== undefined,
-    });
+  }
+
+  get label(): string {
+    return this.#options.label;
   }
 
   /** Closes what is unused to endpoints that are no more; flows under way live on. */
-  keepOnly(endpoints: ReadonlySet<EndpointState>): void {
+  keepOnly(endpoints: KnownEndpoints): void {
     this.#endpoints = endpoints;
-    this.#http2.keepOnly(endpoints);
-    this.#idle.keepOnly(endpoints);
+    this.#http2?.keepOnly(endpoints);
+    this.#idle?.keepOnly(endpoints);
   }
 
   caught(error: unknown): ProxyFailure {
@@ -91,7 +83,7 @@ export class EndpointConnections implements RequestedTarget {
       const lease = await this.lease(picked, fresh, 'http1', { client: request.client });
       return this.#onLease(lease, request, handler);
     }
-    const connection = await this.#http2.connection(picked.state);
+    const connection = await this.#http2Pool.connection(picked.state);
     picked.connected();
     const upgraded = transport === 'upgraded';
     const chosen = { connection, endpoint: picked, upgraded, startedAt: undefined, carried: undefined };
@@ -116,7 +108,7 @@ export class EndpointConnections implements RequestedTarget {
       return lease === undefined ? undefined : this.#onLease(lease, request, handler);
     }
     const shared = transport === 'stream' ? streams : undefined;
-    const connection = shared === undefined ? this.#http2.take(endpoint) : shared.ready(endpoint);
+    const connection = shared === undefined ? this.#http2?.take(endpoint) : shared.ready(endpoint);
     if (connection === undefined) return undefined;
     const upgraded = transport !== 'http2';
     const carried = shared?.target;
@@ -136,16 +128,17 @@ export class EndpointConnections implements RequestedTarget {
     told?: ToldOfConnection,
   ): Promise<ConnectionLease> {
     const { state } = picked;
-    const idle = fresh ? undefined : this.#idle.take(state);
-    if (idle !== undefined) return { endpoint: picked, connection: idle, reused: true, since: this.#now() };
+    const idle = fresh ? undefined : this.#idle?.take(state);
+    if (idle !== undefined) return { endpoint: picked, connection: idle, reused: true, since: this.#now };
+    this.#connectLimit ??= new ConnectLimit(this.#options.maxOpening);
     return this.#connectLimit.run(state, async (waited) => {
-      const back = fresh || !waited ? undefined : this.#idle.take(state);
-      if (back !== undefined) return { endpoint: picked, connection: back, reused: true, since: this.#now() };
+      const back = fresh || !waited ? undefined : this.#idle?.take(state);
+      if (back !== undefined) return { endpoint: picked, connection: back, reused: true, since: this.#now };
       const connection = await this.#options.dial(state, purpose, told);
       // For raw bytes, all that is known is that the endpoint took the connection.
       if (purpose === 'opaque') picked.accepted();
       else picked.connected();
-      return { endpoint: picked, connection, reused: false, since: this.#now() };
+      return { endpoint: picked, connection, reused: false, since: this.#now };
     });
   }
 
@@ -162,16 +155,36 @@ export class EndpointConnections implements RequestedTarget {
 
   /** As `lease`, where an unused connection is at hand. */
   leaseNow(endpoint: EndpointState): ConnectionLease | undefined {
-    const connection = this.#idle.take(endpoint);
+    const connection = this.#idle?.take(endpoint);
     if (connection === undefined) return undefined;
-    return { endpoint: endpoint.begin(), connection, reused: true, since: this.#now() };
+    return { endpoint: endpoint.begin(), connection, reused: true, since: this.#now };
   }
 
   /** Takes back a connection that can carry another request. */
   giveBack({ endpoint: { state }, connection }: ConnectionLease): void {
-    if (connection.closed || connection.personal === true || !this.#endpoints.has(state))
+    if (connection.closed || connection.personal === true || this.#endpoints?.has(state) !== true)
       connection.destroy();
-    else this.#idle.put(state, connection);
+    else {
+      const { clock, idleMs = 3000, maxIdle = 100 } = this.#options;
+      this.#idle ??= new Http1Pool({ clock, idleMs, max: maxIdle });
+      this.#idle.put(state, connection);
+    }
+  }
+
+  get #http2Pool(): Http2Pool {
+    const options = this.#options;
+    const { clock, proxies = false } = options;
+    return (this.#http2 ??= new Http2Pool({
+      clock,
+      boundary: this.#boundary,
+      dial: (endpoint) => options.dial(endpoint, 'http2'),
+      pings: ({ mesh }) => proxies || mesh !== undefined,
+    }));
+  }
+
+  /** Monotonic milliseconds. */
+  get #now(): number {
+    return this.#options.clock.monotonic();
   }
 
   /** Sends a request as a stream (stream mode). Undefined where the endpoint turns out to take no streams. */
@@ -196,7 +209,7 @@ export class EndpointConnections implements RequestedTarget {
   }
 
   #onLease(lease: ConnectionLease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
-    const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
+    const upstream = new Http1Upstream({ lease, target: this, request, handler, clock: this.#options.clock });
     upstream.start();
     return upstream;
   }
@@ -214,7 +227,7 @@ export class EndpointConnections implements RequestedTarget {
       endpoint,
       request: told,
       handler,
-      now: this.#now,
+      clock: this.#options.clock,
       startedAt,
       carried,
       upgraded,

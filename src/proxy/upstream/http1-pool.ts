@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import type { EndpointState } from './balancer/endpoint.ts';
+import type { EndpointState, KnownEndpoints } from './balancer/endpoint.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 
 /** How many unused connections are kept, and how long. */
@@ -47,7 +47,7 @@ export class Http1Pool {
   }
 
   /** Ends the connections to endpoints that are no more. */
-  keepOnly(endpoints: ReadonlySet<EndpointState>): void {
+  keepOnly(endpoints: KnownEndpoints): void {
     for (const [endpoint, idle] of this.#idle) {
       if (endpoints.has(endpoint)) continue;
       this.#idle.delete(endpoint);

@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts';
 import {
   type Framing,
   MAX_INTERIM,
@@ -40,8 +41,7 @@ export interface Http1UpstreamOptions {
   readonly target: RequestedTarget;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 /**
@@ -53,7 +53,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   readonly #lease: ConnectionLease;
   readonly #target: RequestedTarget;
   readonly #request: OutgoingRequest;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #startedAt: number;
   #handler: UpstreamHandler | undefined;
   /** The beginning of a response head that has not come whole. */
@@ -70,13 +70,13 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #paused = false;
   #interim = 0;
 
-  constructor({ lease, target, request, handler, now }: Http1UpstreamOptions) {
+  constructor({ lease, target, request, handler, clock }: Http1UpstreamOptions) {
     this.#lease = lease;
     this.#target = target;
     this.#request = request;
     this.#handler = handler;
-    this.#now = now;
-    this.#startedAt = now();
+    this.#clock = clock;
+    this.#startedAt = clock.monotonic();
   }
 
   get endpoint(): string {
@@ -182,7 +182,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #finalHead(head: ResponseHead, rest: Buffer): void {
     const { endpoint } = this.#lease;
     if (head.status >= 500) endpoint.fail();
-    else endpoint.succeed(this.#now() - this.#startedAt);
+    else endpoint.succeed(this.#clock.monotonic() - this.#startedAt);
     this.#response = head;
     this.#body = new BodyReader(head.framing);
     this.#held = EMPTY;

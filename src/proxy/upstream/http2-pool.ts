@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import type { EndpointState } from './balancer/endpoint.ts';
+import type { EndpointState, KnownEndpoints } from './balancer/endpoint.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
@@ -109,7 +109,7 @@ export class Http2Pool implements Http2User<Http2Connection> {
   }
 
   /** The target's endpoints are these now: connections to others are closed when their streams are done. */
-  keepOnly(endpoints: ReadonlySet<EndpointState>): void {
+  keepOnly(endpoints: KnownEndpoints): void {
     const gone = [...this.#pools.keys()].filter((endpoint) => !endpoints.has(endpoint));
     this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#pools.has(endpoint)));
     for (const endpoint of gone) {

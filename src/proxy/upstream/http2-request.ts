@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts';
 import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import {
   CHUNKED,
@@ -29,8 +30,7 @@ export interface Http2UpstreamOptions {
   readonly endpoint: PickedEndpoint;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /**
    * When the request began (monotonic milliseconds), where the caller has just read the clock; default: now.
    */
@@ -60,7 +60,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   constructor(options: Http2UpstreamOptions) {
     this.#options = options;
     this.#handler = options.handler;
-    this.#startedAt = options.startedAt ?? options.now();
+    this.#startedAt = options.startedAt ?? options.clock.monotonic();
   }
 
   get mayRefuse(): boolean {
@@ -111,7 +111,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     if (status === undefined) return this.#malformed();
     const bodiless = status === 204 || status === 304 || this.#options.request.method === 'HEAD';
     if (!endsWell(stream.expected, ended, bodiless)) return this.#malformed();
-    const at = this.#options.now();
+    const at = this.#options.clock.monotonic();
     this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
     const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
     this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });

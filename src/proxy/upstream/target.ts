@@ -38,10 +38,11 @@ export class Target implements AttemptOpener, SessionTarget {
   readonly #counters: ProxyCounters;
   readonly #balancer: Balancer;
   readonly #connections: EndpointConnections;
-  readonly #wait: EndpointWait;
-  readonly #outage: Outage;
+  // Most targets of an egress never need these.
+  #outage: Outage | undefined;
+  #wait: EndpointWait | undefined;
   /** Endpoints that are being connected to in the background. */
-  readonly #proving = new Set<EndpointState>();
+  #proving: Set<EndpointState> | undefined;
   /** Retries and timeouts, where the Service asks for any. */
   #policy: RequestPolicy | undefined;
   /** The protocol that the Service declares for its pods; undefined: the same as the client's. */
@@ -55,9 +56,6 @@ export class Target implements AttemptOpener, SessionTarget {
     this.#counters = options.counters ?? new ProxyCounters();
     this.#balancer = new Balancer(options);
     this.#connections = new EndpointConnections(options, this.#counters);
-    const { clock, random, failfastMs = FAILFAST_MS, maxWaiting = MAX_WAITING } = options;
-    this.#outage = new Outage(clock, random, failfastMs);
-    this.#wait = new EndpointWait({ label: options.label, clock, failfastMs, maxWaiting });
   }
 
   /** How many endpoints there are, and how many of them are ready. */
@@ -86,10 +84,11 @@ export class Target implements AttemptOpener, SessionTarget {
   update(addresses: readonly EndpointAddress[], rules: TargetRules = {}): void {
     this.protocol = rules.protocol;
     const { accrual = DEFAULT_ACCRUAL } = this.#options;
-    this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
+    const own = rules.accrual === undefined ? accrual : { ...accrual, ...rules.accrual };
+    this.#balancer.update(addresses, own);
     this.#follow(rules.requests);
-    this.#connections.keepOnly(this.#balancer.endpoints);
-    if (this.#balancer.counts.ready > 0) this.#wait.wake();
+    this.#connections.keepOnly(this.#balancer);
+    if (this.#balancer.counts.ready > 0) this.#wait?.wake();
   }
 
   /** Takes in retries and timeouts, for requests that begin from now on. */
@@ -173,8 +172,9 @@ export class Target implements AttemptOpener, SessionTarget {
   }
 
   #prove(endpoint: EndpointState): void {
-    if (this.#proving.has(endpoint)) return;
-    this.#proving.add(endpoint);
+    const proving = (this.#proving ??= new Set());
+    if (proving.has(endpoint)) return;
+    proving.add(endpoint);
     const picked = endpoint.begin();
     this.#connections
       .prove(picked)
@@ -185,7 +185,7 @@ export class Target implements AttemptOpener, SessionTarget {
           else picked.failConnect();
         },
       )
-      .finally(() => this.#proving.delete(endpoint));
+      .finally(() => proving.delete(endpoint));
   }
 
   /**
@@ -258,7 +258,7 @@ export class Target implements AttemptOpener, SessionTarget {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
-    if (upstream !== undefined) this.#outage.over();
+    if (upstream !== undefined) this.#outage?.over();
     return upstream;
   }
 
@@ -266,7 +266,7 @@ export class Target implements AttemptOpener, SessionTarget {
   leaseNow(): ConnectionLease | undefined {
     const endpoint = this.#pickNow();
     const lease = endpoint === undefined ? undefined : this.#connections.leaseNow(endpoint);
-    if (lease !== undefined) this.#outage.over();
+    if (lease !== undefined) this.#outage?.over();
     return lease;
   }
 
@@ -284,7 +284,7 @@ export class Target implements AttemptOpener, SessionTarget {
   #pick(tried?: ReadonlySet<EndpointState>): EndpointPick {
     const { streams } = this.#options;
     const first = this.#balancer.pick(tried);
-    if (streams === undefined || this.#balancer.endpoints.size < 2) return first;
+    if (streams === undefined || this.#balancer.endpoints.length < 2) return first;
     let passed: Set<EndpointState> | undefined;
     for (let pick = first; !('none' in pick) && pick.endpoint.breaker !== 'ejected'; ) {
       const { endpoint } = pick;
@@ -346,7 +346,7 @@ export class Target implements AttemptOpener, SessionTarget {
       const picked = pick.endpoint.begin();
       try {
         const used = await use(picked);
-        this.#outage.over();
+        this.#outage?.over();
         return used;
       } catch (error) {
         if (!(error instanceof ProxyFailure) || error.kind === 'internal error') {
@@ -365,11 +365,15 @@ export class Target implements AttemptOpener, SessionTarget {
    * @throws the last failure, where there is to be no other round
    */
   async #nextRound(last: ProxyFailure, round: number, alternatives: number | undefined): Promise<void> {
+    const { clock, random, failfastMs = FAILFAST_MS } = this.#options;
+    this.#outage ??= new Outage(clock, random, failfastMs);
     if (alternatives === undefined && (await this.#outage.mayTryAgain(round))) return;
     throw unseen(new ProxyFailure(last.kind, last.message, last.cause, { unreached: true }), alternatives);
   }
 
   async #untilReady(alternatives: number | undefined): Promise<void> {
+    const { label, clock, failfastMs = FAILFAST_MS, maxWaiting = MAX_WAITING } = this.#options;
+    this.#wait ??= new EndpointWait({ label, clock, failfastMs, maxWaiting });
     try {
       await this.#wait.untilReady(this.#balancer.counts.known, alternatives === undefined);
     } catch (error) {
@@ -388,7 +392,7 @@ export class Target implements AttemptOpener, SessionTarget {
   }
 
   get #underWay(): number {
-    return this.#balancer.pending + this.#wait.size + this.#outage.waiting;
+    return this.#balancer.pending + (this.#wait?.size ?? 0) + (this.#outage?.waiting ?? 0);
   }
 
   get #full(): boolean {

@@ -5,6 +5,7 @@ import {
   type AccrualSettings,
   DEFAULT_ACCRUAL,
   DEFAULT_EWMA,
+  type EndpointParts,
   EndpointState,
   type EwmaSettings,
 } from './endpoint.ts';
@@ -35,24 +36,23 @@ export type EndpointPick =
   | { readonly endpoint: EndpointState }
   | { readonly none: 'no endpoints' | 'all tried' };
 
-const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
+const NONE: ReadonlySet<EndpointState> = new Set();
+const NO_TIER = new Tier([]);
 
 /**
  * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints
  * that fail are left out for a growing time (ejected) and then probed by one request. An update keeps what is
  * known of the endpoints that stay.
  */
-export class Balancer {
+export class Balancer implements EndpointParts {
+  /** Requests and flows in hand, those at endpoints that are gone included. */
+  pending = 0;
   readonly #options: BalancerOptions;
-  readonly #total = { pending: 0 };
-  /** By `keyOf`. */
-  #endpoints = new Map<string, EndpointState>();
-  #members = new Set<EndpointState>();
-  #preferred = new Set<EndpointState>();
+  #members: readonly EndpointState[] = [];
   /** The preferred endpoints. */
-  #near = new Tier();
+  #near = NO_TIER;
   /** The others. */
-  #far = new Tier();
+  #far = NO_TIER;
   #known = 0;
   #accrual: AccrualSettings;
   #upgrading = false;
@@ -64,12 +64,23 @@ export class Balancer {
 
   /** Endpoints that may get traffic, and all that discovery knows, ready or not. */
   get counts(): { readonly ready: number; readonly known: number } {
-    return { ready: this.#endpoints.size, known: this.#known };
+    return { ready: this.#members.length, known: this.#known };
   }
 
-  /** Requests and flows in hand, those at endpoints that are gone included. */
-  get pending(): number {
-    return this.#total.pending;
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get random(): Random {
+    return this.#options.random;
+  }
+
+  get ewma(): EwmaSettings {
+    return this.#options.ewma ?? DEFAULT_EWMA;
+  }
+
+  get accrual(): AccrualSettings {
+    return this.#accrual;
   }
 
   /** Some endpoint takes HTTP/1 requests over HTTP/2. */
@@ -78,13 +89,13 @@ export class Balancer {
   }
 
   /** Endpoints that may get traffic. */
-  get endpoints(): ReadonlySet<EndpointState> {
+  get endpoints(): readonly EndpointState[] {
     return this.#members;
   }
 
-  /** Whether discovery still gives it. */
+  /** Whether discovery still gives it, and it may get traffic. */
   has(endpoint: EndpointState): boolean {
-    return this.#members.has(endpoint);
+    return endpoint.tier !== undefined;
   }
 
   /**
@@ -93,27 +104,31 @@ export class Balancer {
    */
   update(addresses: readonly EndpointAddress[], accrual?: AccrualSettings): void {
     this.#accrual = accrual ?? this.#options.accrual ?? DEFAULT_ACCRUAL;
+    const former = new Map<string, EndpointState>();
+    for (const endpoint of this.#members) former.set(keyOf(endpoint), endpoint);
     const next = new Map<string, EndpointState>();
-    const preferred = new Set<EndpointState>();
+    const near = new Set<EndpointState>();
     for (const address of addresses) {
       if (!address.ready) continue;
       const key = keyOf(address);
-      const endpoint = next.get(key) ?? this.#endpoints.get(key) ?? this.#make(address);
-      endpoint.accrual = this.#accrual;
-      next.set(key, endpoint);
-      if (address.preferred === true) preferred.add(endpoint);
+      let endpoint = next.get(key);
+      if (endpoint === undefined) {
+        endpoint = former.get(key) ?? new EndpointState(address, this);
+        endpoint.accrual = this.#accrual;
+        next.set(key, endpoint);
+      }
+      if (address.preferred === true) near.add(endpoint);
     }
-    this.#endpoints = next;
-    this.#members = new Set(next.values());
-    this.#preferred = preferred;
+    for (const endpoint of this.#members) endpoint.tier = undefined;
+    this.#members = [...next.values()];
     this.#known = addresses.length;
-    this.#near = new Tier();
-    this.#far = new Tier();
-    this.#upgrading = false;
-    for (const endpoint of this.#members) {
-      this.#tierOf(endpoint).add(endpoint);
-      if (isUpgrading(endpoint)) this.#upgrading = true;
-    }
+    this.#near = tierOf([...near]);
+    this.#far = tierOf(this.#members.filter((endpoint) => !near.has(endpoint)));
+    this.#upgrading = this.#members.some(isUpgrading);
+  }
+
+  onBreaker(endpoint: EndpointState): void {
+    endpoint.tier?.move(endpoint);
   }
 
   /** Whether some endpoint is not ejected. */
@@ -123,26 +138,26 @@ export class Balancer {
 
   /** An endpoint whose ejection is over, so that it may be tried again; undefined: there is none. */
   due(): EndpointState | undefined {
-    const near = this.#near.first(NONE_TRIED);
+    const near = this.#near.first(NONE);
     if (near?.breaker === 'probation') return near;
-    const far = this.#far.first(NONE_TRIED);
+    const far = this.#far.first(NONE);
     return far?.breaker === 'probation' ? far : undefined;
   }
 
   /** An endpoint that is not ejected, if there is one. */
   anyOpen(): EndpointState | undefined {
-    const { clock, random } = this.#options;
-    for (const tier of [this.#near, this.#far]) if (tier.hasOpen) return tier.pick(NONE_TRIED, clock, random);
+    const { clock, random } = this;
+    for (const tier of [this.#near, this.#far]) if (tier.hasOpen) return tier.pick(NONE, clock, random);
     return undefined;
   }
 
   /** Picks an endpoint for a request or connection, leaving out those already tried for it. */
-  pick(tried = NONE_TRIED): EndpointPick {
-    const { clock, random } = this.#options;
+  pick(tried = NONE): EndpointPick {
+    const { clock, random } = this;
     const endpoint =
       this.#near.pick(tried, clock, random) ?? this.#far.pick(tried, clock, random) ?? this.#floor(tried);
     if (endpoint !== undefined) return { endpoint };
-    return { none: this.#endpoints.size === 0 ? 'no endpoints' : 'all tried' };
+    return { none: this.#members.length === 0 ? 'no endpoints' : 'all tried' };
   }
 
   /**
@@ -159,24 +174,13 @@ export class Balancer {
       if (!tried.has(endpoint) && (least === undefined || endpoint.pending < least.pending)) least = endpoint;
     return least;
   }
+}
 
-  #make(address: EndpointAddress): EndpointState {
-    const { clock, random, ewma = DEFAULT_EWMA } = this.#options;
-    return new EndpointState(address, {
-      clock,
-      random,
-      ewma,
-      accrual: this.#accrual,
-      onBreaker: (endpoint) => {
-        if (this.has(endpoint)) this.#tierOf(endpoint).move(endpoint);
-      },
-      total: this.#total,
-    });
-  }
-
-  #tierOf(endpoint: EndpointState): Tier {
-    return this.#preferred.has(endpoint) ? this.#near : this.#far;
-  }
+function tierOf(endpoints: readonly EndpointState[]): Tier {
+  if (endpoints.length === 0) return NO_TIER;
+  const tier = new Tier(endpoints);
+  for (const endpoint of endpoints) endpoint.tier = tier;
+  return tier;
 }
 
 /**

@@ -52,17 +52,26 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
  */
 export type Breaker = 'open' | 'ejected' | 'probation';
 
-/** What all endpoints of a balancer share. */
+/** The endpoints among which one is picked. */
+export interface EndpointTier {
+  /** The state of its breaker has changed. */
+  move(endpoint: EndpointState): void;
+}
+
+/** What all endpoints of a balancer share: the balancer itself. */
 export interface EndpointParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly ewma: EwmaSettings;
   readonly accrual: AccrualSettings;
   /** Told when `open`, `probing` or `ejectedUntil` has changed. */
-  readonly onBreaker: (endpoint: EndpointState) => void;
+  onBreaker(endpoint: EndpointState): void;
   /** Requests and flows in hand, of all endpoints together. */
-  readonly total: { pending: number };
+  pending: number;
 }
+
+/** Whether an endpoint is one of a target's now. */
+export type KnownEndpoints = Pick<ReadonlySet<EndpointState>, 'has'>;
 
 /**
  * One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be
@@ -74,6 +83,8 @@ export class EndpointState implements DialAddress {
   readonly mesh?: MeshPeer;
   /** Requests and flows in hand. */
   pending = 0;
+  /** Among which it is picked; undefined: discovery gives it no more. For its balancer. */
+  tier: EndpointTier | undefined;
   /** Takes effect with the next failure. */
   accrual: AccrualSettings;
   readonly #parts: EndpointParts;
@@ -136,7 +147,7 @@ export class EndpointState implements DialAddress {
   /** A request or flow begins. Where the ejection is over, it decides whether the endpoint opens again. */
   begin(): PickedEndpoint {
     this.pending++;
-    this.#parts.total.pending++;
+    this.#parts.pending++;
     const attempt = new PickedEndpoint(this, this.#era);
     if (this.breaker === 'probation') this.#probe(attempt);
     return attempt;
@@ -169,7 +180,7 @@ export class EndpointState implements DialAddress {
   /** An attempt is over. For `PickedEndpoint` only. */
   release(): void {
     this.pending--;
-    this.#parts.total.pending--;
+    this.#parts.pending--;
   }
 
   /**
@@ -199,7 +210,7 @@ export class EndpointState implements DialAddress {
 
   #eject(refused: boolean): void {
     const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
-    const { clock, random, onBreaker } = this.#parts;
+    const { clock, random } = this.#parts;
     const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
     const base = backoffDelay(this.#penalties++, growing, random);
     this.#ejectedUntil = clock.monotonic() + base * (1 + jitter * random());
@@ -208,7 +219,7 @@ export class EndpointState implements DialAddress {
     this.#era++;
     this.#failures = 0;
     this.#connectFailures = 0;
-    onBreaker(this);
+    this.#parts.onBreaker(this);
   }
 
   /** Peak-sensitive: a slower answer counts at once, a faster one by and by. */

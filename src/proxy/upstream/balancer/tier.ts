@@ -1,22 +1,34 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import type { EndpointState } from './endpoint.ts';
+import type { EndpointState, EndpointTier } from './endpoint.ts';
+
+/** Of most tiers; nothing is ever added to it. */
+const NONE: EndpointState[] = [];
 
 /**
  * Endpoints among which only load decides (those of the client's zone, or all others), kept apart by the
  * state of their breakers, so that a pick looks at two of them and not at all. A change of a breaker costs a
  * search.
  */
-export class Tier {
+export class Tier implements EndpointTier {
   /** Endpoints that may be used. */
-  readonly #open: EndpointState[] = [];
+  readonly #open: EndpointState[];
   /** Endpoints that their breakers have ejected; the one whose ejection ends first comes first. */
-  readonly #ejected: EndpointState[] = [];
+  #ejected = NONE;
+
+  constructor(endpoints: readonly EndpointState[]) {
+    // As a rule all are open, and the list is no longer than it must be.
+    this.#open = endpoints.every(({ open }) => open) ? [...endpoints] : [];
+    if (this.#open.length === 0) for (const endpoint of endpoints) this.#add(endpoint);
+  }
 
   /** Adds an endpoint to the list of its breaker's state; one that is being probed is in neither list. */
-  add(endpoint: EndpointState): void {
+  #add(endpoint: EndpointState): void {
     if (endpoint.open) this.#open.push(endpoint);
-    else if (!endpoint.probing) this.#ejected.splice(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
+    else if (!endpoint.probing) {
+      if (this.#ejected === NONE) this.#ejected = [];
+      this.#ejected.splice(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
+    }
   }
 
   /** The state of an endpoint's breaker has changed. */
@@ -29,7 +41,7 @@ export class Tier {
       const waits = this.#ejected.indexOf(endpoint);
       if (waits >= 0) this.#ejected.splice(waits, 1);
     }
-    this.add(endpoint);
+    this.#add(endpoint);
   }
 
   /**

@@ -45,7 +45,7 @@ describe('HTTP/2 connections to endpoints', () => {
       ewma: DEFAULT_EWMA,
       accrual: DEFAULT_ACCRUAL,
       onBreaker: () => undefined,
-      total: { pending: 0 },
+      pending: 0,
     });
     const pool = new Http2Pool({
       clock,
