@@ -105,9 +105,17 @@ for (const runtime of RUNTIMES)
         flags: ['--allow-trust-domain', 'east.example', '--allow-fault-injection'],
       });
       processes.push(gateway);
+      // One that cannot be connected to is known to be lost before anybody asks.
+      const empty = await GatewayProcess.start({
+        runtime,
+        dir: path.join(dir, 'north'),
+        identity: await issueLeaf(issuer, { identity: GATEWAY }),
+        targets: [{ name: service('two'), ports: [], protocol: 'http2' }],
+        flags: ['--allow-trust-domain', 'east.example'],
+      });
+      processes.push(empty);
       const closedToUs = { namespace: 'mine', allowedNamespaces: ['shop'] };
       const own = { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY };
-      const nowhere = { ...own, port: closed[0] ?? 0 };
       egress = await EgressProcess.start({
         runtime,
         dir: path.join(dir, 'egress'),
@@ -119,7 +127,7 @@ for (const runtime of RUNTIMES)
           { name: service('raw'), protocol: 'opaque' },
           { name: service('locked-raw'), protocol: 'opaque' },
           { name: service('limited'), ...closedToUs },
-          { name: service('two'), members: { west: own, north: nowhere } },
+          { name: service('two'), members: { west: own, north: { ...own, port: empty.port } } },
         ],
       });
       processes.unshift(egress);
