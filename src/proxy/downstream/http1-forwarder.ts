@@ -65,7 +65,7 @@ export class Http1Forwarder implements ConnectionHandler {
   readonly #session: Session;
   readonly #client: Connection;
   readonly #from: ForwardedClient;
-  readonly #responseMemory = new HeadMemory();
+  readonly #responseMemory = new HeadMemory<ResponseHead>();
   /** The endpoint's connection that the client has authenticated, if any. */
   readonly #own = new PrivateConnection();
 

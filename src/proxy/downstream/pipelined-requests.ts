@@ -9,7 +9,7 @@ const LF = 0x0a;
  * was an endpoint.
  */
 export class PipelinedRequests {
-  readonly #memory = new HeadMemory();
+  readonly #memory = new HeadMemory<RequestHead>();
   #bytes: Buffer = EMPTY;
 
   get length(): number {

@@ -127,16 +127,39 @@ export class FieldSection {
   }
 }
 
-/** Remembers the fields of a connection's last head: the next one often differs in its first line only. */
-export class HeadMemory {
+/**
+ * Remembers a connection's last head: the next one often is the same (a client that asks again and again), or
+ * differs in its first line only.
+ */
+export class HeadMemory<Head extends RequestHead | ResponseHead> {
+  #whole = '';
+  #method = '';
+  #head: Head | undefined;
   #text = '';
   #section: FieldSection | undefined;
+
+  /**
+   * The last head, where the text is the same.
+   * @param method of the request that a response answers: it says whether there is a body
+   */
+  known(whole: string, method = ''): Head | undefined {
+    return whole === this.#whole && method === this.#method ? this.#head : undefined;
+  }
+
+  /** @returns the head */
+  keep(head: Head, whole: string, method = ''): Head {
+    // A very long one hardly comes again, and would be held for as long as the connection.
+    const kept = whole.length <= MAX_REMEMBERED;
+    this.#whole = kept ? whole : '';
+    this.#method = method;
+    this.#head = kept ? head : undefined;
+    return head;
+  }
 
   /** The section of a head's text; the same object where the last one had the same text. @throws HeadError */
   section(text: string, maxFields = MAX_FIELDS): FieldSection {
     if (this.#section !== undefined && text === this.#text) return this.#section;
     const section = new FieldSection(text, maxFields);
-    // A very long one hardly comes again, and would be held for as long as the connection.
     const kept = text.length <= MAX_REMEMBERED;
     this.#text = kept ? text : '';
     this.#section = kept ? section : undefined;
@@ -152,8 +175,14 @@ export function behind(bytes: Buffer, end: number): Buffer {
 }
 
 /** @param bytes begin with a whole head, blank line included, which ends at `end` @throws HeadError */
-export function parseRequestHead(bytes: Buffer, end = bytes.length, memory = new HeadMemory()): RequestHead {
+export function parseRequestHead(
+  bytes: Buffer,
+  end = bytes.length,
+  memory = new HeadMemory<RequestHead>(),
+): RequestHead {
   const text = bytes.toString('latin1', 0, end - 4);
+  const known = memory.known(text);
+  if (known !== undefined) return known;
   const match = REQUEST_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the request line is malformed');
   const [, method = '', target = '', minorText] = match;
@@ -161,7 +190,7 @@ export function parseRequestHead(bytes: Buffer, end = bytes.length, memory = new
   const section = memory.section(otherLines(text));
   const { fields } = section;
   if (count(fields, About.HOST) > 1) throw new HeadError('there is more than one Host field');
-  return {
+  const head: RequestHead = {
     method,
     target,
     minor,
@@ -171,6 +200,7 @@ export function parseRequestHead(bytes: Buffer, end = bytes.length, memory = new
     keepAlive: section.keepsAlive(minor),
     upgrade: minor === 1 ? section.upgrade : undefined,
   };
+  return memory.keep(head, text);
 }
 
 function firstLine(text: string): string {
@@ -210,9 +240,11 @@ export function parseResponseHead(
   bytes: Buffer,
   method: string,
   end = bytes.length,
-  memory = new HeadMemory(),
+  memory = new HeadMemory<ResponseHead>(),
 ): ResponseHead {
   const text = bytes.toString('latin1', 0, end - 4);
+  const known = memory.known(text, method);
+  if (known !== undefined) return known;
   const match = STATUS_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the status line is malformed');
   const minor = match[1] === '1' ? 1 : 0;
@@ -222,7 +254,9 @@ export function parseResponseHead(
   const announced = section.framing(minor);
   const framing = hasBody(status, method) ? (announced ?? UNTIL_CLOSE) : NO_BODY;
   const keepAlive = section.keepsAlive(minor) && framing.kind !== 'until close';
-  return { status, reason: match[3] ?? '', minor, fields: section.fields, section, framing, keepAlive };
+  const reason = match[3] ?? '';
+  const head = { status, reason, minor, fields: section.fields, section, framing, keepAlive } as const;
+  return memory.keep(head, text, method);
 }
 
 function hasBody(status: number, method: string): boolean {

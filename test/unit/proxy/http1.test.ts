@@ -2,7 +2,15 @@ import { expect } from 'chai';
 import { makeField } from '../../../src/proxy/http/fields.ts';
 import fc from 'fast-check';
 import { BodyReader } from '../../../src/proxy/http1/body.ts';
-import { HeadError, headEnd, parseRequestHead, parseResponseHead } from '../../../src/proxy/http1/head.ts';
+import {
+  HeadError,
+  headEnd,
+  HeadMemory,
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  type ResponseHead,
+} from '../../../src/proxy/http1/head.ts';
 import { isServableTarget, renderRequest } from '../../../src/proxy/http1/render.ts';
 
 const request = (...lines: string[]) =>
@@ -64,6 +72,70 @@ describe('HTTP/1 heads that could smuggle', () => {
     expect(isServableTarget(request('CONNECT a:80 HTTP/1.1'))).to.equal(false);
     expect(isServableTarget(request('GET a:80 HTTP/1.1'))).to.equal(false);
     expect(isServableTarget(request('OPTIONS * HTTP/1.1'))).to.equal(true);
+  });
+});
+
+// What is remembered of the head before must not be seen in the next one, whatever the two have in common.
+describe('HTTP/1 heads behind each other on one connection', () => {
+  const outcome = <Head>(parse: () => Head): Head | string => {
+    try {
+      return parse();
+    } catch (error) {
+      return String(error);
+    }
+  };
+  const bytesOf = (first: string, lines: readonly string[]) =>
+    Buffer.from([first, ...lines, '', ''].join('\r\n'), 'latin1');
+  const line = fc.constantFrom(
+    'content-length: 5',
+    'content-length: 0',
+    'transfer-encoding: chunked',
+    'connection: close',
+    'connection: upgrade',
+    'upgrade: websocket',
+    'authorization: NTLM x',
+    'host: a',
+    ' folded',
+  );
+  const lines = fc.array(line, { maxLength: 3 });
+
+  it('are requests that mean what each means alone', () => {
+    const first = fc.constantFrom('GET / HTTP/1.1', 'GET / HTTP/1.0', 'POST /a HTTP/1.1', 'GET /', '');
+    fc.assert(
+      fc.property(fc.array(fc.tuple(first, lines), { minLength: 2, maxLength: 6 }), (heads) => {
+        const memory = new HeadMemory<RequestHead>();
+        for (const [start, fields] of heads) {
+          const bytes = bytesOf(start, fields);
+          const alone = outcome(() => parseRequestHead(bytes));
+          expect(outcome(() => parseRequestHead(bytes, bytes.length, memory))).to.deep.equal(alone);
+        }
+      }),
+    );
+  });
+
+  it('are responses that mean what each means alone, also to another method', () => {
+    const first = fc.constantFrom('HTTP/1.1 200 OK', 'HTTP/1.0 200 OK', 'HTTP/1.1 204 x', 'HTTP/1.1 304', '');
+    fc.assert(
+      fc.property(fc.array(fc.tuple(first, lines), { minLength: 1, maxLength: 4 }), (heads) => {
+        const memory = new HeadMemory<ResponseHead>();
+        for (const [start, fields] of heads) {
+          const bytes = bytesOf(start, fields);
+          for (const asked of ['GET', 'HEAD', 'HEAD', 'GET']) {
+            const alone = outcome(() => parseResponseHead(bytes, asked));
+            expect(outcome(() => parseResponseHead(bytes, asked, bytes.length, memory))).to.deep.equal(alone);
+          }
+        }
+      }),
+    );
+  });
+
+  it('are the same object where they say the same, unless that would hold much memory', () => {
+    const memory = new HeadMemory<RequestHead>();
+    const parse = (bytes: Buffer) => parseRequestHead(bytes, bytes.length, memory);
+    const short = bytesOf('GET / HTTP/1.1', ['host: a']);
+    expect(parse(short)).to.equal(parse(Buffer.from(short)));
+    const long = bytesOf('GET / HTTP/1.1', [`x: ${'y'.repeat(5000)}`]);
+    expect(parse(long)).not.to.equal(parse(long));
   });
 });
 
