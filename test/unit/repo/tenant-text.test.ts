@@ -219,8 +219,8 @@ const listOf = (text: string) =>
     splitter.end();
   });
 /**
- * Annotations that nobody takes apart, only compares; and one that is read with the others of its group, which
- * have readers below.
+ * Annotations that nobody takes apart, only compares; and one that is read with the others of its group,
+ * which have readers below.
  */
 const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS]);
 const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
