@@ -625,6 +625,19 @@ describe('The connections of an egress to a gateway', () => {
       expect([...counters.failures]).to.deep.equal([]);
     });
 
+    it('it ends, and that is counted, where its owner throws', async () => {
+      west.onStream = refusing(504);
+      const ear = await flow();
+      if ('owner' in ear.connection)
+        ear.connection.owner = {
+          onTaken: () => undefined,
+          onRefused: () => Promise.reject(new TypeError('a mistake nobody foresaw')),
+        };
+      ear.say('x');
+      await eventually('it is over', () => ear.closed);
+      expect(counters.internalErrors).to.equal(1);
+    });
+
     it('it is reset where it is reset there', async () => {
       west.onStream = refusing(504);
       const ear = await flow();
