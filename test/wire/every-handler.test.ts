@@ -26,6 +26,11 @@ import { OpaqueFlow } from '../../src/proxy/downstream/opaque-flow.ts';
 import { RetryingRequest } from '../../src/proxy/upstream/retry/retrying-request.ts';
 import { Attempt } from '../../src/proxy/upstream/retry/attempt.ts';
 import { StreamConnection } from '../../src/proxy/streams/stream-connection.ts';
+import { DialledTunnel } from '../../src/proxy/streams/dialled-tunnel.ts';
+import { GroupLease } from '../../src/proxy/group/group-lease.ts';
+import { GroupRequest } from '../../src/proxy/group/group-request.ts';
+import { ChangedResponse, PassingHandler } from '../../src/proxy/routing/handlers.ts';
+import { serviceRouting } from '../../src/policy/routing/service-routing.ts';
 import { UndecidedFlow } from '../../src/proxy/downstream/undecided-flow.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
@@ -33,6 +38,7 @@ import { ListedClients, pod } from '../support/listed-clients.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { type LocalGateway, localGateway } from '../support/local-gateway.ts';
 import { RawHttp2 } from '../support/raw-http2.ts';
+import { routeOf, routingFacts } from '../support/routing-facts.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import type { ClientKind, ServiceClient } from '../support/service-client.ts';
@@ -66,6 +72,11 @@ const PARTS: readonly (abstract new (...args: never[]) => object)[] = [
   StreamSession,
   GatewayPool,
   PendingConnection,
+  DialledTunnel,
+  GroupRequest,
+  GroupLease,
+  PassingHandler,
+  ChangedResponse,
 ];
 /**
  * What the stories below have called at least, of each way; those of age and drain are in tests of their own.
@@ -85,8 +96,23 @@ const ALSO = {
     'GatewayPool.onSettings',
     'GatewayPool.onGoAway',
     'GatewayPool.onClosed',
+    'DialledTunnel.onHead',
+    'DialledTunnel.onSent',
+    'GroupRequest.onAttemptInterim',
+    'GroupRequest.onAttemptResponse',
+    'GroupRequest.onAttemptBody',
+    'GroupRequest.onAttemptEnd',
+    'GroupRequest.onAttemptFailure',
+    'GroupLease.onTaken',
+    'GroupLease.onRefused',
   ],
   both: [
+    'PassingHandler.onInterimResponse',
+    'PassingHandler.onResponse',
+    'PassingHandler.onResponseBody',
+    'PassingHandler.onResponseEnd',
+    'PassingHandler.onFailure',
+    'ChangedResponse.onResponse',
     'PrivateConnection.onData',
     'PrivateConnection.onEnd',
     'PrivateConnection.onClose',
@@ -109,6 +135,23 @@ const ALSO = {
     'Tunnel.onDrain',
   ],
 };
+/** Services that lead to two clusters: which origin serves them, and what they say. */
+const GROUPS: readonly (readonly [name: string, origin: number, said: Partial<TargetSpec>])[] = [
+  ['group1', 0, { protocol: 'http1' }],
+  ['group2', 1, { protocol: 'http2' }],
+  ['group-raw', 2, { protocol: 'opaque' }],
+  ['group-none', 2, { protocol: 'opaque', endpoints: [] }],
+];
+/** A route that changes what comes back. */
+function changedBy(leaf: TargetSpec): Pick<TargetSpec, 'routed'> {
+  const responseHeaderModifier = { set: [{ name: 'x-changed', value: 'yes' }] };
+  const rule = {
+    filters: [{ type: 'ResponseHeaderModifier', responseHeaderModifier }],
+    backendRefs: [{ name: 'one', port: 80 }],
+  };
+  const { routing } = serviceRouting(routingFacts({ routes: [routeOf({ rules: [rule] })] }));
+  return routing === undefined ? {} : { routed: { routing, leaves: { 'demo/one:80': leaf } } };
+}
 /** Addresses of plain clients: whom the egress knows, and whom it has yet to hear of. */
 const KNOWN = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 const UNKNOWN = '127.0.0.9';
@@ -119,7 +162,7 @@ const LONG = Array.from({ length: 50 }, () => ['x-long', 'a'.repeat(1500)] as co
  * What says that all is over is thrown in when it has been heard: nothing comes after it that could end a
  * flow.
  */
-const LAST_WORD = /\.on(Close|Closed|StreamClosed|Reset|Failure|TryFailure)$/;
+const LAST_WORD = /\.on(Close|Closed|StreamClosed|Reset|Failure|TryFailure|AttemptFailure)$/;
 
 const handlersOf = (prototype: Prototype) =>
   Object.getOwnPropertyNames(prototype).filter((name) => /^on[A-Z]/.test(name));
@@ -170,15 +213,26 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
         at('unready', 1, { endpoints: [{ host: '127.0.0.1', port: 1, ready: false }] }),
         at('signed', signing.port, { protocol: 'http1' }),
         at('held', one ?? 0),
+        ...GROUPS.map(([name, nth, protocol]) => at(name, origins[nth]?.port ?? 0, protocol)),
+        at('changed', 1, {
+          protocol: 'http1',
+          ...changedBy(at('one', one ?? 0, { protocol: 'http1' })),
+        }),
       ];
+      const services = specs.map(({ name }) =>
+        name === 'held' ? { name, namespace: 'mine', allowedNamespaces: ['shop'] } : { name },
+      );
       relay = await startRelay({
         specs,
-        services: specs.map(({ name }) =>
-          name === 'held' ? { name, namespace: 'mine', allowedNamespaces: ['shop'] } : { name },
-        ),
+        services,
         gateway: { log: captured.log, internalErrorLines: Infinity },
         egress: { internalErrorLines: Infinity, clients: pods },
       });
+      const west = { addresses: ['127.0.0.1'], port: relay.local.port, identity: 'gateway.west' };
+      const isGroup = (name: string) => GROUPS.some(([group]) => group === name);
+      relay.say(
+        services.map((said) => (isGroup(said.name) ? { ...said, members: { west, south: west } } : said)),
+      );
       foreign = await issueLeaf(relay.local.issuer, { identity: 'egress.south' });
       stays = await relay.local.clientOf('stays.east');
     });
@@ -231,8 +285,8 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
     }
 
     /** Raw bytes, given back. @returns whether all have come */
-    async function echo(bytes = 100): Promise<boolean> {
-      const socket = await client.connect('raw', 80, 'opaque').catch(() => undefined);
+    async function echo(bytes = 100, name = 'raw'): Promise<boolean> {
+      const socket = await client.connect(name, 80, 'opaque').catch(() => undefined);
       if (socket === undefined) return false;
       let came = 0;
       let over = false;
@@ -416,6 +470,17 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
     }
 
     const HTTP: readonly ClientKind[] = ['http1', 'http2'];
+    const grouped: readonly ((fired: () => boolean) => Promise<unknown>)[] = [
+      ...HTTP.flatMap((kind) =>
+        ['group1', 'group2'].flatMap((name) =>
+          ['/echo', '/hints', '/cut'].map((path) => () => request(kind, name, path)),
+        ),
+      ),
+      () => echo(100, 'group-raw'),
+      () => echo(BIG, 'group-raw'),
+      (fired) => wait('group-raw', (_, below) => below.resetAndDestroy(), fired),
+      (fired) => wait('group-none', (socket) => socket.write('early'), fired),
+    ];
     const stories: readonly ((fired: () => boolean) => Promise<unknown>)[] = [
       ...HTTP.flatMap((kind) => ['one', 'two', 'tried1', 'tried2'].map((name) => () => request(kind, name))),
       () => echo(),
@@ -450,7 +515,10 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
       (fired) => wait('raw', (socket) => socket.write('late'), fired),
       (fired) => streams(askTooMuchInStream, fired),
       (fired) => streams((raw) => Promise.resolve(raw.send(goAwayFrame(0, 0, 'leaving'))), fired),
-      ...(way === 'a gateway' ? [] : [stopGateway]),
+      ...(way === 'a gateway' ? [] : [stopGateway, ...grouped]),
+      ...['/echo', '/hints', '/cut'].flatMap((path) =>
+        HTTP.map((kind) => () => request(kind, 'changed', path)),
+      ),
     ];
 
     /** Which story is the first to call each handler. */

@@ -198,6 +198,14 @@ describe('text that is as bad as can be holds up nobody', () => {
           ),
         ));
 
+    it('in :alternatives', () =>
+      expectNoLag(':alternatives', () =>
+        http2(
+          TEXTS.map((text) => [[':target', `${WEB}:80`], [':alternatives', text], ...get()]),
+          openStreams,
+        ),
+      ));
+
     for (const pseudo of [':target', ':session'])
       it(`in ${pseudo}`, () =>
         expectNoLag(pseudo, () =>

@@ -9,6 +9,7 @@ import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
 import { MAX_STREAMS, STREAM_WINDOWS, tunnelHead } from '../../proxy/streams/stream-head.ts';
+import { ProxyFailure } from '../../proxy/http/failures.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { PathState } from '../../proxy/upstream/target-options.ts';
 import { FirstThrough } from './first-through.ts';
@@ -32,6 +33,8 @@ const MAX_AGE_MS = 12 * 60_000;
 const IDLE_MS = 60_000;
 /** How soon a connection that could not be opened is tried again, milliseconds. */
 const AGAIN_MS = 10_000;
+/** How often a connection that its gateway has ended is replaced at once, milliseconds. */
+const REPLACE_MS = 1000;
 /**
  * Least time from a failed connection to one that only proves the gateway, milliseconds. A group asks twice a
  * second, and the failure takes a moment: with the same time here every second question would be in vain.
@@ -77,7 +80,10 @@ export class GatewayPool implements Http2User<Http2Connection> {
   #noGrowthUntil = 0;
   /** Our certificate in the last handshake. */
   #presented: Identity | undefined;
+  /** Before then, one that its gateway has ended is not replaced at once (monotonic milliseconds). */
+  #noReplacementUntil = 0;
   #closed = false;
+  #destroyed = false;
   /** A connection is kept open, whether or not anybody needs it now (`keepOpen`). */
   #keptOpen = false;
   /** The last connection was lost, or could not be opened, and none was opened since. */
@@ -226,6 +232,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
 
   /** Cuts all connections. */
   destroy(): void {
+    this.#destroyed = true;
     this.close();
     forEachIsolated(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
   }
@@ -249,8 +256,13 @@ export class GatewayPool implements Http2User<Http2Connection> {
 
   onGoAway(connection: Http2Connection): void {
     this.#pool.delete(connection);
+    if (this.#pool.size > 0 || this.#closed) return;
+    const now = this.#options.clock.monotonic();
+    // A gateway that ends each connection as soon as it stands would have one after another.
+    if (now < this.#noReplacementUntil) return this.#evidence.lost();
+    this.#noReplacementUntil = now + REPLACE_MS;
     // So that the next flow finds a connection, or one that is being opened.
-    if (this.#pool.size === 0 && !this.#closed) this.#grow();
+    this.#grow();
   }
 
   onClosed(connection: Http2Connection): void {
@@ -320,6 +332,10 @@ export class GatewayPool implements Http2User<Http2Connection> {
   async #handshake(presented: Identity | undefined): Promise<void> {
     const { clock } = this.#options;
     const { connection, protocol } = await gatewayHandshake(this.place, this.#options, presented);
+    if (this.#destroyed) {
+      connection.destroy();
+      throw new ProxyFailure('connection failed', `the connections to ${this.place.host} have been cut`);
+    }
     this.#presented = presented;
     const namesClients = protocol === STREAMS_CLIENTS_ALPN;
     this.#namesClients = namesClients;
@@ -357,6 +373,15 @@ export class GatewayPool implements Http2User<Http2Connection> {
     this.#pool.add(connection);
     connection.start(EMPTY);
     this.#watchIdle(connection, -1);
+    if (this.#closed) this.#retireUnused(connection);
+  }
+
+  /** Whoever has waited for a connection takes it in the turn in which it stands. */
+  #retireUnused(connection: Http2Connection): void {
+    const retire = () => {
+      if (connection.active === 0) this.#retire(connection);
+    };
+    this.#options.clock.after(0, retire, { unref: true });
   }
 
   /** Opens one more connection in the background. */

@@ -186,8 +186,8 @@ export class DialledTunnel extends StreamConnection {
   async #move(owner: ConnectionOwner, failure: ProxyFailure): Promise<void> {
     this.owner = undefined;
     this.#withdraw();
-    const next = await owner.onRefused(failure);
     try {
+      const next = await owner.onRefused(failure);
       if (!(next instanceof ProxyFailure)) this.#goOnWith(next);
       else if (!this.dead) this.#end(next);
     } catch (error) {

@@ -1,6 +1,16 @@
 import { effectivePolicy } from '../../../src/policy/effective-policy.ts';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
 import fc from 'fast-check';
+import { readBackendFacts } from '../../../src/api/failover/backend-facts.ts';
+import { readKeptWeights } from '../../../src/api/failover/backend-weights.ts';
+import { drillProblem, readDrill } from '../../../src/api/failover/connection-drill.ts';
+import { drainProblem, readDrain } from '../../../src/api/failover/failover-drain.ts';
+import { readFacts } from '../../../src/api/failover/failover-facts.ts';
+import { readAbortRule } from '../../../src/drains/abort-rule.ts';
+import { readFailoverPolicy } from '../../../src/policy/failover/failover-policy-text.ts';
+import { readLinkDefaults } from '../../../src/policy/failover/placement.ts';
+import { readTiers } from '../../../src/policy/failover/tiers.ts';
 import { readDrainField } from '../../../src/api/failover/drain-header.ts';
 import { readTraffic } from '../../../src/drains/egress-traffic.ts';
 import {
@@ -8,15 +18,17 @@ import {
   ANNOTATION_LIMITS,
   overlongAnnotations,
 } from '../../../src/api/annotations.ts';
+import { CREATED_BY, DATA_PATH, HELM_RELEASE_NAME, IMPORT_GATEWAYS } from '../../../src/api/names.ts';
 import { federatedEntries } from '../../../src/api/mirror/federated-members.ts';
 import { parseAddress } from '../../../src/base/address.ts';
 import { nearest } from '../../../src/base/config.ts';
+import { systemClock } from '../../../src/base/clock.ts';
 import { parseDuration } from '../../../src/base/duration.ts';
 import { DEFAULT_EGRESS_RANGE, readEgressPorts } from '../../../src/api/egress/egress-ports.ts';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { linearRegex } from '../../../src/base/linear-regex.ts';
 import { RegexError } from '../../../src/base/regex-syntax.ts';
-import { readFaults } from '../../../src/policy/faults/fault-annotations.ts';
+import { FaultAnnotations, readFaults } from '../../../src/policy/faults/fault-annotations.ts';
 import { parseTargets } from '../../../src/discovery/file-targets.ts';
 import { meshEndpoint, storedMeshPod } from '../../../src/discovery/mesh-pod.ts';
 import { isListed } from '../../../src/api/ports/port-list.ts';
@@ -54,6 +66,7 @@ import { parseSelectorText } from '../../../src/api/kubernetes/label-selector.ts
 import { tokenFacts } from '../../../src/linking/token.ts';
 import { remainders } from '../../../src/linking/unlink.ts';
 import { annotatedGateway } from '../../../src/api/exports/export-marks.ts';
+import { renewalWish } from '../../../src/controllers/link/token-renewal.ts';
 import { seedClaims } from '../../../src/controllers/egress-ports/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../../src/api/mirror/mirror-metadata.ts';
 import { hostOriginOf, originOf } from '../../../src/api/mirror/ownership.ts';
@@ -66,6 +79,7 @@ import { parseRequestHead } from '../../../src/proxy/http1/head.ts';
 import { readPurpose, readTunnelRefusal as readRefusal } from '../../../src/proxy/streams/stream-head.ts';
 import { HeaderError, plainHost, TransportHeaderDecoder } from '../../../src/proxy/io/transport-header.ts';
 import { anyText } from '../../support/any-text.ts';
+import { readFailover, readWeighted, weightedSpec } from '../../support/read-failover.ts';
 import { routeOf, routingFacts } from '../../support/routing-facts.ts';
 import { expectLinear, expectUnnoticed } from '../../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../../support/worst-text.ts';
@@ -124,6 +138,7 @@ function readAll(annotations: Record<string, string>): void {
   serviceTargets(service, [], 'cluster.local');
   effectivePolicy({ key: 'demo/web', annotations });
   overlongAnnotations(annotations);
+  readFailover(annotations);
   const record = seedClaims([federated, mirror, relayed], LINKS, DEFAULT_EGRESS_RANGE);
   record.set(20_000, CLAIM);
   routesOf({ record, mirror: () => relayed, link: () => LINKS[0] });
@@ -139,7 +154,9 @@ function readAll(annotations: Record<string, string>): void {
   readAllowedNamespaces(annotations['linkspan.dev/allowed-namespaces']);
   quietly(() => gatewayFacts(service, GATEWAY));
   quietly(() => tokenOf([{ metadata }], 'web', 'demo'));
-  parseLink({ metadata, spec: {} } as never);
+  quietly(() => renewalWish({ metadata }));
+  parseLink({ metadata, spec: LINKS[0]?.spec } as never);
+  new FaultAnnotations(systemClock, true).of('demo/web', annotations);
   const pod: V1Pod = {
     metadata: { ...metadata, labels: { 'linkerd.io/control-plane-ns': 'linkerd' } },
     spec: {
@@ -201,6 +218,11 @@ const listOf = (text: string) =>
     splitter.write(bytes.subarray(bytes.length >> 1));
     splitter.end();
   });
+/**
+ * Annotations that nobody takes apart, only compares; and one that is read with the others of its group,
+ * which have readers below.
+ */
+const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS]);
 const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
 /**
@@ -249,6 +271,21 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a token': tokenFacts,
   'claims of a token': (text) => tokenFacts(`a.${Buffer.from(text, 'latin1').toString('base64url')}.c`),
   "Linkerd's values": (text) => quietly(() => linkerdFacts(text, 'linkerd-config')),
+  tiers: (text) => readTiers(text, readTiers('local; west').tiers),
+  'a policy of failover': (text) => readFailoverPolicy(text),
+  'a value of a policy of failover': (text) =>
+    readFailoverPolicy(`delay=${text} max-share=west:${text} expected=${text}`),
+  'what Links say of their clusters': (text) => readLinkDefaults({ tier: text, weight: text, factor: text }),
+  'facts of a member': readFacts,
+  'facts of backends': readBackendFacts,
+  'facts of one backend': (text) => readBackendFacts(JSON.stringify({ [text]: text, west: text })),
+  'weights that are kept': readKeptWeights,
+  'a drain': (text) => [readDrain(text), drainProblem(text)],
+  'a value of a drain': (text) => drainProblem(JSON.stringify({ to: text, until: text, [text]: text })),
+  'a drill': (text) => [readDrill(text), drillProblem(text)],
+  'an object whose weights are written': (text) =>
+    readWeighted({ metadata: { name: text, namespace: 'demo' }, spec: weightedSpec(text) }),
+  'when a drill is given up': readAbortRule,
   'a drain that a gateway asks for': (text) => readDrainField(text, 0),
   'metrics of an egress': (text) =>
     readTraffic(`response_total{${text}} 1\nresponse_total{a="${text}"} ${text}`),
@@ -423,6 +460,26 @@ describe('text of tenants, pods and other clusters', () => {
       ...Object.entries(ANNOTATION_GROUP_LIMITS).map(([group, limit]) => [`${group}/west`, limit] as const),
       ...[...POLICY, 'gateways'].map((name) => [`linkspan.dev/import-${name}`, 4096] as const),
     ];
+    // Those of failover were tried each beside its reader, which nobody saw to.
+    it('are all that there are', () => {
+      const read = new Set<string>();
+      // Who copies all of them asks for each before he takes it.
+      let copied: string | symbol = '';
+      const limited = Object.keys(ANNOTATION_LIMITS).filter((name) => !COMPARED.has(name));
+      // A Link that is wrong is not read to its end.
+      const all = Object.fromEntries(limited.map((name) => [name, name === DATA_PATH ? 'relay' : '1']));
+      const noted = new Proxy(all, {
+        getOwnPropertyDescriptor: (from, key) => Reflect.getOwnPropertyDescriptor(from, (copied = key)),
+        get: (from, key) => {
+          if (key !== copied) read.add(String(key));
+          copied = '';
+          return Reflect.get(from, key) as unknown;
+        },
+      });
+      readAll(noted);
+      expect(limited.filter((name) => !read.has(name))).to.deep.equal([]);
+    });
+
     for (const [name, limit] of names)
       it(name, () => {
         for (const make of WORST_TEXTS)

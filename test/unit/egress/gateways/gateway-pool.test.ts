@@ -52,6 +52,8 @@ class ScriptedGateway {
   port = 0;
   readonly connections: Http2Connection[] = [];
   readonly sockets: tls.TLSSocket[] = [];
+  /** All of TCP, also those that never got through their handshake. */
+  readonly below: Socket[] = [];
   /** Names in the certificates that clients have shown. */
   readonly clients: string[] = [];
   /** What came on connections with a transport header. */
@@ -63,6 +65,8 @@ class ScriptedGateway {
   /** What becomes of a stream; default: a tunnel that gives back what it gets. */
   onStream: (stream: Http2Stream, connection: Http2Connection) => void = (stream) => answer(stream);
   maxStreams = 250;
+  /** What is done with a connection of streams as soon as it stands. */
+  onConnection: (connection: Http2Connection) => void = () => undefined;
   readonly #clock: VirtualClock;
 
   constructor(identity: Identity, alpn: readonly string[], clock: VirtualClock) {
@@ -70,6 +74,7 @@ class ScriptedGateway {
     const { cert, key, ca } = identity;
     this.server = tls.createServer({ cert, key, ca, requestCert: true, ALPNProtocols: [...alpn] });
     this.server.on('secureConnection', (socket) => this.#serve(socket));
+    this.server.on('connection', (socket: Socket) => this.below.push(socket));
     this.server.on('tlsClientError', () => undefined);
   }
 
@@ -110,6 +115,7 @@ class ScriptedGateway {
     });
     this.connections.push(connection);
     connection.start(Buffer.alloc(0));
+    this.onConnection(connection);
   }
 }
 
@@ -483,6 +489,41 @@ describe('The connections of an egress to a gateway', () => {
       expect(next.sockets.length).to.equal(0);
     });
 
+    // A gateway of another cluster had as many handshakes from each egress pod as both could bear, for ever,
+    // and nobody had asked it for anything.
+    it('are opened again now and then where a gateway ends each as soon as it stands', async () => {
+      for (const end of [
+        (connection: Http2Connection) => connection.goAway(),
+        (connection: Http2Connection) => connection.destroy(),
+      ]) {
+        const gateway = await ours();
+        gateway.onConnection = end;
+        const [pool, beside] = [trunkTo(gateway), await ours()];
+        pool.keepOpen();
+        await eventually('it has come', () => gateway.sockets.length > 0);
+        // As long as twenty other handshakes take.
+        for (let nth = 0; nth < 20; nth++) await opened(trunkTo(beside));
+        expect(gateway.sockets.length).to.be.at.most(2);
+        gateway.onConnection = () => undefined;
+        await clock.advance(2500);
+        await eventually('it stands', () => pool.connections.pooled === 1);
+      }
+    });
+
+    it('are let go with the pool, also those that are being opened', async () => {
+      for (const end of ['close', 'destroy'] as const) {
+        const gateway = await ours();
+        const pool = trunkTo(gateway);
+        pool.keepOpen();
+        pool[end]();
+        await eventually('it has come', () => gateway.below.length > 0);
+        await eventually('it is gone', async () => {
+          await clock.advance(10);
+          return pool.connections.open === 0 && gateway.below.every(({ destroyed }) => destroyed);
+        });
+      }
+    });
+
     it("cost a gateway of Linkerd's one handshake", async () => {
       const gateway = await linkerds();
       const pool = trunkTo(gateway);
@@ -582,6 +623,19 @@ describe('The connections of an egress to a gateway', () => {
       expect([ear.ended, ear.error]).to.deep.equal([true, undefined]);
       expect(told).to.deep.equal(['failfast: no ready endpoints']);
       expect([...counters.failures]).to.deep.equal([]);
+    });
+
+    it('it ends, and that is counted, where its owner throws', async () => {
+      west.onStream = refusing(504);
+      const ear = await flow();
+      if ('owner' in ear.connection)
+        ear.connection.owner = {
+          onTaken: () => undefined,
+          onRefused: () => Promise.reject(new TypeError('a mistake nobody foresaw')),
+        };
+      ear.say('x');
+      await eventually('it is over', () => ear.closed);
+      expect(counters.internalErrors).to.equal(1);
     });
 
     it('it is reset where it is reset there', async () => {
