@@ -24,7 +24,15 @@ import { orExplain, TestbedError } from '../test/testbed/errors.ts';
 import { needsOfNetns, unshareCommand } from '../test/testbed/netns.ts';
 import { type Asked, chosenFiles, readArguments, type Suite } from './testing/arguments.ts';
 import { type Run, runShard, type ShardResult } from './testing/run-shard.ts';
-import { defaultShards, type Durations, fastOnly, recorded, schedule, type Shard } from './testing/shards.ts';
+import {
+  clustersOf,
+  defaultShards,
+  type Durations,
+  fastOnly,
+  recorded,
+  schedule,
+  type Shard,
+} from './testing/shards.ts';
 
 const root = path.dirname(import.meta.dirname);
 const DURATIONS = path.join(root, 'test/durations.json');
@@ -110,7 +118,8 @@ async function runAll(
     given === undefined
       ? defaultShards([...files.keys()], machine)
       : { shards: { unit: given, wire: given, integration: given }, atOnce: Math.max(1, given * files.size) };
-  const { together, alone } = schedule(files, { durations, shards });
+  const clusters = (file: string) => clustersOf(readFileSync(path.resolve(root, file), 'utf8'));
+  const { together, alone } = schedule(files, { durations, shards, clusters });
   const run: Run = {
     options: asked.options,
     terse: asked.fast,

@@ -13,6 +13,21 @@ const KEPT_SECONDS = 1;
  */
 export const ALONE: readonly string[] = [];
 
+/**
+ * What starts clusters that stay for the files after it in its process (test/testbed/shared.ts), and what it
+ * is worth not to start them once more, in seconds of a file: two with kube's controllers, and one without.
+ */
+const CLUSTERS = {
+  shared: { pattern: /\b(?:shared|own)Clusters\(/, seconds: 40 },
+  bare: { pattern: /\bbareCluster\(/, seconds: 20 },
+} as const;
+export type Clusters = keyof typeof CLUSTERS;
+
+/** Which clusters a file of tests takes: those that its source asks for. */
+export function clustersOf(source: string): Clusters[] {
+  return (Object.keys(CLUSTERS) as Clusters[]).filter((kind) => CLUSTERS[kind].pattern.test(source));
+}
+
 /** Seconds by file; files below one second need not be there. */
 export type Durations = Readonly<Record<string, number>>;
 
@@ -36,18 +51,20 @@ export interface Schedule {
 interface Dealing {
   readonly durations: Durations;
   readonly shards: Readonly<Record<Suite, number>>;
+  /** The clusters that a file takes; default: none. */
+  readonly clusters?: (file: string) => readonly Clusters[];
   /** Default `ALONE`. */
   readonly alone?: readonly string[];
 }
 
 /**
  * Deals the files out: each suite to as many processes as `shards` has for it at most, the longest file first
- * and always to the process that has the least to do. Within a process files keep the order in which they
- * were given.
+ * and always to the process that has the least to do with it: that it would have to start clusters, which
+ * others run already, counts. Within a process files keep the order in which they were given.
  */
 export function schedule(
   files: ReadonlyMap<Suite, readonly string[]>,
-  { durations, shards, alone = ALONE }: Dealing,
+  { durations, shards, clusters = () => [], alone = ALONE }: Dealing,
 ): Schedule {
   const solitary = [...files].flatMap(([suite, its]) =>
     its
@@ -57,7 +74,7 @@ export function schedule(
   const together = [...files].flatMap(([suite, its]) => {
     const dealt = deal(
       its.filter((file) => !alone.includes(file)),
-      (file) => durations[file] ?? UNKNOWN_SECONDS[suite],
+      { secondsOf: (file) => durations[file] ?? UNKNOWN_SECONDS[suite], clustersOf: clusters },
       shards[suite],
     );
     return dealt.map((hand, index) => ({
@@ -71,19 +88,31 @@ export function schedule(
   return { together, alone: solitary };
 }
 
+interface Known {
+  readonly secondsOf: (file: string) => number;
+  readonly clustersOf: (file: string) => readonly Clusters[];
+}
+
 function deal(
   files: readonly string[],
-  secondsOf: (file: string) => number,
+  { secondsOf, clustersOf }: Known,
   shards: number,
 ): Pick<Shard, 'files' | 'seconds'>[] {
   const hands = Array.from({ length: Math.min(shards, files.length) }, () => ({
     seconds: 0,
     files: new Set<string>(),
+    clusters: new Set<Clusters>(),
   }));
   for (const file of [...files].sort((a, b) => secondsOf(b) - secondsOf(a))) {
-    const hand = hands.reduce((least, one) => (one.seconds < least.seconds ? one : least));
+    const its = clustersOf(file);
+    const loads = hands.map(({ seconds, clusters }) =>
+      its.reduce((sum, kind) => sum + (clusters.has(kind) ? 0 : CLUSTERS[kind].seconds), seconds),
+    );
+    const hand = hands[loads.indexOf(Math.min(...loads))];
+    if (hand === undefined) break;
     hand.files.add(file);
     hand.seconds += secondsOf(file);
+    for (const kind of its) hand.clusters.add(kind);
   }
   return hands.map((hand) => ({
     files: files.filter((file) => hand.files.has(file)),

@@ -19,7 +19,7 @@ export async function expectNoLag(what: string, act: () => Promise<unknown>): Pr
 }
 
 /** How many of the items of `expectNoLagOver` are done again when one of them was slow. */
-const RUN = 8;
+const RUN = 16;
 
 /**
  * Asserts that for one item after another. On a busy machine much that has waited is done in one turn: what

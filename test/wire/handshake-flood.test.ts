@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
@@ -8,7 +11,6 @@ import { MeshClient } from '../support/mesh-client.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
 import { residentBytes } from '../support/resident-bytes.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
-import { useTempDir } from '../support/temp-dir.ts';
 
 const WEB = 'web.demo.svc.cluster.local';
 const HANDSHAKES = 50;
@@ -25,19 +27,19 @@ const MAX_WAVES = 4;
  */
 for (const runtime of RUNTIMES) {
   describe(`silent connections to a gateway on ${runtime}`, () => {
-    const dir = useTempDir();
+    const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-flood-'));
     const sockets = new Set<net.Socket>();
     let origin: Origin;
     let gateway: GatewayProcess;
     let client: MeshClient;
 
-    beforeEach(async () => {
+    before(async () => {
       const issuer = await createIssuer(await createAnchor({}), {});
       const identity = await issueLeaf(issuer, { identity: 'client.east' });
       origin = await http1Origin();
       gateway = await GatewayProcess.start({
         runtime,
-        dir: dir(),
+        dir,
         identity: await issueLeaf(issuer, { identity: 'gateway.west' }),
         targets: [{ name: WEB, ports: [origin.port] }],
         flags: ['--max-handshakes', String(HANDSHAKES), '--max-connections', '200'],
@@ -47,8 +49,12 @@ for (const runtime of RUNTIMES) {
     });
     afterEach(async () => {
       for (const socket of sockets) socket.destroy();
+      await eventually('the silent ones are gone', () => sockets.size === 0);
+    });
+    after(async () => {
       await gateway.kill();
       origin.close();
+      rmSync(dir, { recursive: true });
     });
 
     const served = async () =>

@@ -18,15 +18,23 @@ const PATIENCE_MS = 120_000;
 const IN_TIME_MS = 5000;
 
 class Peers extends RuntimeProcess {
+  readonly #lines: PeersLine[] = [];
+  /** How much of the log they are. */
+  #read = 0;
+
   constructor(...targets: string[]) {
     super('node', [`--max-old-space-size=${HEAP_MIB}`, PROGRAM, ...targets], 0);
   }
 
-  get lines(): PeersLine[] {
-    return this.log
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as PeersLine);
+  /** All that it has said until now, each line read once. */
+  get lines(): readonly PeersLine[] {
+    const end = this.log.lastIndexOf('\n');
+    if (end >= this.#read) {
+      for (const line of this.log.slice(this.#read, end).split('\n'))
+        this.#lines.push(JSON.parse(line) as PeersLine);
+      this.#read = end + 1;
+    }
+    return this.#lines;
   }
 
   /** Waits for a line of which `is` is true. */

@@ -32,6 +32,21 @@ describe('eventually', () => {
     expect((failure as Error).cause).to.have.property('message', 'not yet');
   });
 
+  // Whole runs of verbs were begun again after a twentieth of a second.
+  it('rests for longer than a look takes', async () => {
+    let looked = 0;
+    const probe = () => {
+      looked++;
+      stall(20);
+      return false;
+    };
+    const failure: unknown = await eventually('it holds', probe, { timeoutMs: 200, everyMs: 1 }).catch(
+      (error: unknown) => error,
+    );
+    expect(failure).to.be.an('error').with.property('message', 'timed out waiting: it holds');
+    expect(looked).to.be.within(2, 5);
+  });
+
   it('counts pauses that an event cuts short as long as they were', async () => {
     const source = new EventEmitter();
     let looked = 0;

@@ -1,7 +1,15 @@
 import { expect } from 'chai';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { ALONE, defaultShards, fastOnly, recorded, schedule } from '../../../../scripts/testing/shards.ts';
+import {
+  ALONE,
+  type Clusters,
+  clustersOf,
+  defaultShards,
+  fastOnly,
+  recorded,
+  schedule,
+} from '../../../../scripts/testing/shards.ts';
 
 const each = (shards: number) => ({ unit: shards, wire: shards, integration: shards });
 const root = path.join(import.meta.dirname, '../../../..');
@@ -42,6 +50,44 @@ describe('dealing tests out to processes', () => {
       { title: 'c', suite: 'unit', files: ['c'], seconds: 0 },
       { title: 'x', suite: 'integration', files: ['x'], seconds: 0 },
     ]);
+  });
+
+  // Fifteen clusters were started for what eleven do, each of which takes three seconds of CPU and more.
+  describe('those that take the same clusters', () => {
+    const taken: Readonly<Record<string, readonly Clusters[]>> = {
+      a: ['bare'],
+      b: ['shared'],
+      c: ['bare'],
+      d: ['shared'],
+      e: ['bare', 'shared'],
+    };
+    const dealt = (durations: Readonly<Record<string, number>>) =>
+      schedule(new Map([['integration' as const, Object.keys(taken)]]), {
+        durations,
+        shards: each(2),
+        alone: [],
+        clusters: (file) => taken[file] ?? [],
+      }).together.map((shard) => shard.files.join(''));
+
+    it('go to the same process, also where another has a little less to do', () => {
+      expect(dealt({ a: 100, b: 97, c: 20, d: 19, e: 1 })).to.have.members(['ac', 'bde']);
+    });
+
+    it('are dealt out where one process would have too much to do', () => {
+      expect(dealt({ a: 100, b: 30, c: 60, d: 60, e: 9 })).to.have.members(['ae', 'bcd']);
+    });
+
+    it('are found by what their source asks for', () => {
+      const ofFile = (name: string) =>
+        clustersOf(readFileSync(path.join(root, `test/integration/${name}.test.ts`), 'utf8'));
+      expect(ofFile('worst-annotations')).to.deep.equal(['bare']);
+      expect(ofFile('mirror')).to.deep.equal(['shared']);
+      expect(ofFile('weights')).to.deep.equal(['shared', 'bare']);
+      const all = globSync('test/integration/*.test.ts', { cwd: root }).map((file) =>
+        clustersOf(readFileSync(path.join(root, file), 'utf8')),
+      );
+      expect(all.filter((kinds) => kinds.length > 0).length).to.be.above(all.length * 0.8);
+    });
   });
 
   it('makes no process without a file', () => {
