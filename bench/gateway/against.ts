@@ -8,7 +8,8 @@
 import { rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { benchPy, median, type Sample } from './bench-py.ts';
+import { meanOf, median } from '../ratios.ts';
+import { benchPy, type Sample } from './bench-py.ts';
 import * as here from './stage.ts';
 import { type Product, type Runtime, RUNTIMES, type Stage } from './stage.ts';
 
@@ -62,9 +63,7 @@ process.stdout.write(
   `Work per CPU second, after : before, ${runtime}; ${values.batches} batches of ${rounds} rounds of ${seconds} s\n\n| metric | ratio | ± | of each batch |\n| --- | --- | --- | --- |\n`,
 );
 for (const [metric, all] of ratios) {
-  const mean = all.reduce((sum, ratio) => sum + ratio, 0) / all.length;
-  const squares = all.reduce((sum, ratio) => sum + (ratio - mean) ** 2, 0);
-  const error = Math.sqrt(squares / Math.max(1, all.length - 1) / all.length);
+  const { mean, error } = meanOf(all);
   const cells = [mean, error].map((value) => value.toFixed(3));
   process.stdout.write(
     `| ${metric} | ${cells.join(' | ')} | ${all.map((ratio) => ratio.toFixed(2)).join(' ')} |\n`,
@@ -88,7 +87,7 @@ async function oneBatch(order: readonly Tree[], on: Runtime): Promise<void> {
     const samples = await benchPy(first.stage, { peers: [], products: added, metrics, rounds, seconds, say });
     for (const [metric, { before = [], after = [] }] of Object.entries(samples)) {
       const ratio = median(after.map((one, round) => workOf(one) / workOf(before[round])));
-      if (ratio !== undefined) ratios.set(metric, [...(ratios.get(metric) ?? []), ratio]);
+      ratios.set(metric, [...(ratios.get(metric) ?? []), ratio]);
     }
   } finally {
     for (const product of products) await product.stop();

@@ -1,11 +1,12 @@
 /**
  * Loaded first in an egress on Node: after SIGUSR2 it collects its garbage and says how much heap is left.
- * Nothing is compiled to machine code, which would be counted too, and is more or less by chance.
+ * Nothing is compiled to machine code, and no bytecode thrown away: both would count, more or less by chance.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-for (const flag of ['--no-opt', '--no-maglev', '--no-sparkplug', '--expose-gc']) setFlagsFromString(flag);
+const FLAGS = ['--no-opt', '--no-maglev', '--no-sparkplug', '--no-flush-bytecode', '--expose-gc'];
+for (const flag of FLAGS) setFlagsFromString(flag);
 
 process.on('SIGUSR2', () => {
   const collect = runInNewContext('gc') as () => void;

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { LinkGateway } from '../../src/api/link/link-schema.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { EgressProcess, type RelayedService } from '../../test/support/egress-process.ts';
 import { GatewayProcess } from '../../test/support/gateway-process.ts';
-import { http1Origin, http2Origin, type Origin } from '../../test/support/origins.ts';
+import { nghttpd } from '../../test/support/nghttp2.ts';
+import { http1Origin } from '../../test/support/origins.ts';
 import type { Runtime } from '../../test/support/runtime-process.ts';
 
 export const CLUSTERS = ['west', 'north', 'south'] as const;
@@ -40,10 +42,11 @@ export async function startClusters(
   quiet: readonly string[] = [],
 ): Promise<Clusters> {
   const issuer = await createIssuer(await createAnchor({}), {});
-  const origins: Readonly<Record<Protocol, Origin>> = {
-    http1: await http1Origin(),
-    http2: await http2Origin(),
-  };
+  const files = path.join(dir, 'files');
+  mkdirSync(files, { recursive: true });
+  writeFileSync(path.join(files, 'hello'), 'hello\n');
+  // Over HTTP/2 nothing else is as fast: an egress that mostly waits has its answers one by one.
+  const origins = { http1: await http1Origin(), http2: await nghttpd(1000, files) };
   const targets = PROTOCOLS.flatMap((protocol) =>
     KINDS.map((kind) => ({ name: serviceOf(kind, protocol), ports: [origins[protocol].port], protocol })),
   );
@@ -72,7 +75,7 @@ export async function startClusters(
     identity: await issueLeaf(issuer, { identity: 'egress.east' }),
     stop: async () => {
       for (const gateway of started) await gateway.kill();
-      for (const origin of Object.values(origins)) origin.close();
+      for (const origin of Object.values(origins)) await origin.close();
     },
   };
 }

@@ -71,8 +71,21 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     return this;
   }
 
+  /**
+   * What a target of it is made with. The field of its streams is made too: the members of a group, whose
+   * targets are made one after the other, share it then (`targetField`).
+   */
+  forTarget(): TargetOptions {
+    this.#target ??= this.#field();
+    return this;
+  }
+
   get target(): Field {
-    return (this.#target ??= targetField(targetKey(this.#backend.name, this.#backend.port)));
+    return (this.#target ??= this.#field());
+  }
+
+  #field(): Field {
+    return targetField(targetKey(this.#backend.name, this.#backend.port));
   }
 
   /** Sets the gateway's current addresses. */

@@ -132,7 +132,7 @@ export class RouteGateway implements AddressUser {
   }
 
   #make(protocol: SessionProtocol): Target {
-    const target = new Target(this.#connections);
+    const target = new Target(this.#connections.forTarget());
     target.update(this.#addresses, this.#rulesOf(protocol));
     return target;
   }

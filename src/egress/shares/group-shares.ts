@@ -52,7 +52,8 @@ export interface GroupSharesOptions {
 
 /** One federated Service that somebody watches. */
 interface Group {
-  readonly listeners: Set<() => void>;
+  /** Mostly one, of the Service's route: a set would be most of what a group takes here. */
+  listeners: readonly (() => void)[];
   /** What its Service says; undefined: that may have changed. */
   said: SaidByService | undefined;
   /** Of what it and the Links say; undefined: that may have changed. */
@@ -129,11 +130,11 @@ export class GroupShares implements Shares {
       this.#groups.set(service, group);
       this.#wakeFor(group);
     }
-    const { listeners } = group;
-    listeners.add(listener);
+    const watched = group;
+    watched.listeners = watched.listeners.concat(listener);
     return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0 && this.#groups.get(service)?.listeners === listeners)
+      watched.listeners = watched.listeners.filter((other) => other !== listener);
+      if (watched.listeners.length === 0 && this.#groups.get(service) === watched)
         this.#groups.delete(service);
     };
   }
@@ -307,7 +308,7 @@ function defaultsOf(links: LinksFailover): Map<string, object> {
 
 function newGroup(): Group {
   return {
-    listeners: new Set(),
+    listeners: [],
     said: undefined,
     placement: undefined,
     backends: undefined,

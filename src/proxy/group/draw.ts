@@ -45,6 +45,18 @@ export function drawBackend<B extends Drawn>(
   return pickAt(random() * standbys, backends, may, ({ order }) => (order === first ? 1 : 0));
 }
 
+/**
+ * The same where all may be drawn and some have a share.
+ * @param shares the sum of their shares
+ */
+export function drawByShare<B extends Drawn>(
+  backends: readonly B[],
+  shares: number,
+  random: Random,
+): B | undefined {
+  return pickAt(random() * shares, backends, undefined, shareOf);
+}
+
 function shareOf({ share }: Drawn): number {
   return share;
 }

@@ -6,7 +6,8 @@ import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
 import type { ConnectionLease, LeaseProtocol } from '../upstream/connection-lease.ts';
 import type { LeaseRequest } from '../upstream/session-target.ts';
 import type { GroupBackend } from './group-backend.ts';
-import { areFull, type ChosenBackend, type RequestedGroup } from './group-request.ts';
+import { areFull } from './group-moves.ts';
+import type { ChosenBackend, RequestedGroup } from './requested-group.ts';
 
 /** What a connection of a group is for. */
 export interface GroupLeaseOptions {

@@ -1,6 +1,3 @@
-import type { Random } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
-import type { Boundary } from '../http/failure-boundary.ts';
 import type { Field } from '../http/fields.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import {
@@ -15,65 +12,22 @@ import { Attempt, type AttemptOwner } from '../upstream/retry/attempt.ts';
 import type { EarlierTries } from '../upstream/retry/earlier-tries.ts';
 import { MAX_UNSEEN, PROCESS_ROOM } from '../upstream/retry/replay-body.ts';
 import { Upload } from '../upstream/retry/upload.ts';
-import type { GroupCounters, MoveReason } from '../metrics/group-counters.ts';
-import type { Outage } from '../upstream/outage.ts';
+import type { MoveReason } from '../metrics/group-counters.ts';
 import { unseen } from '../upstream/unprocessed.ts';
 import type { GroupBackend } from './group-backend.ts';
 import { refusalReason } from '../streams/stream-head.ts';
+import { GroupMoves, mayStartOver, NONE_TRIED } from './group-moves.ts';
+import type { ChosenBackend, RequestedGroup } from './requested-group.ts';
 import { saysNoEndpoints } from './says-no-endpoints.ts';
-
-/** A backend that has been drawn. */
-export interface ChosenBackend {
-  readonly backend: GroupBackend;
-  /** How many others that it has not been sent to could take the request now. */
-  readonly alternatives: number;
-}
-
-/** What a request needs of the group that it is for. */
-export interface RequestedGroup extends Boundary {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly outage: Outage;
-  readonly numbers: GroupCounters;
-  readonly backends: readonly GroupBackend[];
-  /**
-   * Draws a backend: of those that can take a request now, else of all.
-   * @param tried backends that the request has been sent to in this round
-   * @param now monotonic milliseconds
-   * @param tier the only one that it may go to; undefined: any
-   */
-  pick(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined;
-  /** Draws one of the backends that can take a request now; undefined where none can. */
-  pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined;
-  /**
-   * Why nobody can serve, where that has been so for the failfast time and is known of each backend: then
-   * none is tried for the sake of a request, but all in the background.
-   * @param now monotonic milliseconds
-   */
-  outOfReach(now: number): ProxyFailure | undefined;
-  /** As `SessionTarget.mayOpenAgain`. */
-  mayOpenAgain(elapsedMs: number): boolean;
-  /** As `SessionTarget.untilOpenAgain`. */
-  untilOpenAgain(refusals: number): Promise<void>;
-  /**
-   * The failure that the client gets where no backend could be connected to.
-   * @param failures why, by name of the backend; empty: the group has no backend
-   */
-  unserved(failures: ReadonlyMap<string, ProxyFailure>): ProxyFailure;
-}
 
 /** One request to a group. */
 export interface GroupRequestOptions {
   readonly protocol: 'http1' | 'http2';
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
-  /** Whether a new HTTP/1 connection is wanted rather than an unused one. */
-  readonly fresh: boolean;
   /** The tries before this one; undefined: the request is not retried. */
   readonly earlier: EarlierTries | undefined;
 }
-
-const NONE: readonly GroupBackend[] = [];
 
 /**
  * One request to a group of targets. It is sent to one of them, and to another if the first has not processed
@@ -82,43 +36,50 @@ const NONE: readonly GroupBackend[] = [];
  * request is sent twice: responses are passed on whatever they say. The one exception is a response to a safe
  * method in which a gateway says that it has no endpoint.
  */
-export class GroupRequest implements Upstream, AttemptOwner {
+export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
   readonly #group: RequestedGroup;
-  readonly #options: GroupRequestOptions;
+  readonly #protocol: 'http1' | 'http2';
+  readonly #request: OutgoingRequest;
+  readonly #handler: UpstreamHandler;
+  readonly #earlier: EarlierTries | undefined;
   readonly #startedAt: number;
   /** Undefined: it has no body, and all of it is sent with its head. */
   readonly #upload: Upload | undefined;
+  /**
+   * The current try; undefined: the first one of a request without a body. Most requests are no more than
+   * that, so its events come to the request itself (`UpstreamHandler`), for as long as it counts.
+   */
   #current: Attempt | undefined;
+  #direct = true;
+  /** Of the current try; undefined until it has a connection. */
+  #upstream: Upstream | undefined;
   #backend: GroupBackend | undefined;
-  #tried = NONE;
-  /** Why each backend could not be connected to, in this round. */
-  #failures: Map<string, ProxyFailure> | undefined;
-  #rounds = 0;
+  #moves: GroupMoves | undefined;
   #attempts = 0;
-  /** Why the backend refuses the request, if it has sent the interim response of `refusalReason`. */
-  #reason: string | undefined;
-  /** Whether it has been sent again after a connection was lost, which is done once. */
-  #repeated = false;
   #answered = false;
   #over = false;
 
   /** @param startedAt monotonic milliseconds */
   constructor(group: RequestedGroup, options: GroupRequestOptions, startedAt: number) {
+    const { protocol, request, handler, earlier } = options;
     this.#group = group;
-    this.#options = options;
+    this.#protocol = protocol;
+    this.#request = request;
+    this.#handler = handler;
+    this.#earlier = earlier;
     this.#startedAt = startedAt;
-    if (options.request.framing.kind !== 'none') this.#upload = new Upload(PROCESS_ROOM, MAX_UNSEEN, false);
+    if (request.framing.kind !== 'none') this.#upload = new Upload(PROCESS_ROOM, MAX_UNSEEN, false);
   }
 
-  /** Sends it to a first backend. */
-  begin(): void {
+  /** Sends it to a first backend. @param fresh not on an unused HTTP/1 connection */
+  begin(fresh: boolean): void {
     const failure = this.#group.outOfReach(this.#startedAt);
-    if (failure !== undefined) this.#refuse(unseen(failure, this.#options.request.alternatives));
-    else this.#next(this.#startedAt, this.#options.fresh);
+    if (failure !== undefined) this.#refuse(unseen(failure, this.#request.alternatives));
+    else this.#next(this.#startedAt, fresh);
   }
 
   get endpoint(): string | undefined {
-    return this.#current?.upstream?.endpoint;
+    return this.#upstream?.endpoint;
   }
 
   get attempts(): number {
@@ -134,80 +95,111 @@ export class GroupRequest implements Upstream, AttemptOwner {
   }
 
   consumed(bytes: number): void {
-    this.#current?.consumed(bytes);
+    this.#upstream?.consumed(bytes);
   }
 
   abandon(failed = false): void {
     this.#mayBeProcessed();
     this.#finish();
-    this.#current?.giveUp(failed);
+    this.#giveUp(failed);
   }
 
   /** The current attempt, if it has a connection. */
   get #open(): Attempt | undefined {
-    return this.#current?.upstream === undefined ? undefined : this.#current;
+    return this.#upstream === undefined ? undefined : this.#current;
   }
 
-  // --- the attempt
+  // --- the first try of a request without a body
+
+  onInterimResponse(status: number, fields: readonly Field[]): void {
+    if (this.#direct) this.onAttemptInterim(status, fields);
+  }
+
+  onResponse(response: IncomingResponse): void {
+    if (this.#direct) this.onAttemptResponse(undefined, response);
+  }
+
+  onResponseBody(chunk: Buffer): void {
+    if (this.#direct) this.#handler.onResponseBody(chunk);
+    else this.#moves?.unwanted?.onResponseBody(chunk);
+  }
+
+  onResponseEnd(trailers: readonly Field[] | undefined): void {
+    if (this.#direct) this.onAttemptEnd(undefined, trailers);
+    else this.#moves?.unwanted?.onResponseEnd(trailers);
+  }
+
+  onRequestSent(bytes: number): void {
+    if (this.#direct) this.#handler.onRequestSent(bytes);
+  }
+
+  onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    if (this.#direct) this.onAttemptFailure(undefined, failure, unprocessed);
+    else this.#moves?.unwanted?.onFailure(failure, unprocessed);
+  }
+
+  // --- the others
 
   onAttemptInterim(status: number, fields: readonly Field[]): void {
     const reason = refusalReason(status, fields);
-    if (reason === undefined) this.#options.handler.onInterimResponse(status, fields);
-    else this.#reason = reason;
+    if (reason === undefined) this.#handler.onInterimResponse(status, fields);
+    else this.#moved.reason = reason;
   }
 
-  onAttemptResponse(one: Attempt, response: IncomingResponse): void {
+  onAttemptResponse(one: Attempt | undefined, response: IncomingResponse): void {
+    const backend = this.#backend;
     if (saysNoEndpoints(response)) {
       const now = this.#group.clock.monotonic();
       this.#rest(now);
-      const mayMove = SAFE.has(this.#options.request.method) && this.#isReplayable;
+      const mayMove = SAFE.has(this.#request.method) && this.#isReplayable;
       const next = mayMove ? this.#other(now) : undefined;
       if (next !== undefined) {
+        this.#discard(one, now);
         this.#leave('no_endpoints');
-        one.discard();
         return this.#send(next, now, false);
       }
-    } else if (this.#backend !== undefined) {
-      this.#backend.served();
-      this.#group.numbers.answered(this.#backend.name, this.#group.clock);
+    } else if (backend !== undefined) {
+      backend.served();
+      this.#group.numbers.answered(backend.name, this.#group.clock);
     }
     this.#mayBeProcessed();
     this.#answered = true;
     this.#upload?.drop();
-    this.#options.handler.onResponse(response);
+    this.#handler.onResponse(response);
   }
 
   onAttemptBody(chunk: Buffer): void {
-    this.#options.handler.onResponseBody(chunk);
+    this.#handler.onResponseBody(chunk);
   }
 
-  onAttemptEnd(_: Attempt, trailers: readonly Field[] | undefined): void {
+  onAttemptEnd(_: Attempt | undefined, trailers: readonly Field[] | undefined): void {
     // An exception of the handler comes back to `onAttemptFailure`.
-    this.#options.handler.onResponseEnd(trailers);
+    this.#handler.onResponseEnd(trailers);
     this.#finish();
   }
 
   onAttemptSent(bytes: number): void {
-    this.#options.handler.onRequestSent(bytes);
+    this.#handler.onRequestSent(bytes);
   }
 
   onAttemptFlushed(): void {
     // Only `RetryingRequest` has deadlines.
   }
 
-  onAttemptFailure(_: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
+  onAttemptFailure(_: Attempt | undefined, failure: ProxyFailure, unprocessed: boolean): void {
     if (!unprocessed) this.#mayBeProcessed();
     if (this.#answered || failure.isOurs) return this.#fail(failure);
     const now = this.#group.clock.monotonic();
-    if (unprocessed && this.#reason !== undefined) this.#rest(now);
+    const reason = this.#moves?.reason;
+    if (unprocessed && reason !== undefined) this.#rest(now);
     if (!this.#isReplayable) return this.#fail(failure);
     if (unprocessed) {
-      this.#leave(this.#reason === undefined ? 'refused' : 'no_endpoints');
+      this.#leave(reason === undefined ? 'refused' : 'no_endpoints');
       return this.#next(now, true, failure);
     }
     const next = this.#mayRepeat(failure) ? this.#other(now) : undefined;
     if (next === undefined) return this.#fail(failure);
-    this.#repeated = true;
+    this.#moved.repeated = true;
     this.#leave('retry');
     this.#send(next, now, false);
   }
@@ -224,17 +216,25 @@ export class GroupRequest implements Upstream, AttemptOwner {
    * is idempotent.
    */
   #mayRepeat(failure: ProxyFailure): boolean {
-    return failure.lost && !this.#repeated && IDEMPOTENT.has(this.#options.request.method);
+    return failure.lost && this.#moves?.repeated !== true && IDEMPOTENT.has(this.#request.method);
   }
 
   /** The backend may have processed this try, so it counts among those of which one may leave the tier. */
   #mayBeProcessed(): void {
-    if (this.#backend !== undefined) this.#options.earlier?.triedAt(this.#backend.tier);
+    if (this.#earlier !== undefined && this.#backend !== undefined) this.#earlier.triedAt(this.#backend.tier);
   }
 
   /** The only tier that it may go to; undefined: any. */
   get #tier(): number | undefined {
-    return this.#options.earlier?.onlyTier;
+    return this.#earlier?.onlyTier;
+  }
+
+  get #tried(): readonly GroupBackend[] {
+    return this.#moves === undefined ? NONE_TRIED : this.#moves.tried;
+  }
+
+  get #moved(): GroupMoves {
+    return (this.#moves ??= new GroupMoves());
   }
 
   /** Draws another backend that can take it now. */
@@ -248,14 +248,25 @@ export class GroupRequest implements Upstream, AttemptOwner {
     this.#backend?.rest(now, this.#group.random);
   }
 
+  /** The answer to the current try is not wanted. */
+  #discard(one: Attempt | undefined, now: number): void {
+    if (one !== undefined) return one.discard();
+    if (this.#upstream === undefined) return;
+    const unwanted = new Attempt(this, this.#group.clock, now);
+    this.#moved.unwanted = unwanted;
+    unwanted.opened(this.#upstream);
+    unwanted.discard();
+  }
+
   /** Gives up the current backend, so that another can be tried. @param why for the metrics */
   #leave(why: MoveReason): void {
     const backend = this.#backend;
     if (backend === undefined) return;
-    this.#tried = [...this.#tried, backend];
+    this.#moved.leave(backend);
     this.#backend = undefined;
     this.#current = undefined;
-    this.#reason = undefined;
+    this.#direct = false;
+    this.#upstream = undefined;
     this.#group.numbers.left(backend.name, why, this.#group.clock.monotonic());
   }
 
@@ -270,8 +281,9 @@ export class GroupRequest implements Upstream, AttemptOwner {
   }
 
   #send({ backend, alternatives }: ChosenBackend, now: number, fresh: boolean): void {
-    const { protocol, request, earlier } = this.#options;
-    const one = new Attempt(this, this.#group.clock, now);
+    const [request, protocol, earlier] = [this.#request, this.#protocol, this.#earlier];
+    const direct = this.#direct && this.#upload === undefined;
+    const one = direct ? undefined : new Attempt(this, this.#group.clock, now);
     this.#current = one;
     this.#backend = backend;
     const refusal = request.permit?.(backend.name);
@@ -279,12 +291,13 @@ export class GroupRequest implements Upstream, AttemptOwner {
     this.#attempts++;
     const told = withAlternatives(request, alternatives);
     const again = fresh || (earlier !== undefined && earlier.endpoints.size > 0);
-    const upstream = again ? undefined : backend.target.openNow(protocol, told, one, now);
+    const handler = one ?? this;
+    const upstream = again ? undefined : backend.target.openNow(protocol, told, handler, now);
     if (upstream !== undefined) return this.#opened(one, upstream);
     const opened =
       earlier === undefined
-        ? backend.target.open(protocol, told, one, fresh)
-        : backend.target.openAttempt(protocol, told, one, { fresh, earlier });
+        ? backend.target.open(protocol, told, handler, fresh)
+        : backend.target.openAttempt(protocol, told, handler, { fresh, earlier });
     opened.then(
       (found) => this.#safely(() => this.#opened(one, found)),
       (error: unknown) => this.#safely(() => this.#notOpened(one, backend, error)),
@@ -296,17 +309,19 @@ export class GroupRequest implements Upstream, AttemptOwner {
     this.#group.clock.after(0, () => this.#safely(() => this.#fail(refusal)), { unref: true });
   }
 
-  #opened(one: Attempt, upstream: Upstream): void {
-    if (!one.opened(upstream) || this.#over || this.#current !== one) return;
+  #opened(one: Attempt | undefined, upstream: Upstream): void {
+    if (one === undefined && !this.#direct) return upstream.abandon();
+    if (one?.opened(upstream) === false || this.#over || this.#current !== one) return;
+    this.#upstream = upstream;
     this.#group.outage.over();
-    this.#upload?.sendTo(one, this.#options.handler);
+    if (one !== undefined) this.#upload?.sendTo(one, this.#handler);
   }
 
-  #notOpened(one: Attempt, backend: GroupBackend, error: unknown): void {
-    if (this.#over || this.#current !== one) return;
+  #notOpened(one: Attempt | undefined, backend: GroupBackend, error: unknown): void {
+    if (this.#over || this.#current !== one || (one === undefined && !this.#direct)) return;
     const failure = this.#group.caught(error);
     if (failure.isOurs) return this.#fail(failure);
-    (this.#failures ??= new Map()).set(backend.name, failure);
+    (this.#moved.failures ??= new Map()).set(backend.name, failure);
     backend.unreached = failure;
     this.#leave('connect');
     this.#next(this.#group.clock.monotonic(), false);
@@ -315,36 +330,24 @@ export class GroupRequest implements Upstream, AttemptOwner {
   /** Every backend has been tried, and none has processed it: begins another round, or fails. */
   async #startOver(refusal: ProxyFailure | undefined): Promise<void> {
     const group = this.#group;
-    const failures = this.#failures;
-    const round = this.#rounds++;
+    const moves = this.#moved;
+    const { failures } = moves;
     try {
       group.numbers.pending++;
-      const again = await this.#mayStartOver(round).finally(() => group.numbers.pending--);
+      const asked = mayStartOver(group, this.#request, this.#startedAt, moves);
+      moves.rounds++;
+      const again = await asked.finally(() => group.numbers.pending--);
       if (this.#over) return;
       if (!again) {
         const known = failures ?? new Map<string, ProxyFailure>();
         const failure = failures === undefined && refusal !== undefined ? refusal : group.unserved(known);
-        return this.#fail(unseen(failure, this.#options.request.alternatives));
+        return this.#fail(unseen(failure, this.#request.alternatives));
       }
-      this.#tried = NONE;
-      this.#failures = undefined;
+      moves.startOver();
       this.#next(group.clock.monotonic(), true, refusal);
     } catch (error) {
       this.#fail(group.caught(error));
     }
-  }
-
-  /** Waits before another round. @returns false, without waiting, where there may be none */
-  async #mayStartOver(round: number): Promise<boolean> {
-    const group = this.#group;
-    // Whoever has sent it tries its others, which may be sooner.
-    if (this.#options.request.alternatives !== undefined) return false;
-    if (group.backends.length === 0 || !group.mayOpenAgain(group.clock.monotonic() - this.#startedAt))
-      return false;
-    const failures = this.#failures;
-    if (failures !== undefined) return !areFull(failures) && group.outage.mayTryAgain(round);
-    await group.untilOpenAgain(round);
-    return true;
   }
 
   /**
@@ -356,9 +359,16 @@ export class GroupRequest implements Upstream, AttemptOwner {
       work();
     } catch (error) {
       const failure = this.#group.caught(error);
-      this.#current?.giveUp(false);
+      this.#giveUp(false);
       this.#fail(failure);
     }
+  }
+
+  /** The current try does not count any more. @param failed whether the endpoint is to blame */
+  #giveUp(failed: boolean): void {
+    this.#direct = false;
+    if (this.#current === undefined) this.#upstream?.abandon(failed);
+    else this.#current.giveUp(failed);
   }
 
   #fail(failure: ProxyFailure): void {
@@ -367,7 +377,7 @@ export class GroupRequest implements Upstream, AttemptOwner {
     else this.#group.numbers.refused++;
     this.#over = true;
     this.#upload?.finish();
-    this.#options.handler.onFailure(failure, false);
+    this.#handler.onFailure(failure, false);
   }
 
   #finish(): void {
@@ -382,9 +392,4 @@ export class GroupRequest implements Upstream, AttemptOwner {
 function withAlternatives(request: OutgoingRequest, alternatives: number): OutgoingRequest {
   const { method, path, authority, version, fields, framing, client } = request;
   return { method, path, authority, version, framing, fields, client, alternatives };
-}
-
-/** Whether all backends have as many requests as they may have: then no other round is made. */
-export function areFull(failures: ReadonlyMap<string, ProxyFailure>): boolean {
-  return failures.values().every(({ kind }) => kind === 'load shed');
 }

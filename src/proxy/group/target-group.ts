@@ -16,10 +16,11 @@ import type { LeaseRequest, SessionTarget } from '../upstream/session-target.ts'
 import { MAX_PENDING } from '../upstream/target-options.ts';
 import { FAILFAST_MS } from '../upstream/target.ts';
 import { untilOpenAgain } from '../upstream/unprocessed.ts';
-import { drawBackend } from './draw.ts';
+import { drawBackend, drawByShare } from './draw.ts';
 import { type BackendDraw, type BackendSpec, GroupBackend } from './group-backend.ts';
 import { GroupLease } from './group-lease.ts';
-import { type ChosenBackend, GroupRequest, type RequestedGroup } from './group-request.ts';
+import { GroupRequest } from './group-request.ts';
+import type { ChosenBackend, RequestedGroup } from './requested-group.ts';
 
 export interface TargetGroupOptions {
   /** `name:port`, for messages and metrics. */
@@ -52,6 +53,8 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   readonly numbers: GroupCounters;
   readonly #options: TargetGroupOptions;
   #backends: readonly GroupBackend[] = [];
+  /** The sum of their shares. */
+  #shares = 0;
   #policy: RequestPolicy | undefined;
   #refused = 0;
 
@@ -85,6 +88,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     this.#backends = specs
       .map((spec) => former.get(spec.target) ?? new GroupBackend(spec, this.numbers.backend(spec.name)))
       .sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+    this.#add();
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;
     else if (before?.follows(requests) !== true)
@@ -100,6 +104,11 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   divide(draws: ReadonlyMap<string, BackendDraw>, refused: number): void {
     for (const backend of this.#backends) backend.draw = draws.get(backend.name);
     this.#refused = refused;
+    this.#add();
+  }
+
+  #add(): void {
+    this.#shares = this.#backends.reduce((sum, { share }) => sum + share, 0);
   }
 
   caught(error: unknown): ProxyFailure {
@@ -115,7 +124,11 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
 
   pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
     const open = this.#open(tried, now, tier);
-    const backend = drawBackend(open, undefined, this.#options.random);
+    const { random } = this.#options;
+    const backend =
+      open === this.#backends && this.#shares > 0
+        ? drawByShare(open, this.#shares, random)
+        : drawBackend(open, undefined, random);
     return backend === undefined ? undefined : { backend, alternatives: open.length - 1 };
   }
 
@@ -164,9 +177,8 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     handler: UpstreamHandler,
     { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream> {
-    const options = { protocol, request, handler, fresh, earlier };
-    const one = new GroupRequest(this, options, this.clock.monotonic());
-    one.begin();
+    const one = new GroupRequest(this, { protocol, request, handler, earlier }, this.clock.monotonic());
+    one.begin(fresh);
     return Promise.resolve(one);
   }
 
@@ -178,12 +190,14 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     now: number,
   ): Upstream {
     const policy = this.#policy;
-    const one =
-      policy === undefined
-        ? new GroupRequest(this, { protocol, request, handler, fresh, earlier: undefined }, now)
-        : new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    one.begin();
-    return one;
+    if (policy === undefined) {
+      const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
+      one.begin(fresh);
+      return one;
+    }
+    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
+    retrying.begin();
+    return retrying;
   }
 
   leaseNow(): undefined {

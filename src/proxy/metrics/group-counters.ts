@@ -54,6 +54,10 @@ interface Left {
   readonly at: number;
 }
 
+interface NamedCounts extends BackendCounts {
+  readonly name: string;
+}
+
 /** Counts the requests and raw connections of one group. */
 export class GroupCounters {
   readonly moved: Record<MoveReason, number> = { connect: 0, refused: 0, no_endpoints: 0, retry: 0 };
@@ -61,15 +65,18 @@ export class GroupCounters {
   refused = 0;
   /** Those that no backend takes, and that wait to be tried again now. */
   pending = 0;
-  readonly #backends = new Map<string, BackendCounts>();
+  /** Few, so that a map would be larger than what it holds. */
+  #backends: readonly NamedCounts[] = [];
   /** Backends that something was taken away from, while no other one has answered since. */
   #left: Map<string, Left> | undefined;
   #firstSuccess: Map<MoveReason, { buckets: number[]; sum: number }> | undefined;
 
   /** The counts of a backend, for the caller to keep and add to. */
   backend(name: string): BackendCounts {
-    let counts = this.#backends.get(name);
-    if (counts === undefined) this.#backends.set(name, (counts = { served: 0, failed: 0, moved: 0 }));
+    for (const known of this.#backends) if (known.name === name) return known;
+    const counts = { name, served: 0, failed: 0, moved: 0 };
+    // Not by a spread, which leaves room for 16 more.
+    this.#backends = this.#backends.concat(counts);
     return counts;
   }
 
@@ -90,7 +97,9 @@ export class GroupCounters {
   }
 
   get numbers(): GroupCounts {
-    const backends = Object.fromEntries([...this.#backends].map(([name, counts]) => [name, { ...counts }]));
+    const backends = Object.fromEntries(
+      this.#backends.map(({ name, served, failed, moved }) => [name, { served, failed, moved }]),
+    );
     const times = [...(this.#firstSuccess ?? [])].map(
       ([why, { buckets, sum }]) => [why, { buckets: [...buckets], sum }] as const,
     );

@@ -36,10 +36,17 @@ export interface StreamPurpose {
   readonly fields: readonly Field[];
 }
 
-/** The pseudo-header that says what a stream is for. @param label `name:port` */
+/**
+ * The pseudo-header that says what a stream is for. One that is made twice in succession is the same: members
+ * of a group have one field, which header compression finds by the identity of its value.
+ * @param label `name:port`
+ */
 export function targetField(label: string): Field {
-  return makeField(TARGET, label);
+  if (lastTarget?.value !== label) lastTarget = makeField(TARGET, label);
+  return lastTarget;
 }
+
+let lastTarget: Field | undefined;
 
 /**
  * The pseudo-header that says on whose behalf a stream is.

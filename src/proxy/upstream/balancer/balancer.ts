@@ -123,7 +123,9 @@ export class Balancer implements EndpointParts {
     this.#members = [...next.values()];
     this.#known = addresses.length;
     this.#near = tierOf([...near]);
-    this.#far = tierOf(this.#members.filter((endpoint) => !near.has(endpoint)));
+    this.#far = tierOf(
+      near.size === 0 ? this.#members : this.#members.filter((endpoint) => !near.has(endpoint)),
+    );
     this.#upgrading = this.#members.some(isUpgrading);
   }
 

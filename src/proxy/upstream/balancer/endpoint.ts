@@ -73,6 +73,22 @@ export interface EndpointParts {
 /** Whether an endpoint is one of a target's now. */
 export type KnownEndpoints = Pick<ReadonlySet<EndpointState>, 'has'>;
 
+/** What an endpoint's breaker knows, once something has failed: most endpoints never need it. */
+interface Failures {
+  /** In a row. */
+  requests: number;
+  connects: number;
+  /** Ejections in a row. */
+  penalties: number;
+  ejectedUntil: number;
+  /** Whether it was ejected because it could not be connected to. */
+  refused: boolean;
+  /** The attempt that decides whether it opens again. */
+  probing: PickedEndpoint | undefined;
+  /** Goes up whenever the endpoint is ejected: attempts from before then no longer count. */
+  era: number;
+}
+
 /**
  * One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be
  * trusted.
@@ -92,17 +108,7 @@ export class EndpointState implements DialAddress {
   #estimate: number;
   /** When the estimate was made (monotonic milliseconds). */
   #stamp: number;
-  /** Failures in a row. */
-  #failures = 0;
-  #connectFailures = 0;
-  /** Ejections in a row. */
-  #penalties = 0;
-  #ejectedUntil = 0;
-  #refused = false;
-  /** The attempt that decides whether it opens again. */
-  #probing: PickedEndpoint | undefined;
-  /** Goes up whenever the endpoint is ejected: attempts from before then no longer count. */
-  #era = 0;
+  #failures: Failures | undefined;
 
   constructor(place: DialAddress, parts: EndpointParts) {
     this.host = place.host;
@@ -115,28 +121,44 @@ export class EndpointState implements DialAddress {
   }
 
   get breaker(): Breaker {
-    if (this.#ejectedUntil === 0) return 'open';
-    const waits = this.#probing !== undefined || this.#parts.clock.monotonic() < this.#ejectedUntil;
-    return waits ? 'ejected' : 'probation';
+    const { ejectedUntil } = this;
+    if (ejectedUntil === 0) return 'open';
+    return this.probing || this.#parts.clock.monotonic() < ejectedUntil ? 'ejected' : 'probation';
   }
 
   get open(): boolean {
-    return this.#ejectedUntil === 0;
+    return this.ejectedUntil === 0;
   }
 
   /** Whether it was ejected because it could not be connected to. */
   get refused(): boolean {
-    return this.#refused;
+    return this.#failures?.refused === true;
   }
 
   /** A request is out that decides whether it opens again. */
   get probing(): boolean {
-    return this.#probing !== undefined;
+    return this.#failures?.probing !== undefined;
   }
 
   /** When an ejected endpoint may be tried again (monotonic milliseconds); 0 when it is open. */
   get ejectedUntil(): number {
-    return this.#ejectedUntil;
+    return this.#failures === undefined ? 0 : this.#failures.ejectedUntil;
+  }
+
+  get #era(): number {
+    return this.#failures === undefined ? 0 : this.#failures.era;
+  }
+
+  get #failed(): Failures {
+    return (this.#failures ??= {
+      requests: 0,
+      connects: 0,
+      penalties: 0,
+      ejectedUntil: 0,
+      refused: false,
+      probing: undefined,
+      era: 0,
+    });
   }
 
   /** Estimated cost of giving it one more request. @param now monotonic milliseconds */
@@ -160,7 +182,7 @@ export class EndpointState implements DialAddress {
   learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
-    const decides = attempt === this.#probing;
+    const decides = attempt === this.#failures?.probing;
     if (outcome === 'served') return this.#reopen();
     if (outcome === 'connected') return this.#connected();
     if (outcome === 'unknown') {
@@ -168,11 +190,12 @@ export class EndpointState implements DialAddress {
       return;
     }
     // When all endpoints are ejected, requests are still tried; the failure of one of those is nothing new.
-    if (this.open || decides) this.#failed(outcome === 'refused', decides);
+    if (this.open || decides) this.#fail(outcome === 'refused', decides);
   }
 
-  #failed(refused: boolean, decides: boolean): void {
-    const failures = refused ? ++this.#connectFailures : ++this.#failures;
+  #fail(refused: boolean, decides: boolean): void {
+    const failed = this.#failed;
+    const failures = refused ? ++failed.connects : ++failed.requests;
     const limit = refused ? this.accrual.maxConnectFailures : this.accrual.maxFailures;
     if (decides || failures >= limit) this.#eject(refused);
   }
@@ -188,37 +211,41 @@ export class EndpointState implements DialAddress {
    * requests is counted apart.
    */
   #connected(): void {
-    this.#connectFailures = 0;
-    if (this.#refused) this.#reopen();
+    if (this.#failures === undefined) return;
+    this.#failures.connects = 0;
+    if (this.#failures.refused) this.#reopen();
   }
 
   #probe(attempt: PickedEndpoint | undefined): void {
-    this.#probing = attempt;
+    this.#failed.probing = attempt;
     this.#parts.onBreaker(this);
   }
 
   #reopen(): void {
-    this.#failures = 0;
-    this.#connectFailures = 0;
+    const failures = this.#failures;
+    if (failures === undefined) return;
+    failures.requests = 0;
+    failures.connects = 0;
     if (this.open) return;
-    this.#penalties = 0;
-    this.#ejectedUntil = 0;
-    this.#refused = false;
-    this.#probing = undefined;
+    failures.penalties = 0;
+    failures.ejectedUntil = 0;
+    failures.refused = false;
+    failures.probing = undefined;
     this.#parts.onBreaker(this);
   }
 
   #eject(refused: boolean): void {
     const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
     const { clock, random } = this.#parts;
+    const failures = this.#failed;
     const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
-    const base = backoffDelay(this.#penalties++, growing, random);
-    this.#ejectedUntil = clock.monotonic() + base * (1 + jitter * random());
-    this.#refused = refused;
-    this.#probing = undefined;
-    this.#era++;
-    this.#failures = 0;
-    this.#connectFailures = 0;
+    const base = backoffDelay(failures.penalties++, growing, random);
+    failures.ejectedUntil = clock.monotonic() + base * (1 + jitter * random());
+    failures.refused = refused;
+    failures.probing = undefined;
+    failures.era++;
+    failures.requests = 0;
+    failures.connects = 0;
     this.#parts.onBreaker(this);
   }
 

@@ -2,45 +2,40 @@ import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
 import type { EndpointState, EndpointTier } from './endpoint.ts';
 
-/** Of most tiers; nothing is ever added to it. */
-const NONE: EndpointState[] = [];
+/**
+ * Lists are replaced, never changed: as a rule all endpoints are open, and the balancer's own list serves.
+ */
+const NONE: readonly EndpointState[] = [];
 
 /**
  * Endpoints among which only load decides (those of the client's zone, or all others), kept apart by the
  * state of their breakers, so that a pick looks at two of them and not at all. A change of a breaker costs a
- * search.
+ * copy of a list.
  */
 export class Tier implements EndpointTier {
   /** Endpoints that may be used. */
-  readonly #open: EndpointState[];
+  #open: readonly EndpointState[];
   /** Endpoints that their breakers have ejected; the one whose ejection ends first comes first. */
   #ejected = NONE;
 
   constructor(endpoints: readonly EndpointState[]) {
-    // As a rule all are open, and the list is no longer than it must be.
-    this.#open = endpoints.every(({ open }) => open) ? [...endpoints] : [];
+    this.#open = endpoints.every(({ open }) => open) ? endpoints : NONE;
     if (this.#open.length === 0) for (const endpoint of endpoints) this.#add(endpoint);
   }
 
   /** Adds an endpoint to the list of its breaker's state; one that is being probed is in neither list. */
   #add(endpoint: EndpointState): void {
-    if (endpoint.open) this.#open.push(endpoint);
-    else if (!endpoint.probing) {
-      if (this.#ejected === NONE) this.#ejected = [];
-      this.#ejected.splice(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
-    }
+    if (endpoint.open) this.#open = this.#open.concat(endpoint);
+    else if (!endpoint.probing)
+      this.#ejected = this.#ejected.toSpliced(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
   }
 
   /** The state of an endpoint's breaker has changed. */
   move(endpoint: EndpointState): void {
     const at = this.#open.indexOf(endpoint);
-    if (at >= 0) {
-      const last = this.#open.pop();
-      if (last !== undefined && last !== endpoint) this.#open[at] = last;
-    } else {
-      const waits = this.#ejected.indexOf(endpoint);
-      if (waits >= 0) this.#ejected.splice(waits, 1);
-    }
+    const waits = at >= 0 ? -1 : this.#ejected.indexOf(endpoint);
+    if (at >= 0) this.#open = this.#open.toSpliced(at, 1);
+    else if (waits >= 0) this.#ejected = this.#ejected.toSpliced(waits, 1);
     this.#add(endpoint);
   }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { drawBackend, type Drawn } from '../../../../src/proxy/group/draw.ts';
+import { drawBackend, drawByShare, type Drawn } from '../../../../src/proxy/group/draw.ts';
 
 interface Named extends Drawn {
   readonly name: string;
@@ -44,6 +44,18 @@ const anyBackends = fc
 // The egress could not send a request to another cluster: kube-proxy chose the cluster once for each
 // connection.
 describe('the draw of a backend', () => {
+  it('is the same where the sum of all shares is known', () => {
+    fc.assert(
+      fc.property(anyBackends, fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (found, at) => {
+        const backends = found.map((one, index) => ({ ...one, name: String(index) }));
+        const sum = backends.reduce((shares, { share }) => shares + share, 0);
+        fc.pre(sum > 0);
+        const drawn = drawByShare(backends, sum, () => at);
+        expect(drawn).to.equal(drawBackend(backends, undefined, () => at));
+      }),
+    );
+  });
+
   it('follows the shares', () => {
     const found = frequencies([backend('west', 90), backend('north', 10)]);
     expect(Object.fromEntries(found)).to.deep.equal({ west: 1800, north: 200 });
