@@ -250,12 +250,19 @@ export class GatewayPool implements Http2User<Http2Connection> {
   }
 
   onSettings(connection: Http2Connection, maxStreams: number): void {
+    if (maxStreams !== 0 || !this.#pool.has(connection)) return;
     // A connection that allows no streams is dropped; otherwise every attempt would leave one behind.
-    if (maxStreams === 0) this.#retire(connection);
+    this.#retire(connection);
+    this.#replaceEnded();
   }
 
   onGoAway(connection: Http2Connection): void {
     this.#pool.delete(connection);
+    this.#replaceEnded();
+  }
+
+  /** Opens another where the gateway does not want the last one used any more. */
+  #replaceEnded(): void {
     if (this.#pool.size > 0 || this.#closed) return;
     const now = this.#options.clock.monotonic();
     // A gateway that ends each connection as soon as it stands would have one after another.

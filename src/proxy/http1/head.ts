@@ -1,3 +1,4 @@
+import { isAuthority } from '../http/authority.ts';
 import {
   About,
   connectionOptions,
@@ -189,7 +190,7 @@ export function parseRequestHead(
   const minor = minorText === '1' ? 1 : 0;
   const section = memory.section(otherLines(text));
   const { fields } = section;
-  if (count(fields, About.HOST) > 1) throw new HeadError('there is more than one Host field');
+  checkHost(fields);
   const head: RequestHead = {
     method,
     target,
@@ -213,10 +214,10 @@ function otherLines(text: string): string {
   return end < 0 ? '' : text.slice(end + 2);
 }
 
-function count(fields: readonly Field[], bit: number): number {
-  let found = 0;
-  for (const { about } of fields) if (about.bits & bit) found++;
-  return found;
+/** An empty Host says that there is no authority (RFC 9112 section 3.2). */
+function checkHost(fields: readonly Field[]): void {
+  const host = only(fields, About.HOST, 'Host field')?.value ?? '';
+  if (host !== '' && !isAuthority(host)) throw new HeadError('the Host is not valid');
 }
 
 /**

@@ -1,4 +1,5 @@
 import { textBefore } from '../../base/text.ts';
+import { isAuthority } from '../http/authority.ts';
 import { About, type Field, stays, takesTrailers } from '../http/fields.ts';
 import type { HeadRules } from '../http/forwarding.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
@@ -100,12 +101,10 @@ function line({ name, value }: Field): string {
  * authority-form.
  */
 export function isServableTarget(head: RequestHead): boolean {
-  if (head.method === 'CONNECT') return false;
-  return (
-    head.target.startsWith('/') ||
-    (head.target === '*' && head.method === 'OPTIONS') ||
-    /^https?:\/\/[^/?#]+/i.test(head.target)
-  );
+  const { method, target } = head;
+  if (method === 'CONNECT') return false;
+  if (target.startsWith('/') || (target === '*' && method === 'OPTIONS')) return true;
+  return isAuthority(splitTarget(target, method).authority ?? '');
 }
 
 const SCHEME = /^https?:\/\//i;

@@ -1,3 +1,4 @@
+import { isAuthority } from '../http/authority.ts';
 import { About, type Field, isTooLongToRead, makeField } from '../http/fields.ts';
 import { CHUNKED, type Framing, NO_BODY, type HttpVersion } from '../http/messages.ts';
 
@@ -14,9 +15,6 @@ export interface Http2Request {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
-/** Without "@": userinfo, which names the client, must not stand there (RFC 9113 section 8.3.1). */
-const AUTHORITY = /^[\x21-\x3f\x41-\x7e]+$/;
-
 /** Collects what is used of a request's header list, in one pass. */
 class RequestReader {
   method: string | undefined;
@@ -117,16 +115,6 @@ function authorityProblem(authority: string | undefined, host: string | undefine
 
 function isMethod(text: string): boolean {
   return text === 'GET' || text === 'POST' || TOKEN.test(text);
-}
-
-let lastAuthority = '';
-
-/** Remembers the last valid one, because the next request often has the same. */
-function isAuthority(text: string): boolean {
-  if (text !== '' && text === lastAuthority) return true;
-  if (!AUTHORITY.test(text)) return false;
-  lastAuthority = text;
-  return true;
 }
 
 /**

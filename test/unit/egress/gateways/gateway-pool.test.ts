@@ -510,6 +510,26 @@ describe('The connections of an egress to a gateway', () => {
       }
     });
 
+    // It was dropped, and nobody tried again until a request came, which then had to wait.
+    it('are opened again now and then where a gateway takes no streams for a while', async () => {
+      const gateway = await ours();
+      gateway.maxStreams = 0;
+      const [pool, beside] = [trunkTo(gateway), await ours()];
+      pool.keepOpen();
+      await eventually('it has come', () => gateway.sockets.length > 0);
+      for (let nth = 0; nth < 20; nth++) await opened(trunkTo(beside));
+      await eventually('it is dropped', () => pool.connections.open === 0);
+      expect(gateway.sockets.length).to.be.at.most(2);
+      await clock.advance(2500);
+      await eventually('it is tried again', () => gateway.sockets.length > 2);
+      await eventually('it is dropped again', () => pool.connections.open === 0);
+      gateway.maxStreams = 250;
+      await clock.advance(2500);
+      await eventually('it stands', () => pool.connections.pooled === 1);
+      await clock.advance(MINUTE);
+      expect(pool.connections).to.deep.equal({ pooled: 1, open: 1 });
+    });
+
     it('are let go with the pool, also those that are being opened', async () => {
       for (const end of ['close', 'destroy'] as const) {
         const gateway = await ours();
