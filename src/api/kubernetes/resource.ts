@@ -147,6 +147,19 @@ export function keyOf(object: KubeObject | ObjectRef): string {
   return namespace === undefined || namespace === '' ? (name ?? '') : `${namespace}/${name ?? ''}`;
 }
 
+/** What says which object it is, and which version of it: all that a watch has to keep of its metadata. */
+export function identityOf({
+  metadata,
+}: KubeObject): Pick<V1ObjectMeta, 'name' | 'namespace' | 'uid' | 'resourceVersion'> {
+  const { name, namespace, uid, resourceVersion } = metadata ?? {};
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+}
+
 /** When an object was made, milliseconds since the epoch; Infinity where it does not say. */
 export function createdAt({ metadata }: KubeObject): number {
   const created = metadata?.creationTimestamp;

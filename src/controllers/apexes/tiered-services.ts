@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { FAILOVER_CONDITIONS } from '../../api/failover/failover-names.ts';
-import { services } from '../../api/kubernetes/resource.ts';
+import { identityOf, services } from '../../api/kubernetes/resource.ts';
 import { writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
@@ -54,16 +54,8 @@ export class TieredServices {
 const OURS: ReadonlySet<string> = new Set(Object.values(FAILOVER_CONDITIONS));
 
 function kept(service: V1Service): V1Service | undefined {
-  const { name, namespace, uid, resourceVersion, annotations } = service.metadata ?? {};
-  const isTiered = writtenTexts(annotations).tiers !== undefined;
+  const isTiered = writtenTexts(service.metadata?.annotations).tiers !== undefined;
   const isTold = service.status?.conditions?.some(({ type }) => OURS.has(type)) === true;
   if (isMirrored(service) || (!isTiered && !isTold)) return undefined;
-  return {
-    metadata: {
-      ...(name === undefined ? {} : { name }),
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    },
-  };
+  return { metadata: identityOf(service) };
 }

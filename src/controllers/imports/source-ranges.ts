@@ -7,6 +7,7 @@ import { addressBytes, IpRanges } from '../../base/ip-ranges.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import {
+  identityOf,
   endpointSlices,
   nodes,
   serviceCidrs,
@@ -269,17 +270,13 @@ function unique(texts: readonly string[]): string[] {
 }
 
 /** A Node with nothing but what is used of it. */
-function keepNodeRanges({ metadata, spec, status }: V1Node): V1Node {
-  const { name, uid, resourceVersion } = metadata ?? {};
+function keepNodeRanges(node: V1Node): V1Node {
+  const { spec, status } = node;
   const addresses = (status?.addresses ?? []).filter(
     ({ type }) => type === 'InternalIP' || type === 'ExternalIP',
   );
   return {
-    metadata: {
-      ...(name === undefined ? {} : { name }),
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    },
+    metadata: identityOf(node),
     spec: spec?.podCIDRs === undefined ? {} : { podCIDRs: spec.podCIDRs },
     status: { addresses },
   };

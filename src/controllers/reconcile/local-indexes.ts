@@ -1,4 +1,5 @@
 import type { V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
+import { identityOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
 import { linkOf } from '../../api/mirror/mirror-annotations.ts';
 import { clusterLabel, clusterOf, headlessMirrorNameOf } from '../../api/mirror/mirror-labels.ts';
@@ -40,14 +41,12 @@ export function headlessMirrorOf(service: V1Service): string[] {
  * cluster it was made.
  */
 export function keepNamespaceName(namespace: V1Namespace): V1Namespace {
-  const { name, uid, resourceVersion, deletionTimestamp } = namespace.metadata ?? {};
+  const deletionTimestamp = namespace.metadata?.deletionTimestamp;
   const cluster = clusterOf(namespace);
   return {
     metadata: {
       ...(cluster === undefined ? {} : { labels: clusterLabel(cluster) }),
-      ...(name === undefined ? {} : { name }),
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...identityOf(namespace),
       ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     },
   };

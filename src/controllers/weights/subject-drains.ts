@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN_GROUP } from '../../api/failover/failover-names.ts';
-import { services } from '../../api/kubernetes/resource.ts';
+import { identityOf, services } from '../../api/kubernetes/resource.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { serviceDrain } from '../../api/mirror/service-drain.ts';
 import { Patience } from '../../kube/informer/patience.ts';
@@ -82,16 +82,9 @@ export class SubjectDrains {
 
 /** Of a user's Service that says a drain, what says it. */
 function drained(service: V1Service): V1Service | undefined {
-  const { name, namespace, uid, resourceVersion, annotations = {} } = service.metadata ?? {};
-  const own = Object.entries(annotations).filter(([key]) => key.startsWith(`${FAILOVER_DRAIN_GROUP}/`));
+  const own = Object.entries(service.metadata?.annotations ?? {}).filter(([key]) =>
+    key.startsWith(`${FAILOVER_DRAIN_GROUP}/`),
+  );
   if (own.length === 0 || isMirrored(service)) return undefined;
-  return {
-    metadata: {
-      ...(name === undefined ? {} : { name }),
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      annotations: Object.fromEntries(own),
-    },
-  };
+  return { metadata: { ...identityOf(service), annotations: Object.fromEntries(own) } };
 }

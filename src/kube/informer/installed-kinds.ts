@@ -69,11 +69,10 @@ export class InstalledKinds {
    * anything.
    */
   get settled(): boolean {
-    return (
-      this.#options.kinds.every(
-        ({ group }) => this.#answered.has(group) || this.#patience.livesWith(this.#failing.get(group)),
-      ) && this.#options.kinds.every(({ synced, error }) => synced || this.#patience.livesWith(error))
-    );
+    return this.#options.kinds.every(({ group, synced, error }) => {
+      const isAnswered = this.#answered.has(group) || this.#patience.livesWith(this.#failing.get(group));
+      return isAnswered && (synced || this.#patience.livesWith(error));
+    });
   }
 
   /**
