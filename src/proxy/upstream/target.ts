@@ -20,6 +20,7 @@ import { someOverHttp2 } from './endpoint-transport.ts';
 import { EndpointWait, noneReady } from './endpoint-wait.ts';
 import { unseen, untilOpenAgain } from './unprocessed.ts';
 import type { LeaseRequest, SessionTarget, Standing } from './session-target.ts';
+import type { TryWatch } from './try-watch.ts';
 
 /**
  * How long requests wait for a usable endpoint before they fail, and later ones fail at once (`failfast`,
@@ -258,6 +259,23 @@ export class Target implements AttemptOpener, SessionTarget {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
+    if (upstream !== undefined) this.#outage?.over();
+    return upstream;
+  }
+
+  /**
+   * As `openNow`, for a request without a body that `watch` may take over: only where nothing speaks against
+   * the endpoint that is picked.
+   */
+  openWatched(
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+    watch: TryWatch,
+  ): Upstream | undefined {
+    const endpoint = this.#policy === undefined ? this.#pickNow() : undefined;
+    if (endpoint?.open !== true) return undefined;
+    const upstream = this.#connections.openWatched(endpoint, request, handler, now, watch);
     if (upstream !== undefined) this.#outage?.over();
     return upstream;
   }
