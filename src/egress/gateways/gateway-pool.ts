@@ -77,7 +77,7 @@ export class GatewayPool {
     this.#unsubscribe = options.identity.subscribe(() => this.#renew());
     this.#trunks = new Trunks(options, {
       connect: () => this.#connect(),
-      grow: () => this.#grow(),
+      openAnother: () => this.#openAnother(),
       onLost: () => {
         this.#lost = true;
         this.#evidence.lost();
@@ -296,10 +296,14 @@ export class GatewayPool {
     }
   }
 
-  /** Opens one more connection in the background. */
+  /** Opens one more connection beside those that serve, unless that has failed just now. */
   #grow(): void {
+    if (this.#options.clock.monotonic() >= this.#noGrowthUntil) this.#openAnother();
+  }
+
+  #openAnother(): void {
     const { clock, log } = this.#options;
-    if (this.#dialling !== undefined || clock.monotonic() < this.#noGrowthUntil) return;
+    if (this.#dialling !== undefined) return;
     this.#connectTogether().catch((error: unknown) => {
       this.#noGrowthUntil = clock.monotonic() + AGAIN_MS;
       log.debug(

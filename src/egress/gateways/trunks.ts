@@ -35,7 +35,7 @@ export interface TrunksOwner {
   /** Opens one more and hands it over (`Trunks.add`). @throws ProxyFailure */
   readonly connect: () => Promise<void>;
   /** The same in the background, if none is being opened anyway. */
-  readonly grow: () => void;
+  readonly openAnother: () => void;
   /** The last one that took new streams was lost. */
   readonly onLost: () => void;
   /** Its gateway has ended the last one, and the one before it just now: none is opened at once. */
@@ -155,7 +155,7 @@ export class Trunks implements Http2User<Http2Connection> {
     if (now < this.#noReplacementUntil) return this.#owner.onEndedAgain();
     this.#noReplacementUntil = now + REPLACE_MS;
     // So that the next flow finds a connection, or one that is being opened.
-    this.#owner.grow();
+    this.#owner.openAnother();
   }
 
   /** Replaces a trunk by a new one; the old one closes when its flows have ended. */

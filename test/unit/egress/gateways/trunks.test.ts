@@ -138,6 +138,23 @@ describe('The trunks to a gateway', () => {
     await eventually('there is another', () => pool.connections.pooled === 1);
   });
 
+  // Whatever had made one more fail was over; and yet for up to ten seconds there was none, and requests had to
+  // wait for a handshake.
+  it('that go away are replaced though one more could not be opened shortly before', async () => {
+    const former = await bed.ours();
+    const pool = bed.poolTo(former);
+    pool.keepOpen();
+    await eventually('it stands', () => pool.connections.pooled === 1);
+    former.server.close();
+    for (let count = 0; count < 34; count++) await bed.opened(pool);
+    await eventually('one more could not be opened', () => pool.report.state === 'suspect');
+    const next = await bed.ours(former.port);
+    await bed.clock.advance(2500);
+    await eventually('there are two', () => pool.connections.pooled === 2 && next.connections.length === 1);
+    for (const gateway of [former, next]) gateway.connections[0]?.goAway();
+    await eventually('there is another', () => next.sockets.length === 2 && pool.connections.pooled === 1);
+  });
+
   it('are thrown away when their gateway is silent, and their flows told', async () => {
     const gateway = await bed.ours();
     const pool = bed.poolTo(gateway, true, 2000);
