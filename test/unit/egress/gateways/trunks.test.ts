@@ -138,8 +138,8 @@ describe('The trunks to a gateway', () => {
     await eventually('there is another', () => pool.connections.pooled === 1);
   });
 
-  // Whatever had made one more fail was over; and yet for up to ten seconds there was none, and requests had to
-  // wait for a handshake.
+  // Whatever had made one more fail was over; and yet for up to ten seconds there was none, and requests had
+  // to wait for a handshake.
   it('that go away are replaced though one more could not be opened shortly before', async () => {
     const former = await bed.ours();
     const pool = bed.poolTo(former);
