@@ -2,7 +2,7 @@ import { FAILOVER_DRAIN } from '../../src/api/failover/failover-names.ts';
 import { writeDrain } from '../../src/api/failover/failover-drain.ts';
 import type { Sample } from '../../test/e2e/programs/open-loop.mts';
 import { monotonicMs } from '../../test/e2e/programs/open-loop.mts';
-import { FAILFAST_MS } from '../../src/proxy/upstream/target.ts';
+import { FAILFAST_MS } from '../../src/proxy/upstream/target-options.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import type { BenchService, ServiceOptions } from './bench-service.ts';
 import { endOf, type FaultTime, isDrawn, observedShares } from './figures.ts';

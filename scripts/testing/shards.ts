@@ -114,7 +114,8 @@ function deal(
     hand.seconds += secondsOf(file);
     for (const kind of its) hand.clusters.add(kind);
   }
-  return hands.map((hand) => ({
+  const busy = hands.filter((hand) => hand.files.size > 0);
+  return busy.map((hand) => ({
     files: files.filter((file) => hand.files.has(file)),
     seconds: hand.seconds,
   }));

@@ -2,6 +2,7 @@ import { accountIdentity, meshSuffix } from '../api/linkerd/identity-form.ts';
 import type { V1Pod } from '@kubernetes/client-node';
 import { CONTROL_PLANE_LABEL, INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
 import { readAnnotation } from '../api/annotations.ts';
+import { identityOf } from '../api/kubernetes/resource.ts';
 import { isListed } from '../api/ports/port-list.ts';
 import { portProtocol } from '../api/ports/port-protocol.ts';
 import { defined } from '../exports/stored-shape.ts';
@@ -20,7 +21,7 @@ const DEFAULT_INBOUND_PORT = 4143;
  * proxy or an address, are not kept.
  */
 export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
-  const { name, namespace, uid, resourceVersion, labels, annotations } = pod.metadata ?? {};
+  const { labels, annotations } = pod.metadata ?? {};
   const proxy = proxyOf(pod);
   if (proxy === undefined || !isReachable(pod)) return undefined;
   const metadata = {
@@ -31,7 +32,7 @@ export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
     .filter((one) => VARIABLES.has(one.name))
     .map((one) => ({ name: one.name, value: one.value ?? '' }));
   return {
-    metadata: defined({ ...metadata, name, namespace, uid, resourceVersion }),
+    metadata: { ...identityOf(pod), ...defined(metadata) },
     spec: {
       serviceAccountName: pod.spec?.serviceAccountName ?? 'default',
       containers: [{ name: PROXY_CONTAINER, env }, ...namedPorts(pod)],

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { identityOf } from '../api/kubernetes/resource.ts';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from './slice-makers.ts';
 
@@ -7,18 +8,9 @@ import { MANAGED_BY_LABEL } from './slice-makers.ts';
  * for each peer. The reflector has removed managedFields and kubectl's last-applied annotation.
  */
 export function storedService(service: V1Service): V1Service {
-  const { name, namespace, uid, resourceVersion, labels, annotations, deletionTimestamp } =
-    service.metadata ?? {};
+  const { labels, annotations, deletionTimestamp } = service.metadata ?? {};
   return {
-    metadata: defined({
-      name,
-      namespace,
-      uid,
-      resourceVersion,
-      labels,
-      annotations,
-      deletionTimestamp,
-    }),
+    metadata: { ...identityOf(service), ...defined({ labels, annotations, deletionTimestamp }) },
     ...(service.spec === undefined ? {} : { spec: service.spec }),
     ...(service.status?.conditions === undefined
       ? {}
@@ -31,7 +23,7 @@ export function storedService(service: V1Service): V1Service {
  * conditions, host name, zone and zone hints.
  */
 export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
-  const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
+  const { labels } = slice.metadata ?? {};
   const kept = Object.fromEntries(
     [SERVICE_NAME_LABEL, MANAGED_BY_LABEL].flatMap((key) => {
       const value = labels?.[key];
@@ -39,13 +31,7 @@ export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
     }),
   );
   return {
-    metadata: defined({
-      name,
-      namespace,
-      uid,
-      resourceVersion,
-      ...(Object.keys(kept).length === 0 ? {} : { labels: kept }),
-    }),
+    metadata: { ...identityOf(slice), ...(Object.keys(kept).length === 0 ? {} : { labels: kept }) },
     addressType: slice.addressType,
     ...(slice.ports === undefined ? {} : { ports: slice.ports }),
     // Null where a hand-made slice has none (KEP-752: omitted and empty mean the same).

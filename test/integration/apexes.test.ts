@@ -30,6 +30,7 @@ import {
   findSlices,
   remove,
 } from '../support/cluster-objects.ts';
+import { egressObjects } from '../support/egress-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import { fixedIdentity } from '../support/fixed-identity.ts';
@@ -208,12 +209,7 @@ describe('a Service without selector that a split leads to another cluster', () 
         probeSpec: probedEachSecond(probePort),
         ...ownSelectors(ns),
       }),
-      ...exportObjects(MULTICLUSTER, 'linkspan-egress', {
-        test: ns,
-        as: 'nothing',
-        endpoints: [{ addresses: [address(20)], conditions: { ready: true } }],
-        ports: [{ name: 'groups', port: 4193, protocol: 'TCP' }],
-      }),
+      ...egressObjects(MULTICLUSTER, address(20), { groups: 4193 }),
     );
     await exportService(west, ns, 'web', { test: ns });
     const endpoints = own.map((host) => ({ addresses: [host], conditions: { ready: true } }));

@@ -12,6 +12,7 @@ import { kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { change, ensureNamespace, find, findSlices } from '../support/cluster-objects.ts';
+import { egressObjects } from '../support/egress-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import { freePort } from '../support/free-port.ts';
@@ -198,12 +199,7 @@ for (const runtime of RUNTIMES)
       await apply(
         east,
         ...exportObjects(ns, 'canary', { test: 'own', as: 'nothing', endpoints, spec }),
-        ...exportObjects(MULTICLUSTER, 'linkspan-egress', {
-          test: ns,
-          as: 'nothing',
-          endpoints: [{ addresses: [address(20)], conditions: { ready: true } }],
-          ports: [{ name: 'groups', port: 4193, protocol: 'TCP' }],
-        }),
+        ...egressObjects(MULTICLUSTER, address(20), { groups: 4193 }),
       );
       const weights = { enabled: false, controllers: [], clusterDomain: DOMAIN, scoped: false };
       closed(

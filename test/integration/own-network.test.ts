@@ -7,8 +7,9 @@ import type { MirrorController } from '../../src/controllers/mirror-controller.t
 import { createRegistry } from '../../src/telemetry/registry.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, eventReasonsIn, findCondition, findSlices } from '../support/cluster-objects.ts';
+import { egressObjects } from '../support/egress-objects.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
+import { exportService, ownSelectors } from '../support/exports.ts';
 import {
   apply,
   installCrd,
@@ -79,16 +80,7 @@ describe('gateways that all die in one moment', function () {
     await ensureNamespace(east, ns);
     links = await createNamespace(east, 'links');
     closed(gateways, (one) => one.close());
-    await apply(
-      east,
-      ...exportObjects(links, 'linkspan-egress', {
-        test: ns,
-        as: 'nothing',
-        spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-        endpoints: [{ addresses: ['10.200.0.17'], conditions: { ready: true } }],
-        ports: [],
-      }),
-    );
+    await apply(east, ...egressObjects(links, '10.200.0.17'));
     for (const cluster of CLUSTERS) {
       const probeSpec = probedEachSecond(await gateways.port(cluster));
       const spec = { gatewayAddress: gateways.host, probeSpec, ...ownSelectors(ns) };

@@ -16,6 +16,7 @@ import { createLogger } from '../../src/telemetry/log.ts';
 import { ensureNamespace, findService, findSlices, change, remove } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
+import { egressObjects } from '../support/egress-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { fixedIdentity } from '../support/fixed-identity.ts';
 import {
@@ -74,7 +75,7 @@ describe('a plain client reaches an export of another cluster', () => {
         gatewayPort: '14143',
         gatewayIdentity: 'gateway.west',
       }),
-      ...egressObjects(links),
+      ...egressObjects(links, address(20)),
     );
     await startEgress(egressIdentity, links);
     controller = closed(startController(east, { namespace: links, dataPath: 'relay' }), (one) => one.stop());
@@ -257,15 +258,6 @@ describe('a plain client reaches an export of another cluster', () => {
     routes.start();
   }
 });
-
-/** The Service by which the controller finds egress pods; here one process. */
-function egressObjects(namespace: string): object[] {
-  const [service, slice] = exportedObjects(namespace, 'linkspan-egress', {
-    exported: false,
-    addresses: [address(20)],
-  });
-  return [service ?? {}, slice ?? {}];
-}
 
 async function origin(host: string): Promise<Server> {
   const server = createServer((incoming, response) => {

@@ -19,6 +19,7 @@ import { loadAccess } from '../../src/kube/client/access.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, find, findService, findSlices } from '../support/cluster-objects.ts';
+import { egressObjects } from '../support/egress-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import { installKinds, routingKind } from '../support/linkerd-objects.ts';
@@ -133,12 +134,7 @@ describe('a tenant who writes the worst text into splits, routes, profiles and s
     await apply(
       east,
       ...linkObjects(west, links, 'west', ownSelectors(ns)),
-      ...exportObjects(links, 'linkspan-egress', {
-        test: ns,
-        as: 'nothing',
-        endpoints: [{ addresses: ['10.1.2.3'], conditions: { ready: true } }],
-        ports: [{ name: 'groups', port: 4193, protocol: 'TCP' }],
-      }),
+      ...egressObjects(links, '10.1.2.3', { groups: 4193 }),
       ...['web', 'spare'].flatMap((name) => exportObjects(ns, name, { test: ns, as: 'nothing', endpoints })),
       ...SUBJECTS.map((name) => ({
         apiVersion: 'v1',

@@ -1,6 +1,7 @@
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
-import { exportObjects, ownSelectors } from './exports.ts';
+import { egressObjects } from './egress-objects.ts';
+import { ownSelectors } from './exports.ts';
 import { apply, linkObjects, probedEachSecond } from './linked-clusters.ts';
 import { ProbedGateways } from './probed-gateways.ts';
 
@@ -25,13 +26,7 @@ export async function askedEgress(given: AskedEgress): Promise<ProbedGateways> {
   const probes = new ProbedGateways();
   await apply(
     east,
-    ...exportObjects(links, 'linkspan-egress', {
-      test: ns,
-      as: 'nothing',
-      spec: { clusterIP: 'None', ports: [{ name: 'admin', port: 4192 }] },
-      endpoints: [{ addresses: [address(18)], conditions: { ready: true } }],
-      ports: [{ name: 'admin', port: admin, protocol: 'TCP' }],
-    }),
+    ...egressObjects(links, address(18), { admin }),
     ...linkObjects(west, links, 'west', {
       gatewayAddress: address(18),
       gatewayPort: String(gatewayPort),

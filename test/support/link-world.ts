@@ -33,6 +33,7 @@ import { createLogger } from '../../src/telemetry/log.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import { FakeLeases } from './fake-leases.ts';
 import { noNames } from './host-names.ts';
+import { targetSettings } from './target-settings.ts';
 import { serviceAccountToken } from './tokens.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -133,22 +134,10 @@ export class LinkWorld {
       lease: { store: this.#leases.store(), durationMs: 30_000 },
       isLinked: () => true,
       onCollected: () => undefined,
-      settings: {
-        dataPath: 'gateway',
-        writeEndpoints: false,
-        flatEndpoints: false,
-        headless: false,
-        createNamespaces: false,
-        annotationExports: false,
-        steeringMetadata: false,
-        controlNamespaces: new Set(),
-        allowedLabel: undefined,
-        allowedAnnotation: undefined,
+      settings: targetSettings({
         dropGuard: { fraction: 0.5 },
-        concurrency: 8,
-        hostGraceMs: 0,
         budgets: { ...TARGET_BUDGETS, held: { ...TARGET_BUDGETS.held, ...held } },
-      },
+      }),
     });
   }
 

@@ -32,6 +32,7 @@ import { TargetCluster } from '../../src/controllers/link/target-cluster.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';
+import { targetSettings } from './target-settings.ts';
 
 /** A line of what the program says. */
 export interface PeersLine {
@@ -142,22 +143,7 @@ function start(cluster: string, url: string): TargetCluster {
     access: loadAccess({ text, source: 'test' }),
     knownUid: undefined,
     onStatus: { service: () => undefined, changed: () => undefined, idle: () => undefined },
-    settings: {
-      dataPath: 'gateway',
-      writeEndpoints: false,
-      flatEndpoints: false,
-      headless: false,
-      createNamespaces: false,
-      annotationExports: false,
-      steeringMetadata: false,
-      controlNamespaces: new Set(),
-      allowedLabel: undefined,
-      allowedAnnotation: undefined,
-      dropGuard: { fraction: 1 },
-      concurrency: 24,
-      hostGraceMs: 0,
-      budgets,
-    },
+    settings: targetSettings({ concurrency: 24, budgets }),
   });
   peer.start();
   return peer;

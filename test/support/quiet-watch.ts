@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type http2 from 'node:http2';
+import { grpcCall } from './grpc.ts';
 import { localGateway } from './local-gateway.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -16,12 +17,7 @@ export async function watchForAnHour(port: number): Promise<void> {
   const local = await localGateway([{ name, port: 80, protocol: 'http2', endpoints }], { clock });
   try {
     const session = await local.client.session(name);
-    const watch = session.request({
-      ':method': 'POST',
-      ':path': '/peers.Peers/Watch',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
+    const watch = grpcCall(session, '/peers.Peers/Watch');
     const ends: string[] = [];
     watch.on('error', (error) => ends.push(error.message));
     watch.once('end', () => ends.push('ended'));

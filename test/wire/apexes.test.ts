@@ -26,6 +26,7 @@ import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePorts } from '../support/free-port.ts';
 import { factsSlice, GroupStores } from '../support/group-objects.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { ListedClients, pod } from '../support/listed-clients.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { PlainClient } from '../support/plain-client.ts';
@@ -668,8 +669,8 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
     const more = { parentRefs: [{ group: '', kind: 'Service', name: APEX }] };
     const all = [{ matches: [{ method: { service: 'fail' } }], backendRefs: [to('grpc')] }];
     await serve({ routes: [routeOf({ rules: all, ...more }, 'GRPCRoute')] });
-    const headers = { 'content-type': 'application/grpc', te: 'trailers' };
-    const call = (path: string) => client.request('http2', APEX, { method: 'POST', path, headers });
+    const call = (path: string) =>
+      client.request('http2', APEX, { method: 'POST', path, headers: GRPC_FIELDS });
     const before = origins.get('grpc')?.count() ?? 0;
     await call('/fail/5');
     expect((origins.get('grpc')?.count() ?? 0) - before).to.equal(1);

@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
+import { grpcCall } from '../support/grpc.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -278,15 +279,7 @@ for (const runtime of RUNTIMES) {
     });
 
     describe('gRPC', () => {
-      const call = async (name: string, at: string) => {
-        const session = await client.session(service(name));
-        return session.request({
-          ':method': 'POST',
-          ':path': at,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-        });
-      };
+      const call = async (name: string, at: string) => grpcCall(await client.session(service(name)), at);
 
       it('a unary call, with its trailers', async () => {
         const stream = await call('grpc', '/echo');

@@ -10,6 +10,7 @@ import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { pod } from '../support/listed-clients.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { differences, documentedMetrics, scrapedMetrics } from '../support/metrics-page.ts';
@@ -150,7 +151,7 @@ for (const runtime of RUNTIMES)
       client.request('http2', service(name), {
         method: 'POST',
         path: at,
-        headers: { 'content-type': 'application/grpc', te: 'trailers' },
+        headers: GRPC_FIELDS,
         body: [Buffer.from('message')],
       });
     const echo = (client: ServiceClient, name: string) => echoOf(client.connect(service(name), 80, 'opaque'));

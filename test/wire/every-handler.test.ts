@@ -8,7 +8,7 @@ import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { PendingConnection } from '../../src/egress/clients/pending-connection.ts';
-import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
+import { Trunks } from '../../src/egress/gateways/trunks.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
 import { SocketConnection } from '../../src/proxy/io/socket-connection.ts';
 import { PrivateConnection } from '../../src/proxy/upstream/private-connection.ts';
@@ -70,7 +70,7 @@ const PARTS: readonly (abstract new (...args: never[]) => object)[] = [
   UndecidedFlow,
   StreamConnection,
   StreamSession,
-  GatewayPool,
+  Trunks,
   PendingConnection,
   DialledTunnel,
   GroupRequest,
@@ -93,9 +93,9 @@ const ALSO = {
     'UndecidedFlow.onData',
     'UndecidedFlow.onEnd',
     'UndecidedFlow.onClose',
-    'GatewayPool.onSettings',
-    'GatewayPool.onGoAway',
-    'GatewayPool.onClosed',
+    'Trunks.onSettings',
+    'Trunks.onGoAway',
+    'Trunks.onClosed',
     'DialledTunnel.onHead',
     'DialledTunnel.onSent',
     'GroupRequest.onAttemptInterim',

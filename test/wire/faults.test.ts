@@ -8,6 +8,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/author
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -116,7 +117,7 @@ for (const runtime of RUNTIMES) {
       const call = { method: 'POST', path: '/echo', body: [Buffer.from('m')] };
       const answer = await client.request('http2', named('grpc'), {
         ...call,
-        headers: { 'content-type': 'application/grpc', te: 'trailers' },
+        headers: GRPC_FIELDS,
       });
       expect([answer.status, answer.headers['grpc-status'], answer.headers[MARK]]).to.deep.equal([
         200,

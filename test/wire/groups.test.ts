@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '../support/eventually.ts';
 import { GroupBed, GroupSite, GRPC, type KeptClient, RAW, WEB } from '../support/group-bed.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
 const CLUSTERS = ['west', 'north'] as const;
@@ -108,7 +109,7 @@ for (const runtime of RUNTIMES)
         bed.egress.client.request('http2', GRPC, {
           method: 'POST',
           path: '/echo',
-          headers: { 'content-type': 'application/grpc', te: 'trailers' },
+          headers: GRPC_FIELDS,
           body: [Buffer.from('message')],
         });
       await eventually('both clusters serve calls', async () => {

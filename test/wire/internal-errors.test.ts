@@ -31,6 +31,7 @@ import { Target } from '../../src/proxy/upstream/target.ts';
 import { UndecidedFlow } from '../../src/proxy/downstream/undecided-flow.ts';
 import { captureLog, type LogLine } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import type { ServiceClient } from '../support/service-client.ts';
@@ -298,7 +299,7 @@ for (const [way, rows] of [
       const speaks = HTTP1.includes(kind) ? 'http1' : 'http2';
       const grpc = kind === 'grpc';
       const body = [Buffer.from('one'), Buffer.from('two')];
-      const headers = grpc ? { 'content-type': 'application/grpc', te: 'trailers' } : {};
+      const headers = grpc ? GRPC_FIELDS : {};
       const path = grpc ? '/demo.Echo/Say' : '/echo';
       let answer;
       try {

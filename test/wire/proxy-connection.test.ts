@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { freePort } from '../support/free-port.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import type { LocalGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
@@ -70,8 +71,11 @@ describe('the word to a mesh proxy to end its application’s connection', () =>
       });
     if (grpc !== '')
       it(`${closes ? 'is said' : 'is not said'} with gRPC status ${grpc} (${name})`, async () => {
-        const headers = { 'content-type': 'application/grpc', te: 'trailers' };
-        const answer = await mesh.request('http2', named(name), { method: 'POST', path: '/a/b', headers });
+        const answer = await mesh.request('http2', named(name), {
+          method: 'POST',
+          path: '/a/b',
+          headers: GRPC_FIELDS,
+        });
         expect(answer.headers).to.include({ ':status': 200, 'grpc-status': grpc });
         expect(answer.headers[FIELD]).to.equal(closes ? 'close' : undefined);
         expect(answer.headers['l5d-proxy-error']).to.be.a('string');

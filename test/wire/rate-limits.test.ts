@@ -8,6 +8,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/author
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import type { ClientKind, Response } from '../support/service-client.ts';
@@ -132,7 +133,7 @@ for (const runtime of RUNTIMES) {
           await greedy.request('http2', named('grpc'), {
             method: 'POST',
             path: '/echo',
-            headers: { 'content-type': 'application/grpc', te: 'trailers' },
+            headers: GRPC_FIELDS,
             body: [Buffer.from('message')],
           }),
         );

@@ -7,6 +7,7 @@ import type { DstOverride } from '../../src/api/routing/dst-overrides.ts';
 import { type RoutingFacts, serviceRouting } from '../../src/policy/routing/service-routing.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
+import { GRPC_FIELDS } from '../support/grpc.ts';
 import { type LocalGateway, localGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -448,10 +449,13 @@ describe('splits and routes of an exported Service', () => {
     serve({ routes: [routeOf({ rules }, 'GRPCRoute')] }, { protocol: 'http2' });
     const counts = () => ['grpc-a', 'grpc-b'].map((name) => origins.get(name)?.count() ?? 0);
     const before = counts();
-    const headers = { 'content-type': 'application/grpc', te: 'trailers' };
-    await client.request('http2', WEB, { method: 'POST', path: '/fail/5', headers });
+    await client.request('http2', WEB, { method: 'POST', path: '/fail/5', headers: GRPC_FIELDS });
     expect(counts().map((count, n) => count - (before[n] ?? 0))).to.deep.equal([0, 1]);
-    const none = await client.request('http2', WEB, { method: 'POST', path: '/other/x', headers });
+    const none = await client.request('http2', WEB, {
+      method: 'POST',
+      path: '/other/x',
+      headers: GRPC_FIELDS,
+    });
     expect(none.headers['grpc-status'] ?? none.trailers['grpc-status']).to.equal('12');
   });
 

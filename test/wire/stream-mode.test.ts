@@ -9,6 +9,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/author
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
+import { grpcCall } from '../support/grpc.ts';
 import type { Runtime } from '../support/runtime-process.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import type { PlainClient } from '../support/plain-client.ts';
@@ -294,15 +295,7 @@ for (const [egressRuntime, gatewayRuntime, mode] of PAIRS) {
     });
 
     describe('gRPC', () => {
-      const call = async (name: string, at: string) => {
-        const session = await client.session(service(name));
-        return session.request({
-          ':method': 'POST',
-          ':path': at,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-        });
-      };
+      const call = async (name: string, at: string) => grpcCall(await client.session(service(name)), at);
 
       it('messages both ways, one after the other, and trailers', async () => {
         const stream = await call('grpc', '/echo');

@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { nearest, parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { MIRRORS_PAGE, explainPage } from '../../api/answers/admin-answers.ts';
 import { services } from '../../api/kubernetes/resource.ts';
 import { systemClock } from '../../base/clock.ts';
@@ -17,6 +16,7 @@ import {
   mergeReports,
   tellFailures,
   tellUnread,
+  withControllerFlags,
 } from '../queries/controller-answers.ts';
 import { failoverRows, readAllFailover } from '../queries/failover-rows.ts';
 import { gatherLinks } from '../queries/link-rows.ts';
@@ -81,22 +81,17 @@ const ALIASES = new Map([
 
 /** `linkspan explain KIND NAME`: why something is as it is, and what a word means that Linkspan uses. */
 export function explainCommand(): Command {
-  const command = new Command('explain')
-    .description('say why a Service or a Link is as it is, or what a reason or an error code means')
-    .argument('<kind>', 'svc, link, reason or error')
-    .argument(
-      '[name]',
-      'of the Service over there, of its mirror or the federated Service; or the word (none: all words)',
-    )
-    .option('-n, --namespace <ns>', 'namespace of the Service (svc)', 'default')
-    .option('--link <name>', 'only this Link (svc)')
-    .option(
-      '--controller-namespace <ns>',
-      'namespace of the installation: of the controller and the Links',
-      DEFAULT_NAMESPACE,
-    )
-    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, json or yaml', 'table');
+  const command = withControllerFlags(
+    new Command('explain')
+      .description('say why a Service or a Link is as it is, or what a reason or an error code means')
+      .argument('<kind>', 'svc, link, reason or error')
+      .argument(
+        '[name]',
+        'of the Service over there, of its mirror or the federated Service; or the word (none: all words)',
+      )
+      .option('-n, --namespace <ns>', 'namespace of the Service (svc)', 'default')
+      .option('--link <name>', 'only this Link (svc)'),
+  ).option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(
     async (kind: string, name: string | undefined, options: unknown) => {
       const flags = parseFlags(schema, options, 'explain');

@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
-import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { gatewaysText, wideText } from '../output/gateways-text.ts';
 import {
@@ -9,6 +8,7 @@ import {
   controllerFlags,
   mergeReports,
   tellFailures,
+  withControllerFlags,
 } from '../queries/controller-answers.ts';
 import { clusterFlags, timeoutFlag, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 import { render } from '../output/output.ts';
@@ -24,17 +24,12 @@ const schema = z.strictObject({
 
 /** `linkspan gateways`: the gateways of linked clusters and whether they answer. */
 export function gatewaysCommand(): Command {
-  const command = new Command('gateways')
-    .description('list the gateways of linked clusters, and whether they answer their probes')
-    .option('--cluster-name <name>', 'only this cluster')
-    .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s')
-    .option(
-      '--controller-namespace <ns>',
-      'namespace of the installation: of the controller and the Links',
-      DEFAULT_NAMESPACE,
-    )
-    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
+  const command = withControllerFlags(
+    new Command('gateways')
+      .description('list the gateways of linked clusters, and whether they answer their probes')
+      .option('--cluster-name <name>', 'only this cluster')
+      .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s'),
+  ).option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
   return withClusterFlags(command, 'source cluster').action(async (options: unknown) => {
     const parsed = parseFlags(schema, options, 'gateways');
     const flags = { ...parsed, timeout: parsed.wait };

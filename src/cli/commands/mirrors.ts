@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
-import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { type LinkReport, type ServiceReport, MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { mirrorsText } from '../output/mirrors-text.ts';
 import {
@@ -9,6 +8,7 @@ import {
   controllerFlags,
   mergeReports,
   tellFailures,
+  withControllerFlags,
 } from '../queries/controller-answers.ts';
 import {
   clusterFlags,
@@ -30,17 +30,12 @@ const schema = z.strictObject({
 
 /** `linkspan mirrors`: every exported Service of every linked cluster and what became of it. */
 export function mirrorsCommand(): Command {
-  const command = new Command('mirrors')
-    .description('list what linked clusters export and what became of each Service here')
-    .option('-n, --namespace <ns>', 'only Services of this namespace (default: all)')
-    .option('--link <name>', 'only this Link')
-    .option(
-      '--controller-namespace <ns>',
-      'namespace of the installation: of the controller and the Links',
-      DEFAULT_NAMESPACE,
-    )
-    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, json or yaml', 'table');
+  const command = withControllerFlags(
+    new Command('mirrors')
+      .description('list what linked clusters export and what became of each Service here')
+      .option('-n, --namespace <ns>', 'only Services of this namespace (default: all)')
+      .option('--link <name>', 'only this Link'),
+  ).option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source cluster').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'mirrors');
     await withClient(flags, async (client) => {

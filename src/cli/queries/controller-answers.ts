@@ -1,4 +1,5 @@
-import { CONTROLLER_ADMIN_PORT } from '../../api/names.ts';
+import type { Command } from 'commander';
+import { CONTROLLER_ADMIN_PORT, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { isMirrorLease } from '../../api/lease-names.ts';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
@@ -30,6 +31,17 @@ export const controllerFlags = {
     .optional()
     .transform((text) => (text === undefined ? undefined : listItems(text))),
 };
+
+/** Adds them to a verb. */
+export function withControllerFlags(command: Command): Command {
+  return command
+    .option(
+      '--controller-namespace <ns>',
+      'namespace of the installation: of the controller and the Links',
+      DEFAULT_NAMESPACE,
+    )
+    .option('--controller <urls>', "the controllers' admin ports, instead of their pods");
+}
 
 /** Values of those flags, and the verb's timeout. */
 export interface ControllerFlags {

@@ -4,18 +4,9 @@ import { FAILOVER_DRAIN_GROUP } from '../../api/failover/failover-names.ts';
 import { identityOf, services } from '../../api/kubernetes/resource.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { serviceDrain } from '../../api/mirror/service-drain.ts';
-import { Patience } from '../../kube/informer/patience.ts';
-import { Reflector } from '../../kube/informer/reflector.ts';
-import { IndexedStore } from '../../kube/informer/store.ts';
 import type { WatchParts } from '../../kube/informer/watched-kind.ts';
+import { WatchedNamespaces } from '../../kube/informer/watched-namespaces.ts';
 import { subjectsOf, type WeightedKind, type WeightedObject } from '../../policy/weights/weighted-object.ts';
-
-/** One namespace whose Services are watched; only those that say a drain are kept. */
-interface WatchedNamespace {
-  readonly store: IndexedStore<V1Service>;
-  readonly reflector: Reflector<V1Service>;
-  readonly patience: Patience;
-}
 
 /** The drains that are said of a cluster (`local`: of this one). */
 export type DrainsOfCluster = (cluster: string) => readonly FailoverDrain[];
@@ -26,16 +17,20 @@ export type DrainsOfCluster = (cluster: string) => readonly FailoverDrain[];
  * its members, and not about backends.
  */
 export class SubjectDrains {
-  readonly #parts: WatchParts;
-  readonly #onChange: (namespace: string) => void;
-  readonly #namespaces = new Map<string, WatchedNamespace>();
+  readonly #services: WatchedNamespaces<V1Service>;
 
   /**
-   * @param onChange called when Services of a namespace may say something else, and when it is known first
+   * @param onChange called when Services of a namespace may say something else, and when it has become known
+   * what they say, or could not be read yet
    */
   constructor(parts: WatchParts, onChange: (namespace: string) => void) {
-    this.#parts = parts;
-    this.#onChange = onChange;
+    this.#services = new WatchedNamespaces(parts, {
+      resource: services,
+      transform: drained,
+      name: 'weights: drains',
+      onChange: (_, namespace) => onChange(namespace),
+      onNamespace: onChange,
+    });
   }
 
   /**
@@ -44,8 +39,8 @@ export class SubjectDrains {
    */
   of(kind: WeightedKind, object: WeightedObject, clusterDomain: string): DrainsOfCluster | undefined {
     const namespace = object.metadata?.namespace ?? '';
-    const { store, reflector, patience } = this.#namespaces.get(namespace) ?? this.#watch(namespace);
-    if (!reflector.synced && !patience.livesWith(reflector.error)) return undefined;
+    const { store, settled } = this.#services.watch(namespace);
+    if (!settled) return undefined;
     const said = subjectsOf(kind, object, clusterDomain).map((name) => store.get(`${namespace}/${name}`));
     return (cluster) =>
       said.flatMap((service) => serviceDrain(service?.metadata?.annotations, cluster) ?? []);
@@ -53,30 +48,11 @@ export class SubjectDrains {
 
   /** Ends the watch of a namespace, if there is one. */
   end(namespace: string): void {
-    const watched = this.#namespaces.get(namespace);
-    this.#namespaces.delete(namespace);
-    void watched?.reflector.stop();
+    this.#services.end(namespace);
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([...this.#namespaces.values()].map(({ reflector }) => reflector.stop()));
-  }
-
-  #watch(namespace: string): WatchedNamespace {
-    const store = new IndexedStore<V1Service>();
-    store.subscribe('weights: drains', () => this.#onChange(namespace));
-    const reflector = new Reflector<V1Service>({
-      ...this.#parts,
-      resource: services,
-      namespace,
-      store,
-      transform: drained,
-    });
-    const watched = { store, reflector, patience: new Patience(this.#parts.clock) };
-    this.#namespaces.set(namespace, watched);
-    reflector.subscribe(() => this.#onChange(namespace));
-    reflector.start();
-    return watched;
+  stop(): Promise<void> {
+    return this.#services.stop();
   }
 }
 

@@ -19,10 +19,9 @@ import {
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { configMaps, endpointSlices, keyOf, services } from '../../api/kubernetes/resource.ts';
+import { configMaps, endpointSlices, identityOf, keyOf, services } from '../../api/kubernetes/resource.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { BY_SERVICE, sliceService } from '../../exports/slices-by-service.ts';
-import { defined } from '../../exports/stored-shape.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -269,19 +268,16 @@ function subjectsOf(
 
 /** What a slice of a federated Service, or of a mirror, says of failover, and whose it is. */
 function storedFacts(slice: V1EndpointSlice): V1EndpointSlice | undefined {
-  const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
+  const { labels } = slice.metadata ?? {};
   const facts = factsTextOf([slice]);
   const isFederated = memberName(labels?.[SERVICE_NAME_LABEL] ?? '') !== undefined;
   if (!isFederated && facts === undefined) return undefined;
   return {
-    metadata: defined({
-      name,
-      namespace,
-      uid,
-      resourceVersion,
-      labels,
-      annotations: facts === undefined ? undefined : factsAnnotation(facts),
-    }),
+    metadata: {
+      ...identityOf(slice),
+      ...(labels === undefined ? {} : { labels }),
+      ...(facts === undefined ? {} : { annotations: factsAnnotation(facts) }),
+    },
     addressType: slice.addressType,
     endpoints: [],
   };

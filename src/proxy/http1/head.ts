@@ -136,6 +136,11 @@ export class HeadMemory<Head extends RequestHead | ResponseHead> {
   #whole = '';
   #method = '';
   #head: Head | undefined;
+  /**
+   * Behind the first line, beside the whole: `===` compares it at once, and the end of a longer text
+   * character by character (0.04 and 1 µs for 400). It costs a few bytes: it is a slice of a text that the
+   * values of the fields hold on to anyway.
+   */
   #text = '';
   #section: FieldSection | undefined;
 

@@ -9,6 +9,8 @@ import type { DialAddress } from '../io/dial-address.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
 
+/** Default of `TargetOptions.failfastMs`. */
+export const FAILFAST_MS = 3000;
 /** Default of `TargetOptions.maxWaiting`. */
 export const MAX_WAITING = 1000;
 /** Default of `TargetOptions.maxPending`. */
@@ -39,8 +41,9 @@ export interface TargetOptions {
    */
   readonly maxOpening?: number;
   /**
-   * How long the first request waits for an endpoint to become ready before all fail at once, and for how
-   * long endpoints that cannot be connected to are tried again, milliseconds; default 3,000 (Linkerd's).
+   * How long the first request waits for an endpoint to become ready before all fail at once (`failfast`,
+   * Linkerd's word), and for how long endpoints that cannot be connected to are tried again, milliseconds;
+   * default 3,000 (Linkerd's).
    */
   readonly failfastMs?: number;
   /** How long an unused HTTP/1 connection is kept, milliseconds; default 3,000 (Linkerd's). */

@@ -9,24 +9,25 @@ import type { Field } from '../http/fields.ts';
 import type { ToldOfConnection } from '../io/dial.ts';
 import type { RequestFilter } from '../filters/request-filter.ts';
 import { EndpointConnections } from './endpoint-connections.ts';
+import { EndpointProofs } from './endpoint-proofs.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import type { AttemptOpener } from './retry/attempt.ts';
 import type { EarlierTries } from './retry/earlier-tries.ts';
 import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
-import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
+import {
+  FAILFAST_MS,
+  MAX_PENDING,
+  MAX_WAITING,
+  type TargetOptions,
+  type TargetRules,
+} from './target-options.ts';
 import { someOverHttp2 } from './endpoint-transport.ts';
 import { EndpointWait, noneReady } from './endpoint-wait.ts';
 import { unseen, untilOpenAgain } from './unprocessed.ts';
 import type { LeaseRequest, SessionTarget, Standing } from './session-target.ts';
 import type { TryWatch } from './try-watch.ts';
-
-/**
- * How long requests wait for a usable endpoint before they fail, and later ones fail at once (`failfast`,
- * Linkerd's word); default of `TargetOptions.failfastMs`.
- */
-export const FAILFAST_MS = 3000;
 
 /**
  * One port of a service, over whose endpoints requests are balanced: its endpoints, the connections to them,
@@ -42,8 +43,7 @@ export class Target implements AttemptOpener, SessionTarget {
   // Most targets of an egress never need these.
   #outage: Outage | undefined;
   #wait: EndpointWait | undefined;
-  /** Endpoints that are being connected to in the background. */
-  #proving: Set<EndpointState> | undefined;
+  #proofs: EndpointProofs | undefined;
   /** Retries and timeouts, where the Service asks for any. */
   #policy: RequestPolicy | undefined;
   /** The protocol that the Service declares for its pods; undefined: the same as the client's. */
@@ -173,20 +173,7 @@ export class Target implements AttemptOpener, SessionTarget {
   }
 
   #prove(endpoint: EndpointState): void {
-    const proving = (this.#proving ??= new Set());
-    if (proving.has(endpoint)) return;
-    proving.add(endpoint);
-    const picked = endpoint.begin();
-    this.#connections
-      .prove(picked)
-      .then(
-        () => picked.abandon(),
-        (error: unknown) => {
-          if (this.caught(error).isOurs) picked.abandon();
-          else picked.failConnect();
-        },
-      )
-      .finally(() => proving.delete(endpoint));
+    (this.#proofs ??= new EndpointProofs(this.#connections, this.#counters)).begin(endpoint);
   }
 
   /**

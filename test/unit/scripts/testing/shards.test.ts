@@ -52,6 +52,18 @@ describe('dealing tests out to processes', () => {
     ]);
   });
 
+  // Two files that share a cluster went to one process, and the other one failed: it had no file to test.
+  it('makes no process that is left without a file', () => {
+    const { together } = schedule(new Map([['integration' as const, ['x', 'y']]]), {
+      durations: { x: 2, y: 1 },
+      shards: each(2),
+      clusters: () => ['shared'],
+    });
+    expect(together).to.deep.equal([
+      { title: 'integration', suite: 'integration', files: ['x', 'y'], seconds: 3 },
+    ]);
+  });
+
   // Fifteen clusters were started for what eleven do, each of which takes three seconds of CPU and more.
   describe('those that take the same clusters', () => {
     const taken: Readonly<Record<string, readonly Clusters[]>> = {
