@@ -213,11 +213,8 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     now: number,
   ): Upstream {
     const policy = this.#policy;
-    if (policy !== undefined) {
-      const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-      retrying.begin();
-      return retrying;
-    }
+    if (policy !== undefined)
+      return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
     const first = fresh || request.framing.kind !== 'none' ? undefined : this.#drawFirst(now);
     const sent = first === undefined ? undefined : this.#sendFirst(first, protocol, request, handler, now);
     if (sent !== undefined) return sent;

@@ -188,8 +188,11 @@ export class Target implements AttemptOpener, SessionTarget {
     handler: UpstreamHandler,
     fresh = false,
   ): Promise<Upstream> {
-    if (this.#policy !== undefined)
-      return Promise.resolve(this.#several(this.#policy, protocol, request, handler));
+    const policy = this.#policy;
+    if (policy !== undefined)
+      return Promise.resolve(
+        new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin(),
+      );
     return this.#openOne(protocol, request, handler, fresh);
   }
 
@@ -201,18 +204,6 @@ export class Target implements AttemptOpener, SessionTarget {
     { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream> {
     return this.#openOne(protocol, request, handler, fresh, earlier.endpoints);
-  }
-
-  /** A request that may take several attempts. */
-  #several(
-    policy: RequestPolicy,
-    protocol: 'http1' | 'http2',
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-  ): Upstream {
-    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    retrying.begin();
-    return retrying;
   }
 
   #openOne(
@@ -242,7 +233,9 @@ export class Target implements AttemptOpener, SessionTarget {
     handler: UpstreamHandler,
     now: number,
   ): Upstream | undefined {
-    if (this.#policy !== undefined) return this.#several(this.#policy, protocol, request, handler);
+    const policy = this.#policy;
+    if (policy !== undefined)
+      return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
