@@ -50,7 +50,7 @@ export class FakeTarget implements BackendTarget {
   readonly deeds: Deed[];
   /** The requests that were sent as streams. */
   readonly streams: FakeStream[] = [];
-  readonly #came: Came[];
+  readonly came: Came[];
   readonly #shared: boolean;
 
   /**
@@ -59,7 +59,7 @@ export class FakeTarget implements BackendTarget {
    */
   constructor(name: string, came: Came[], deeds: readonly Deed[], shared = false) {
     this.name = name;
-    this.#came = came;
+    this.came = came;
     this.deeds = [...deeds];
     this.#shared = shared;
   }
@@ -89,7 +89,7 @@ export class FakeTarget implements BackendTarget {
     });
     upstream.start();
     if (next !== 'refuses' && next !== 'has none')
-      this.#came.push({ backend: this.name, alternatives: watch.alternatives, body: [] });
+      this.came.push({ backend: this.name, alternatives: watch.alternatives, body: [] });
     queueMicrotask(() => stream.act(next, this.name));
     return upstream;
   }
@@ -115,7 +115,7 @@ export class FakeTarget implements BackendTarget {
     const body: string[] = [];
     const { alternatives } = request;
     if (deed !== 'refuses' && deed !== 'has none')
-      this.#came.push({ backend: this.name, alternatives, body });
+      this.came.push({ backend: this.name, alternatives, body });
     queueMicrotask(() => queueMicrotask(() => this.#act(deed ?? 'serves', handler)));
     return {
       endpoint: `${this.name}:1`,

@@ -16,17 +16,18 @@ export class FirstTries implements TryWatch {
   readonly #group: RequestedGroup;
   readonly #backend: GroupBackend;
   readonly #protocol: 'http1' | 'http2';
+  /** A first try is made where all others can take it, too. */
+  readonly alternatives: number;
 
-  /** @param protocol what the application speaks */
+  /**
+   * @param group with the backends that it has for as long as this is used
+   * @param protocol what the application speaks
+   */
   constructor(group: RequestedGroup, backend: GroupBackend, protocol: 'http1' | 'http2') {
     this.#group = group;
     this.#backend = backend;
     this.#protocol = protocol;
-  }
-
-  /** A first try is made where all others can take it, too. */
-  get alternatives(): number {
-    return this.#group.backends.length - 1;
+    this.alternatives = group.backends.length - 1;
   }
 
   onInterimResponse(one: WatchedTry, status: number, fields: readonly Field[]): UpstreamHandler | undefined {

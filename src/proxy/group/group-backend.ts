@@ -50,8 +50,11 @@ export class GroupBackend implements BackendDraw {
   readonly numbers: BackendCounts;
   /** How it is drawn from now on; undefined: not at all. */
   draw: BackendDraw | undefined = EQUAL_DRAW;
-  /** What watches its requests, by the protocol of its application; made when the first one is sent. */
-  readonly firstTries: { http1?: TryWatch; http2?: TryWatch } = {};
+  /**
+   * What watches its requests, by the protocol of its application: made when the first one is sent, anew when
+   * the group has other backends.
+   */
+  firstTries: { http1?: TryWatch; http2?: TryWatch } = {};
   /** Undefined: nothing did, as a rule. */
   #trouble: Trouble | undefined;
 

@@ -95,6 +95,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     this.#backends = specs
       .map((spec) => former.get(spec.target) ?? new GroupBackend(spec, this.numbers.backend(spec.name)))
       .sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+    for (const backend of this.#backends) backend.firstTries = {};
     this.#divided();
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;

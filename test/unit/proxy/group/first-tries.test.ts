@@ -59,6 +59,14 @@ describe('the first try of a request to a group', () => {
     expect(counts()['a']).to.deep.equal({ served: 1, failed: 0, moved: 0 });
   });
 
+  it('says how many others there are, also when that has changed', () => {
+    const came = () => targets[0]?.came.map(({ alternatives }) => alternatives);
+    sent();
+    group.update(targets.slice(0, 1).map((target) => ({ name: target.name, target })));
+    sent();
+    expect(came()).to.deep.equal([1, 0]);
+  });
+
   it('goes on elsewhere behind the same object: what is read and given up reaches the second try', async () => {
     const { upstream, stream } = sent();
     stream.refuse(true);
