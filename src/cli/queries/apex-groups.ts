@@ -4,7 +4,7 @@ import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN, LOCAL } from '../../api/names.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 import { KubeRouting } from '../../discovery/kube-routing.ts';
@@ -17,7 +17,6 @@ import {
   backendName as memberBackendName,
   withServiceDrain,
 } from '../../policy/failover/federated-group.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import { demandStated } from '../../policy/failover/demand.ts';
 import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';

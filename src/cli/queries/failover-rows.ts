@@ -1,3 +1,4 @@
+import { LOCAL } from '../../api/names.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { FailoverReason, FailoverState } from '../../api/failover/failover-reasons.ts';
 import { endpointSlices, keyOf, services } from '../../api/kubernetes/resource.ts';
@@ -13,7 +14,6 @@ import { type Demand, demandStated, isCapacityShort } from '../../policy/failove
 import { decide } from '../../policy/failover/decide.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
 import { readApexGroups } from './apex-groups.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import { type FederatedGroup, federatedGroup } from '../../policy/failover/federated-group.ts';
 
 /** One backend of a group, for programs. */
