@@ -29,6 +29,12 @@ export const LOCAL_DISCOVERY = 'multicluster.linkerd.io/local-discovery';
 export const HEADLESS_MIRROR_LABEL = 'mirror.linkerd.io/headless-mirror-svc-name';
 
 /**
+ * Stands for the source cluster itself where the name of a target cluster could stand: in tiers and drains,
+ * in metrics, and in what controllers answer. No target cluster is called so.
+ */
+export const LOCAL = 'local';
+
+/**
  * Longest name of a cluster of which a mirror `<svc>-<cluster>` can have a name: 63 characters, one of them
  * the Service's.
  */

@@ -1,5 +1,6 @@
+import { LOCAL } from '../api/names.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { type Explanation, LOCAL } from '../api/answers/admin-answers.ts';
+import { type Explanation } from '../api/answers/admin-answers.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
 import { type MirrorReason, mirrorReasons } from '../api/reasons/mirror-reasons.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';

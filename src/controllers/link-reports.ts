@@ -1,4 +1,5 @@
-import { type LinkReport, LOCAL, type ServiceReport } from '../api/answers/admin-answers.ts';
+import { LOCAL } from '../api/names.ts';
+import { type LinkReport, type ServiceReport } from '../api/answers/admin-answers.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { parseKey } from '../api/mirror/mirror-names.ts';
 import type { LinkController } from './link/link-controller.ts';

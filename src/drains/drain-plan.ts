@@ -1,3 +1,4 @@
+import { LOCAL } from '../api/names.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { type AnnotationName, readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
@@ -26,7 +27,6 @@ import {
 } from '../policy/failover/drain-safety.ts';
 import { backendName, federatedGroup } from '../policy/failover/federated-group.ts';
 import type { ApexGroup } from '../policy/routing/apex-group.ts';
-import { LOCAL } from '../policy/failover/placement.ts';
 
 /** What stands in the cluster about failover. */
 export interface DrainObjects {

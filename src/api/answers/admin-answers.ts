@@ -2,12 +2,6 @@ import { z } from 'zod';
 import type { MirrorReason } from '../reasons/mirror-reasons.ts';
 import { type AnswerPage, page } from './answer-page.ts';
 
-/**
- * Stands in the place of a Link, and of a cluster, for what lives in the source cluster itself. No Link has
- * this name: names of Links have a namespace.
- */
-export const LOCAL = 'local';
-
 /** Whether an address of a gateway answers its probes. */
 export type AddressHealth = 'unknown' | 'alive' | 'dead';
 

@@ -9,6 +9,7 @@ import {
   DATA_PATH,
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
+  LOCAL,
   READABLE_NAMESPACES,
 } from '../names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
@@ -179,10 +180,14 @@ const addresses = text.transform((value, context) => {
   context.addIssue({ code: 'custom', message: `"${bad}" ${why}` });
   return z.NEVER;
 });
-const clusterName = text.refine((value) => isDnsLabel(value), {
-  message:
-    'must be a DNS label (lower-case letters, digits and dashes), because it becomes the suffix of mirror names',
-});
+/** What is wrong with `LOCAL` as the name of a target cluster. */
+export const NOT_LOCAL = `must not be ${LOCAL}: in tiers and drains that is the cluster itself`;
+const clusterName = text
+  .refine((value) => isDnsLabel(value), {
+    message:
+      'must be a DNS label (lower-case letters, digits and dashes), because it becomes the suffix of mirror names',
+  })
+  .refine((value) => value !== LOCAL, { message: NOT_LOCAL });
 const nonEmpty = (what: string) => text.refine((value) => value !== '', { message: `must name ${what}` });
 const orUndefined = <S extends z.ZodType>(schema: S) =>
   z.preprocess((value) => (value === '' || value === null ? undefined : value), schema.optional());

@@ -7,6 +7,7 @@ import {
   IMPORT_GATEWAYS,
   MAX_CLUSTER_NAME,
   REMOTE_ACCESS_ACCOUNT,
+  LOCAL,
 } from '../../api/names.ts';
 import { exportSelector } from '../../api/exports/export-marks.ts';
 import { z } from 'zod';
@@ -16,12 +17,11 @@ import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { gatewayText } from '../../linking/export-gateways.ts';
 import { parseImportPolicy } from '../../api/link/import-policy.ts';
 import type { LinkRequest } from '../../linking/link-request.ts';
-import { links } from '../../api/link/link-schema.ts';
+import { links, NOT_LOCAL } from '../../api/link/link-schema.ts';
 import { parseSelector, parseSelectorText } from '../../api/kubernetes/label-selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../../linking/token.ts';
 import { durationFlag, listFlag } from './cluster-flags.ts';
 import { readVersion } from '../../base/version.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 
 /** A selector flag, in the form of the Link's spec. */
 const labelSelector = z.string().transform((text, context) => {
@@ -44,9 +44,7 @@ export const clusterNameFlag = dnsLabel
   .refine((name) => name.length <= MAX_CLUSTER_NAME, {
     error: `must have at most ${MAX_CLUSTER_NAME} characters: with a longer one no mirror can have a name`,
   })
-  .refine((name) => name !== LOCAL, {
-    error: `must not be ${LOCAL}: in tiers and drains that is the cluster itself`,
-  });
+  .refine((name) => name !== LOCAL, { error: NOT_LOCAL });
 
 /** `--token-ttl`; milliseconds. */
 export const tokenTtlFlag = durationFlag

@@ -1,4 +1,5 @@
-import { type Explanation, type LinkReport, LOCAL } from '../../api/answers/admin-answers.ts';
+import { LOCAL } from '../../api/names.ts';
+import { type Explanation, type LinkReport } from '../../api/answers/admin-answers.ts';
 import { age } from './output.ts';
 
 /** The explanations of clusters that export the name, or all where none does. */

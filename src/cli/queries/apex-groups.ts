@@ -1,10 +1,11 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN, LOCAL } from '../../api/names.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { LinksFailover } from '../../discovery/failover-links.ts';
 import { KubeRouting } from '../../discovery/kube-routing.ts';
@@ -17,7 +18,6 @@ import {
   backendName as memberBackendName,
   withServiceDrain,
 } from '../../policy/failover/federated-group.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import { demandStated } from '../../policy/failover/demand.ts';
 import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
@@ -26,11 +26,14 @@ import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
 import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { readClusterDomain } from './cluster-domain.ts';
+import { type MirrorObjects, readMirrorObjects } from './mirror-objects.ts';
 
-/** What stands in the cluster of mirrors. */
-export interface MirrorObjects {
-  readonly services: readonly V1Service[];
-  readonly slices: readonly V1EndpointSlice[];
+/** What is known of mirrors. */
+export interface KnownMirrors extends MirrorObjects {
+  /** The namespace that they are of; default: they are of all. */
+  readonly namespace?: string | undefined;
+  /** Namespaces whose mirrors could not be read; default none. */
+  readonly hidden?: ReadonlySet<string>;
   readonly said: LinksFailover;
 }
 
@@ -52,7 +55,7 @@ export interface ApexGroups {
  */
 export async function readApexGroups(
   client: KubeClient,
-  objects: MirrorObjects,
+  objects: KnownMirrors,
   installation: string,
 ): Promise<ApexGroups> {
   const own = objects.slices.filter((slice) => clusterOf(slice) === APEX_MEMBER);
@@ -83,8 +86,10 @@ export async function readApexGroups(
     // The first look says which namespaces backends are in.
     for (const service of all) routing.of(service);
     await settled(routing);
-    const groups = all.flatMap((service) => groupsOf(service, routing.of(service).ports, objects));
-    return { groups, unread: routing.unread };
+    const routed = all.map((service) => ({ service, ports: routing.of(service).ports }));
+    const { unread, ...known } = await withOthers(client, objects, routed.flatMap(namespacesOf));
+    const groups = routed.flatMap(({ service, ports }) => groupsOf(service, ports, known));
+    return { groups, unread: [...routing.unread, ...unread] };
   } finally {
     await routing.stop();
   }
@@ -93,6 +98,41 @@ export async function readApexGroups(
 async function settled(routing: KubeRouting): Promise<void> {
   const until = systemClock.monotonic() + PATIENCE_MS;
   while (!routing.settled && systemClock.monotonic() < until) await sleep(systemClock, LOOK_MS);
+}
+
+interface Routed {
+  readonly service: V1Service;
+  readonly ports: ReadonlyMap<number, RoutedSpec>;
+}
+
+/** The namespaces of its backends, which need not be its own. */
+function namespacesOf({ ports }: Routed): string[] {
+  const rules = [...ports.values()].flatMap(({ routing }) => routing.rules);
+  return rules.flatMap(({ backends }) => backends.map(({ namespace }) => namespace));
+}
+
+/** With the mirrors of further namespaces, where those of one alone are known. */
+async function withOthers(
+  client: KubeClient,
+  objects: KnownMirrors,
+  namespaces: readonly string[],
+): Promise<KnownMirrors & Pick<ApexGroups, 'unread'>> {
+  const hidden = new Set<string>();
+  const unread: string[] = [];
+  if (objects.namespace === undefined) return { ...objects, unread };
+  let { services, slices } = objects;
+  for (const namespace of new Set(namespaces)) {
+    if (namespace === objects.namespace) continue;
+    try {
+      const found = await readMirrorObjects(client, namespace);
+      services = [...services, ...found.services];
+      slices = [...slices, ...found.slices];
+    } catch (error) {
+      hidden.add(namespace);
+      unread.push(`mirrors of the namespace ${namespace}: ${messageOf(error)}`);
+    }
+  }
+  return { ...objects, services, slices, hidden, unread };
 }
 
 /** Whether clients of a federated Service come to the egress, which follows what is written about it. */
@@ -107,7 +147,7 @@ function isRelayedGroup(service: V1Service): boolean {
 export function groupsOf(
   service: V1Service,
   ports: ReadonlyMap<number, RoutedSpec>,
-  objects: MirrorObjects,
+  objects: KnownMirrors,
 ): ApexGroup[] {
   const { namespace = '', name = '' } = service.metadata ?? {};
   const demand = demandStated(service.status?.conditions);
@@ -127,6 +167,8 @@ export function groupsOf(
       const known = (backend: RouteBackend): WeighedBackend => {
         const key = keyOf({ namespace: backend.namespace, name: backend.service });
         const mirror = mirrors.get(key);
+        // It may be a mirror, and is not taken for a Service of this cluster.
+        if (objects.hidden?.has(backend.namespace) === true) return {};
         // The clusters of a federated Service have facts of their own, by which its part is divided.
         if (mirror !== undefined && isFederated(mirror)) {
           for (const member of memberClusters(mirror)) within.set(memberBackendName(member), key);

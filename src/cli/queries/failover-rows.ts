@@ -1,9 +1,9 @@
+import { LOCAL } from '../../api/names.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { FailoverReason, FailoverState } from '../../api/failover/failover-reasons.ts';
-import { endpointSlices, keyOf, services } from '../../api/kubernetes/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
-import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import { linksFailover } from '../../discovery/failover-links.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -13,7 +13,7 @@ import { type Demand, demandStated, isCapacityShort } from '../../policy/failove
 import { decide } from '../../policy/failover/decide.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
 import { readApexGroups } from './apex-groups.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
+import { type MirrorObjects, readMirrorObjects } from './mirror-objects.ts';
 import { type FederatedGroup, federatedGroup } from '../../policy/failover/federated-group.ts';
 
 /** One backend of a group, for programs. */
@@ -75,8 +75,7 @@ export async function readAllFailover(
   installation: string,
 ): Promise<FailoverObjects> {
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
-  const { slices, links: all } = objects;
-  const found = { services: mirrors, slices, said: linksFailover(all) };
+  const found = { ...mirrors, namespace, said: linksFailover(objects.links) };
   const { groups: apexes, unread } = await readApexGroups(client, found, installation);
   return { ...objects, apexes, unread };
 }
@@ -95,15 +94,13 @@ async function readObjects(
   client: KubeClient,
   namespace: string | undefined,
   installation: string,
-): Promise<FailoverObjects & { readonly mirrors: readonly V1Service[] }> {
-  const where = { labelSelector: MIRRORED_SELECTOR, ...(namespace === undefined ? {} : { namespace }) };
-  const [found, slices, all] = await Promise.all([
-    client.list(services, where),
-    client.list(endpointSlices, where),
+): Promise<FailoverObjects & { readonly mirrors: MirrorObjects }> {
+  const [mirrors, all] = await Promise.all([
+    readMirrorObjects(client, namespace),
     client.list(links, { namespace: installation }),
   ]);
-  const mirrors = found.items;
-  return { services: mirrors.filter(isFederated), slices: slices.items, links: all.items, mirrors };
+  const { slices } = mirrors;
+  return { services: mirrors.services.filter(isFederated), slices, links: all.items, mirrors };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { LOCAL } from '../../api/names.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import { isFederated } from '../../api/mirror/federated-members.ts';
@@ -6,7 +7,6 @@ import { factsOf } from '../../api/mirror/slice-facts.ts';
 import { leafKey, type RoutedSpec } from '../../discovery/target-spec.ts';
 import { localFacts } from '../../policy/failover/local-facts.ts';
 import { apexDrains, withServiceDrain } from '../../policy/failover/federated-group.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import type { RouteBackend, RoutingRule } from '../../policy/routing/routing.ts';
 import type { LocalView } from '../reconcile/local-view.ts';

@@ -1,10 +1,10 @@
+import { LOCAL } from '../../api/names.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { BackendSpec } from '../../proxy/group/group-backend.ts';
 import { TargetGroup } from '../../proxy/group/target-group.ts';
 import type { SessionTarget } from '../../proxy/upstream/session-target.ts';
 import type { Target } from '../../proxy/upstream/target.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import type { LocalPods } from '../local/local-pods.ts';
 import {
   type GroupRoute,

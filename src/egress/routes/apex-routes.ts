@@ -1,3 +1,4 @@
+import { LOCAL } from '../../api/names.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import {
   type ApexClaim,
@@ -17,7 +18,6 @@ import { fullyQualifiedName, parseKey } from '../../api/mirror/mirror-names.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { leafKey } from '../../discovery/target-spec.ts';
 import { apexDrains } from '../../policy/failover/federated-group.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import { groupNames } from '../../policy/routing/apex-group.ts';
 import type { RouteBackend as RuleBackend } from '../../policy/routing/routing.ts';
 import { LOCAL_DOMAIN, routeSettings, whomItLetsIn } from './route-settings.ts';

@@ -1,8 +1,8 @@
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import type { LinkGateway } from '../../api/link/link-schema.ts';
+import { LOCAL } from '../../api/names.ts';
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import { targetKey } from '../../api/ports/target-key.ts';
-import { LOCAL } from '../../policy/failover/placement.ts';
 import type { Routing } from '../../policy/routing/routing.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 

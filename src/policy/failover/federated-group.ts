@@ -1,3 +1,4 @@
+import { LOCAL } from '../../api/names.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { FailoverDrain } from '../../api/failover/failover-drain.ts';
 import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
@@ -14,7 +15,7 @@ import { factsOf } from '../../api/mirror/slice-facts.ts';
 import type { Backend, Weighing } from './backend.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
 import { readFailoverPolicy } from './failover-policy-text.ts';
-import { type LinkDefaults, LOCAL, placeBackends, type Placement } from './placement.ts';
+import { type LinkDefaults, placeBackends, type Placement } from './placement.ts';
 import { readTiers, type Tiers } from './tiers.ts';
 
 /** What the Link of one cluster says about failover. */

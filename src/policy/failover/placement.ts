@@ -1,3 +1,4 @@
+import { LOCAL } from '../../api/names.ts';
 import {
   FAILOVER_CAPACITY_FACTOR,
   FAILOVER_TIER,
@@ -30,8 +31,6 @@ export interface Placement {
   readonly leftOut: readonly string[];
 }
 
-/** The name in tiers for the members of the cluster itself. */
-export const LOCAL = 'local';
 const MAX_TIER = 15;
 const MIN_FACTOR = 0.01;
 const MAX_FACTOR = 1000;

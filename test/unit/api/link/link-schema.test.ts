@@ -46,6 +46,11 @@ describe('parseLink', () => {
       { ...good, targetClusterName: 'West_1' },
       'spec.targetClusterName',
     ],
+    [
+      'the name that stands for the source cluster itself',
+      { ...good, targetClusterName: ' local ' },
+      'spec.targetClusterName',
+    ],
     ['no credentials', { ...good, clusterCredentialsSecret: '' }, 'spec.clusterCredentialsSecret'],
     ['an address that is none', { ...good, gatewayAddress: 'a b' }, 'spec.gatewayAddress'],
     ['a gateway without an identity', { ...good, gatewayIdentity: '' }, 'spec.gatewayIdentity'],

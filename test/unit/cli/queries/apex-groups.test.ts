@@ -1,12 +1,17 @@
 import type { V1Deployment, V1EndpointSlice } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { APEX_MEMBER } from '../../../../src/api/egress/egress-record.ts';
+import { type FailoverFacts, writeFacts } from '../../../../src/api/failover/failover-facts.ts';
+import { factsAnnotation } from '../../../../src/api/mirror/slice-facts.ts';
 import { readApexGroups } from '../../../../src/cli/queries/apex-groups.ts';
 import { clusterDomainOf } from '../../../../src/cli/queries/cluster-domain.ts';
+import { readAllFailover } from '../../../../src/cli/queries/failover-rows.ts';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { withRoutingKinds } from '../../../support/apex-world.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
+
+const MIRRORED = { 'mirror.linkerd.io/mirrored-service': 'true' };
 
 /** An egress as the chart installs it, with these arguments. */
 const egress = (...args: string[]): V1Deployment => ({
@@ -102,6 +107,69 @@ describe('Services without selector as `linkspan` reads them', () => {
     expect(await unreadWith((what) => what === 'services')).to.deep.equal([
       'Services and EndpointSlices of the namespace shop',
     ]);
+  });
+
+  // With `-n` the mirrors of other namespaces were not read, and whoever is no mirror is a Service of this
+  // cluster: `linkspan failover -n shop` said `local` of a backend that is the cluster west.
+  it('lead to the same clusters, whether their namespace is read alone or all are', async () => {
+    const cluster = new FakeCluster();
+    cluster.put('services', {
+      metadata: { name: 'checkout', namespace: 'shop', uid: 'c' },
+      spec: { ports: [{ port: 80 }] },
+    } as object);
+    cluster.put('endpointslices', {
+      ...slice,
+      metadata: { ...slice.metadata, labels: { ...slice.metadata?.labels, ...MIRRORED } },
+    });
+    const labels = { ...MIRRORED, 'mirror.linkerd.io/cluster-name': 'west' };
+    cluster.put('services', {
+      metadata: { name: 'pay-west', namespace: 'pay', uid: 'p', labels },
+      spec: { ports: [{ port: 80 }] },
+    } as object);
+    const facts = { ready: 2, known: 2, expected: 4, path: 'alive', usableSince: 1, flaps: 0, lastWord: 1 };
+    cluster.put('endpointslices', {
+      metadata: {
+        name: 'pay-west',
+        namespace: 'pay',
+        labels: { ...labels, 'kubernetes.io/service-name': 'pay-west' },
+        annotations: factsAnnotation(writeFacts(facts as FailoverFacts)),
+      },
+      addressType: 'IPv4',
+      endpoints: [],
+    } as object);
+    cluster.put('httproutes', {
+      metadata: { name: 'checkout', namespace: 'shop', uid: 'r' },
+      spec: {
+        parentRefs: [{ group: '', kind: 'Service', name: 'checkout' }],
+        rules: [{ backendRefs: [{ name: 'pay-west', namespace: 'pay', port: 80 }] }],
+      },
+    } as object);
+    cluster.put('referencegrants', {
+      metadata: { name: 'shop', namespace: 'pay', uid: 'g' },
+      spec: {
+        from: [{ group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', namespace: 'shop' }],
+        to: [{ group: '', kind: 'Service' }],
+      },
+    } as object);
+    const client = withRoutingKinds(cluster.client);
+    const read = async (namespace: string | undefined) =>
+      (await readAllFailover(client, namespace, 'links')).apexes?.map(({ clusters, group }) => ({
+        clusters: [...clusters],
+        facts: group.backends.map((backend) => backend.facts),
+      }));
+    const [all] = (await read(undefined)) ?? [];
+    expect(all?.clusters.map(([, name]) => name)).to.deep.equal(['west']);
+    expect(all?.facts[0]?.ready).to.equal(2);
+    expect(await read('shop')).to.deep.equal([all]);
+    const { client: plain } = cluster;
+    const list = (...[resource, options]: Parameters<KubeClient['list']>) =>
+      options?.namespace === 'pay' && options.labelSelector !== undefined
+        ? Promise.reject(statusError(403, '{"reason":"Forbidden","message":"no"}', 'fake', undefined))
+        : plain.list(resource, options);
+    const limited = Object.assign(withRoutingKinds(cluster.client), { list });
+    const { apexes = [], unread = [] } = await readAllFailover(limited, 'shop', 'links');
+    expect(apexes.map(({ clusters }) => [...clusters.values()])).to.deep.equal([[]]);
+    expect(unread.map((one) => one.split(':')[0])).to.deep.equal(['mirrors of the namespace pay']);
   });
 
   it('are of the domain in either form of the flag', () => {
