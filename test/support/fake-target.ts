@@ -114,8 +114,7 @@ export class FakeTarget implements BackendTarget {
     if (deed === 'is full') throw new ProxyFailure('load shed', `${this.name} is full`);
     const body: string[] = [];
     const { alternatives } = request;
-    if (deed !== 'refuses' && deed !== 'has none')
-      this.came.push({ backend: this.name, alternatives, body });
+    if (deed !== 'refuses' && deed !== 'has none') this.came.push({ backend: this.name, alternatives, body });
     queueMicrotask(() => queueMicrotask(() => this.#act(deed ?? 'serves', handler)));
     return {
       endpoint: `${this.name}:1`,
