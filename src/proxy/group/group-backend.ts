@@ -52,9 +52,10 @@ export class GroupBackend implements BackendDraw {
   draw: BackendDraw | undefined = EQUAL_DRAW;
   /**
    * What watches its requests, by the protocol of its application: made when the first one is sent, anew when
-   * the group has other backends.
+   * the group has other backends. Two fields, as an object for both would be larger than what it holds.
    */
-  firstTries: { http1?: TryWatch; http2?: TryWatch } = {};
+  http1Tries: TryWatch | undefined;
+  http2Tries: TryWatch | undefined;
   /** Undefined: nothing did, as a rule. */
   #trouble: Trouble | undefined;
 

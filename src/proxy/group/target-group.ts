@@ -95,7 +95,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     this.#backends = specs
       .map((spec) => former.get(spec.target) ?? new GroupBackend(spec, this.numbers.backend(spec.name)))
       .sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
-    for (const backend of this.#backends) backend.firstTries = {};
+    for (const backend of this.#backends) backend.http1Tries = backend.http2Tries = undefined;
     this.#divided();
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;
@@ -241,7 +241,10 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     now: number,
   ): Upstream | undefined {
     if (backend.rests(now) || request.permit?.(backend.name) !== undefined) return undefined;
-    const watch = (backend.firstTries[protocol] ??= new FirstTries(this, backend, protocol));
+    const watch =
+      protocol === 'http2'
+        ? (backend.http2Tries ??= new FirstTries(this, backend, protocol))
+        : (backend.http1Tries ??= new FirstTries(this, backend, protocol));
     const sent = backend.target.openWatched?.(request, handler, now, watch);
     if (sent !== undefined) this.outage.over();
     return sent;
