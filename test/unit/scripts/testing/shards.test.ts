@@ -80,7 +80,7 @@ describe('dealing tests out to processes', () => {
     it('are found by what their source asks for', () => {
       const ofFile = (name: string) =>
         clustersOf(readFileSync(path.join(root, `test/integration/${name}.test.ts`), 'utf8'));
-      expect(ofFile('worst-annotations')).to.deep.equal(['bare']);
+      expect(ofFile('worst-routing')).to.deep.equal(['bare']);
       expect(ofFile('mirror')).to.deep.equal(['shared']);
       expect(ofFile('weights')).to.deep.equal(['shared', 'bare']);
       const all = globSync('test/integration/*.test.ts', { cwd: root }).map((file) =>
