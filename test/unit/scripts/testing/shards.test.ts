@@ -74,7 +74,7 @@ describe('dealing tests out to processes', () => {
     });
 
     it('are dealt out where one process would have too much to do', () => {
-      expect(dealt({ a: 100, b: 30, c: 60, d: 60, e: 9 })).to.have.members(['ae', 'bcd']);
+      expect(dealt({ a: 250, b: 75, c: 150, d: 150, e: 22 })).to.have.members(['ae', 'bcd']);
     });
 
     it('are found by what their source asks for', () => {
