@@ -15,11 +15,12 @@ export const ALONE: readonly string[] = [];
 
 /**
  * What starts clusters that stay for the files after it in its process (test/testbed/shared.ts), and what it
- * is worth not to start them once more, in seconds of a file: two with kube's controllers, and one without.
+ * is worth not to start them once more, in seconds of a file as they are recorded, on a machine that has more
+ * to do: two with kube's controllers, and one without.
  */
 const CLUSTERS = {
-  shared: { pattern: /\b(?:shared|own)Clusters\(/, seconds: 40 },
-  bare: { pattern: /\bbareCluster\(/, seconds: 20 },
+  shared: { pattern: /\b(?:shared|own)Clusters\(/, seconds: 100 },
+  bare: { pattern: /\bbareCluster\(/, seconds: 50 },
 } as const;
 export type Clusters = keyof typeof CLUSTERS;
 

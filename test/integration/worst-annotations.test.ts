@@ -23,26 +23,21 @@ import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { clientOf, ensureNamespace, findService, createAccount } from '../support/cluster-objects.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
-import {
-  apply,
-  exportedObjects,
-  installCrd,
-  linkObjects,
-  startController,
-} from '../support/linked-clusters.ts';
+import { apply, exportedObjects, linkObjects, startController } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import { expectNoLag, expectNoLagOver } from '../support/loop-lag.ts';
+import { MemoryCluster } from '../support/memory-cluster.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
 import { WORST_TEXTS } from '../support/worst-text.ts';
-import type { Cluster } from '../testbed/cluster.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { address } from '../testbed/netns.ts';
-import { bareCluster, createNamespace } from '../testbed/shared.ts';
+import { createNamespace } from '../testbed/shared.ts';
 
 const wait = { everyMs: 50 };
 const captured = captureLog();
 const shared = { clock: systemClock, random: Math.random, log: captured.log };
 const GATEWAY = 'gateway.west';
+const GROUPS = { 'multicluster.linkerd.io': ['v1alpha3', ['links']] } as const;
 /**
  * Characters of a text that is too long for every annotation but the record of copied keys; half as many as
  * may be, because some take two bytes.
@@ -75,7 +70,7 @@ function inParts<T>(all: readonly T[], size: number): T[][] {
 // again after each restart, because the list came again. Nobody else may notice what a tenant writes,
 // whichever annotation it is in.
 describe('a tenant who writes the worst text into annotations of his Service', () => {
-  let cluster: Cluster;
+  let cluster: MemoryCluster;
   let client: KubeClient;
   let targets: TargetSource;
   let other: MeshClient;
@@ -83,7 +78,7 @@ describe('a tenant who writes the worst text into annotations of his Service', (
   const closed = closedIn(after);
 
   before(async () => {
-    cluster = closed(await bareCluster('worst'), (one) => one.stop());
+    cluster = closed(await MemoryCluster.start('worst'), (one) => one.stop());
     await ensureNamespace(cluster, 'tenant');
     await ensureNamespace(cluster, 'demo');
     await cluster.apply(exportedObjects('tenant', 'web', { addresses: [address(16)] }));
@@ -189,7 +184,7 @@ type Annotate = (annotations: Readonly<Record<string, string>>) => Promise<unkno
  * What does so as long as nobody else changes the Service. What is large costs an API server three times as
  * much to merge as to take whole, which it does without a version.
  */
-async function annotateService(cluster: Cluster, namespace: string, name: string): Promise<Annotate> {
+async function annotateService(cluster: MemoryCluster, namespace: string, name: string): Promise<Annotate> {
   const client = clientOf(cluster);
   const found = await client.get(services, { namespace, name });
   const { resourceVersion: _version, ...metadata } = found.metadata ?? {};
@@ -211,7 +206,7 @@ async function annotatorOf<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
   ref: ObjectRef,
-): Promise<(make: (length: number) => string) => Promise<void>> {
+): Promise<(make: (length: number) => string, mark?: string) => Promise<void>> {
   const imports = ['namespaces', 'names', 'labels', 'annotations', 'gateway-cidrs', 'pod-cidrs', 'quotas'];
   const all = [...NAMES.map(([name]) => name), ...imports.map((name) => `linkspan.dev/import-${name}`)];
   // What is large costs an API server three times as much to merge as to take whole.
@@ -231,9 +226,9 @@ async function annotatorOf<T extends KubeObject>(
       return false;
     }
   };
-  return async (make) => {
+  return async (make, mark) => {
     for (const some of fitting(all, make(MAX_ANNOTATION))) {
-      const annotations = { ...before };
+      const annotations = { ...before, ...(mark === undefined ? {} : { [mark]: '' }) };
       for (const name of some) annotations[name] = make(MAX_ANNOTATION);
       while (!(await written(annotations))) found = await client.get(resource, ref);
     }
@@ -244,26 +239,24 @@ async function annotatorOf<T extends KubeObject>(
 // the one of the export and the one of its mirror, and an egress the latter.
 describe('a tenant of either cluster who writes the worst text into annotations of an export and of its mirror', function () {
   const OURS = 'mirror.linkerd.io/remote-svc-fq-name';
-  let east: Cluster;
-  let west: Cluster;
+  let east: MemoryCluster;
+  let west: MemoryCluster;
   let ns: string;
   let other: string;
   /** Where the controller is. */
   let links: string;
-  let controllerRuns: () => ReadonlyMap<string, unknown>;
+  let controllerRuns: () => ReadonlyMap<string, { readonly problem: Error | undefined }>;
   let routes: ReadonlyMap<number, Route> = new Map();
   /** What became of the tenant's export. */
   let outcome: () => unknown;
   const closed = closedIn(after);
 
   before(async () => {
-    // Without kube's controllers, for each of which the API server would write out every change once more.
     for (const name of ['east', 'west']) {
-      const cluster = closed(await bareCluster(name), (one) => one.stop());
+      const cluster = closed(await MemoryCluster.start(name, GROUPS), (one) => one.stop());
       if (name === 'east') east = cluster;
       else west = cluster;
     }
-    await installCrd(east);
     links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'tenant');
     other = await createNamespace(west, 'other');
@@ -331,14 +324,22 @@ describe('a tenant of either cluster who writes the worst text into annotations 
     await apply(east, ...linkObjects(west, links, 'odd', ownSelectors(other)));
     const known = () => controllerRuns().has(`${links}/odd`);
     await eventually('the Link is known', known, wait);
+    const annotateLink = await annotatorOf(clientOf(east), linkKind, { namespace: links, name: 'odd' });
     const annotators = await Promise.all([
-      annotatorOf(clientOf(east), linkKind, { namespace: links, name: 'odd' }),
       annotatorOf(clientOf(east), secrets, { namespace: links, name: 'cluster-credentials-odd' }),
       annotatorOf(clientOf(east), namespaces, { name: ns }),
       annotatorOf(clientOf(west), namespaces, { name: ns }),
     ]);
-    await expectNoLagOver('Links, Secrets and namespaces', WORST_TEXTS, (make) =>
-      Promise.all(annotators.map((annotate) => annotate(make))),
+    await expectNoLagOver(
+      'Links, Secrets and namespaces',
+      [...WORST_TEXTS.entries()],
+      async ([nth, make]) => {
+        // A setting that there is not: what is wrong with the Link names it, and so says which text was read.
+        const mark = `linkspan.dev/import-mark-${nth}`;
+        await Promise.all([annotateLink(make, mark), ...annotators.map((annotate) => annotate(make))]);
+        const problem = () => controllerRuns().get(`${links}/odd`)?.problem?.message;
+        await eventually('the Link is read', () => problem()?.includes(`${mark}]`) === true, wait);
+      },
     );
     await expectNoLag('what goes on beside them', () => othersGoOn('beside-links'));
   });

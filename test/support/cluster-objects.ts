@@ -13,15 +13,15 @@ import {
 } from '../../src/api/kubernetes/resource.ts';
 import { links, type LinkObject } from '../../src/api/link/link-schema.ts';
 import type { Condition } from '../../src/api/link/link-status.ts';
-import type { Cluster } from '../testbed/cluster.ts';
+import type { ApiCluster } from './memory-cluster.ts';
 
-const clients = new WeakMap<Cluster, KubeClient>();
+const clients = new WeakMap<ApiCluster, KubeClient>();
 
 /**
  * A client of the cluster's administrator, one for each cluster; its connections do not keep the process
  * alive for long.
  */
-export function clientOf(cluster: Cluster): KubeClient {
+export function clientOf(cluster: ApiCluster): KubeClient {
   const known = clients.get(cluster);
   if (known !== undefined) return known;
   const client = new KubeClient(loadAccess({ file: cluster.kubeconfigFile }), {
@@ -35,7 +35,7 @@ export function clientOf(cluster: Cluster): KubeClient {
 
 /** An object, or undefined when there is none. */
 export async function find<T extends KubeObject>(
-  cluster: Cluster,
+  cluster: ApiCluster,
   resource: Resource<T>,
   ref: { namespace?: string; name: string },
 ): Promise<T | undefined> {
@@ -48,7 +48,7 @@ export async function find<T extends KubeObject>(
 }
 
 export function findService(
-  cluster: Cluster,
+  cluster: ApiCluster,
   namespace: string,
   name: string,
 ): Promise<V1Service | undefined> {
@@ -57,7 +57,7 @@ export function findService(
 
 /** The slices of a Service, by name. */
 export async function findSlices(
-  cluster: Cluster,
+  cluster: ApiCluster,
   namespace: string,
   service: string,
 ): Promise<V1EndpointSlice[]> {
@@ -67,7 +67,11 @@ export async function findSlices(
 }
 
 /** The ready addresses in a Service's slices, sorted. */
-export async function findAddresses(cluster: Cluster, namespace: string, service: string): Promise<string[]> {
+export async function findAddresses(
+  cluster: ApiCluster,
+  namespace: string,
+  service: string,
+): Promise<string[]> {
   return (await findSlices(cluster, namespace, service))
     .flatMap((slice) => slice.endpoints ?? [])
     .filter(({ conditions }) => conditions?.ready !== false)
@@ -75,12 +79,16 @@ export async function findAddresses(cluster: Cluster, namespace: string, service
     .sort();
 }
 
-export function findLink(cluster: Cluster, namespace: string, name: string): Promise<LinkObject | undefined> {
+export function findLink(
+  cluster: ApiCluster,
+  namespace: string,
+  name: string,
+): Promise<LinkObject | undefined> {
   return find(cluster, links, { namespace, name });
 }
 
 export async function findCondition(
-  cluster: Cluster,
+  cluster: ApiCluster,
   namespace: string,
   link: string,
   type: string,
@@ -90,14 +98,14 @@ export async function findCondition(
 }
 
 /** Reasons of the Events in a namespace. */
-export async function eventReasonsIn(cluster: Cluster, namespace: string): Promise<string[]> {
+export async function eventReasonsIn(cluster: ApiCluster, namespace: string): Promise<string[]> {
   const { items } = await clientOf(cluster).list(events, { namespace });
   return items.map(({ reason }) => reason ?? '');
 }
 
 /** Merge-patches an object. */
 export async function change<T extends KubeObject>(
-  cluster: Cluster,
+  cluster: ApiCluster,
   resource: Resource<T>,
   ref: { namespace?: string; name: string },
   patch: object,
@@ -107,7 +115,7 @@ export async function change<T extends KubeObject>(
 
 /** Deletes an object; it need not be there. */
 export async function remove<T extends KubeObject>(
-  cluster: Cluster,
+  cluster: ApiCluster,
   resource: Resource<T>,
   ref: { namespace?: string; name: string },
 ): Promise<void> {
@@ -120,7 +128,7 @@ export async function remove<T extends KubeObject>(
 
 /** Deletes all objects of a kind in a namespace. */
 export async function removeAll<T extends KubeObject>(
-  cluster: Cluster,
+  cluster: ApiCluster,
   resource: Resource<T>,
   namespace: string,
 ): Promise<void> {
@@ -129,12 +137,12 @@ export async function removeAll<T extends KubeObject>(
 }
 
 /** Creates a service account, as kube's controller manager does the default one of a namespace. */
-export async function createAccount(cluster: Cluster, namespace: string, name: string): Promise<void> {
+export async function createAccount(cluster: ApiCluster, namespace: string, name: string): Promise<void> {
   await clientOf(cluster).create(serviceAccounts, { metadata: { namespace, name } });
 }
 
 /** Creates a namespace of this name; it may be there already. */
-export async function ensureNamespace(cluster: Cluster, name: string): Promise<void> {
+export async function ensureNamespace(cluster: ApiCluster, name: string): Promise<void> {
   if ((await find(cluster, namespaces, { name })) === undefined)
     await clientOf(cluster).create(namespaces, { metadata: { name } });
 }

@@ -1,5 +1,5 @@
 import { apply } from './linked-clusters.ts';
-import type { Cluster } from '../testbed/cluster.ts';
+import type { ApiCluster } from './memory-cluster.ts';
 
 /** Selectors of a Link that only this test's Services meet: the clusters are shared. */
 export function ownSelectors(test: string): object {
@@ -63,7 +63,7 @@ export function exportObjects(namespace: string, name: string, options: ExportOp
 }
 
 export async function exportService(
-  cluster: Cluster,
+  cluster: ApiCluster,
   namespace: string,
   name: string,
   options: ExportOptions,

@@ -1,5 +1,6 @@
 import { statusError } from '../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { parseSelector, parseSelectorText } from '../../src/api/kubernetes/label-selector.ts';
 import type { KubeObject, ObjectRef, Resource } from '../../src/api/kubernetes/resource.ts';
 
 interface WatchOptions {
@@ -34,8 +35,8 @@ interface Watcher {
 }
 
 /**
- * The part of an API server that list and watch need, in memory and without a socket: label selectors of the
- * form `a=b,c=d`, the field `metadata.name`, one resourceVersion for the whole cluster, and a watch that says
+ * The part of an API server that list and watch need, in memory and without a socket: label selectors, the
+ * field `metadata.name`, one resourceVersion for the whole cluster, and a watch that says
  * DELETED for an object that leaves its selector. A test can hold the watches of a selector back, or let
  * calls fail, to get the orders of events that a real server gives once in a thousand times.
  */
@@ -299,8 +300,17 @@ function matches(object: KubeObject, { namespace, labelSelector, fieldSelector }
   const { labels, name, namespace: own } = object.metadata ?? {};
   if (namespace !== undefined && namespace !== own) return false;
   if (fieldSelector !== undefined && fieldSelector !== `metadata.name=${name ?? ''}`) return false;
-  return (labelSelector ?? '').split(',').every((term) => {
-    const [key = '', value] = term.split('=');
-    return key === '' || labels?.[key] === value;
-  });
+  return selects(labelSelector ?? '', labels);
+}
+
+const selectors = new Map<string, (labels: Readonly<Record<string, string>> | undefined) => boolean>();
+
+function selects(text: string, labels: Readonly<Record<string, string>> | undefined): boolean {
+  let selector = selectors.get(text);
+  if (selector === undefined) {
+    const parsed = parseSelector(parseSelectorText(text));
+    selector = parsed.empty ? () => true : (its) => parsed.matches(its);
+    selectors.set(text, selector);
+  }
+  return selector(labels);
 }

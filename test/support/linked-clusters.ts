@@ -17,14 +17,14 @@ import { customResourceDefinitions } from '../../src/api/kubernetes/resource.ts'
 import { find, isEstablished } from './cluster-objects.ts';
 import { noNames } from './host-names.ts';
 import { eventually } from './eventually.ts';
-import type { Cluster } from '../testbed/cluster.ts';
+import type { ApiCluster } from './memory-cluster.ts';
 
 const CRD = path.join(import.meta.dirname, '../../crds/links.multicluster.linkerd.io.yaml');
 
-const crds = new WeakMap<Cluster, V1CustomResourceDefinition>();
+const crds = new WeakMap<ApiCluster, V1CustomResourceDefinition>();
 
 /** Installs the Link CRD and waits until it is served. */
-export async function installCrd(cluster: Cluster): Promise<void> {
+export async function installCrd(cluster: ApiCluster): Promise<void> {
   const crd = () => find(cluster, customResourceDefinitions, { name: 'links.multicluster.linkerd.io' });
   const [ours, now] = [crds.get(cluster), await crd()];
   // Most tests share a cluster, and find it as the one before left it.
@@ -43,7 +43,7 @@ function isSame(one: V1CustomResourceDefinition, other: V1CustomResourceDefiniti
 }
 
 /** Applies objects, in their order. */
-export async function apply(cluster: Cluster, ...objects: object[]): Promise<void> {
+export async function apply(cluster: ApiCluster, ...objects: object[]): Promise<void> {
   await cluster.apply(objects);
 }
 
@@ -52,7 +52,7 @@ export async function apply(cluster: Cluster, ...objects: object[]): Promise<voi
  * account.
  */
 export function linkObjects(
-  target: Cluster,
+  target: ApiCluster,
   namespace: string,
   name: string,
   spec: object = {},
@@ -157,7 +157,7 @@ export function probedEachSecond(port: number): object {
  * Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info.
  */
 export function startController(
-  source: Cluster,
+  source: ApiCluster,
   settings: Partial<MirrorControllerSettings> & { namespace: string },
   options: { replica?: string; kubeconfigFile?: string; names?: HostNames } = {},
 ): MirrorController {

@@ -93,7 +93,7 @@ export class ServedCluster {
     if (request.method === 'POST') {
       const object = await bodyOf(request);
       this.#count(place, object.metadata?.name);
-      return this.#client.create(resource, object);
+      return this.#client.create(resource, madeBy(object, url.searchParams.get('fieldManager')));
     }
     const selection = selectionOf(url, namespace);
     if (url.searchParams.get('watch') !== 'true') return this.#list(resource, url, selection);
@@ -126,7 +126,8 @@ export class ServedCluster {
         this.#count(place);
         const object = await bodyOf(request);
         const { metadata } = await this.#client.get(resource, ref);
-        if (metadata?.resourceVersion !== object.metadata?.resourceVersion) throw apiError(409, 'Conflict');
+        const wanted = object.metadata?.resourceVersion;
+        if (wanted !== undefined && wanted !== metadata?.resourceVersion) throw apiError(409, 'Conflict');
         this.#cluster.put(resource.plural, object);
         return this.#client.get(resource, ref);
       }
@@ -178,6 +179,13 @@ function placeOf(path: string): Place | undefined {
     ...(name === undefined ? {} : { name }),
     ...(subresource === undefined ? {} : { subresource }),
   };
+}
+
+/** Who made it stays on record, whatever others write over it later. */
+function madeBy(object: KubeObject, manager: string | null): KubeObject {
+  return manager === null
+    ? object
+    : { ...object, metadata: { ...object.metadata, managedFields: [{ manager }] } };
 }
 
 function selectionOf(url: URL, namespace: string | undefined): object {

@@ -82,7 +82,7 @@ after('stop the shared clusters', async () => {
 });
 
 /** Creates a namespace that no other test of this process has, `<prefix>-<n>`, and returns its name. */
-export async function createNamespace(cluster: Cluster, prefix: string): Promise<string> {
+export async function createNamespace(cluster: Pick<Cluster, 'apply'>, prefix: string): Promise<string> {
   const name = `${prefix}-${++namespaces}`;
   await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   return name;
