@@ -252,7 +252,6 @@ async function run(script: Script, watched: boolean) {
   await settle(3);
   const { counters, group, targets } = grouped([a, b], watched);
   const told: string[] = [];
-  let upstream: Upstream | undefined;
   let over = false;
   let events = 0;
   const later: number[] = [];
@@ -288,7 +287,7 @@ async function run(script: Script, watched: boolean) {
       over = true;
     },
   };
-  upstream = group.openNow('http2', request(script.method), handler);
+  const upstream: Upstream | undefined = group.openNow('http2', request(script.method), handler);
   if (script.at === 0 && script.deed.startsWith('goes')) {
     over = true;
     upstream?.abandon();
