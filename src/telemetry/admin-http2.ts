@@ -1,4 +1,5 @@
 import { ORIG_PROTO } from '../api/linkerd/proxy-fields.ts';
+import { reportContained } from '../base/isolation.ts';
 import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
@@ -26,7 +27,7 @@ export function serveHttp2(socket: Socket, pages: AdminPages, local: boolean): v
   session.setTimeout(IDLE_MS, () => session.destroy());
   session.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
-    void respond(stream, headers, pages, local);
+    contained(respond(stream, headers, pages, local));
   });
 }
 
@@ -58,6 +59,13 @@ async function respond(
   }
   stream.respond({ ...head, ...lengthField(answer.body) }, { endStream: method === 'HEAD' });
   if (method !== 'HEAD') await sendBody(stream, answer.body);
+}
+
+/**
+ * Reports why an answer broke off: its body is made while it is sent, so that no status can say so any more.
+ */
+export function contained(answer: Promise<void>): void {
+  answer.catch((error: unknown) => reportContained(error, 'an answer of the admin port'));
 }
 
 /** The body of a request; undefined when it is longer than `MAX_BODY_BYTES`, or the client has gone. */

@@ -140,6 +140,12 @@ export class AdminPages {
 }
 
 /**
+ * What slow readers of earlier metrics than the last ones may have waiting, bytes: somebody who reads nothing
+ * costs a whole text, and could ask for any number of them.
+ */
+const MAX_HELD = 16 * 1024 * 1024;
+
+/**
  * The metrics page. The text is made while it is sent, and the event loop gets a turn before each piece. Only
  * one is made at a time: who comes meanwhile waits for the next one, which all share who wait.
  */
@@ -149,6 +155,8 @@ class MetricsPage {
   #coming: Scrape | undefined;
   /** The last one that was begun. */
   #begun: Scrape | undefined;
+  /** Those that have all been made, and that somebody has not taken; the last one first. */
+  #untaken: readonly Scrape[] = [];
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -167,13 +175,29 @@ class MetricsPage {
 
   #next(): Scrape {
     const scrape: Scrape = new Scrape(async () => {
-      await this.#begun?.finish();
+      const last = this.#begun;
+      await last?.finish();
+      if (last !== undefined) this.#hold(last);
       await nextTurn();
       this.#coming = undefined;
       this.#begun = scrape;
       return this.#registry.read();
     });
     return scrape;
+  }
+
+  /**
+   * Holds what readers of the last one have not taken, and of those before it as much as there is room for.
+   */
+  #hold(last: Scrape): void {
+    let held = 0;
+    this.#untaken = [last, ...this.#untaken].filter((scrape) => {
+      const { held: bytes } = scrape;
+      held += bytes;
+      if (scrape === last || held <= MAX_HELD) return bytes > 0;
+      scrape.cut();
+      return false;
+    });
   }
 }
 
@@ -202,6 +226,16 @@ class Scrape {
   async finish(): Promise<void> {
     await this.#plain.finish();
     await this.#packed?.finish();
+  }
+
+  /** As of `SharedPieces`. */
+  get held(): number {
+    return this.#plain.held + (this.#packed?.held ?? 0);
+  }
+
+  cut(): void {
+    this.#plain.cut();
+    this.#packed?.cut();
   }
 }
 

@@ -5,7 +5,7 @@ import { ConnectionAdmission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { http } from '../base/node-http.ts';
 import type { SocketAddress } from '../base/address.ts';
-import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
+import { contained, IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthField, sendBody } from './pieces.ts';
 import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
 
@@ -163,7 +163,7 @@ function isLoopback(address: string | undefined): boolean {
 function httpServer(pages: AdminPages): Server {
   const server = http.createServer(
     { requireHostHeader: false, maxHeaderSize: MAX_ADMIN_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
-    (request, response) => void respond(pages, request, response),
+    (request, response) => contained(respond(pages, request, response)),
   );
   server.timeout = IDLE_MS;
   return server;

@@ -40,8 +40,12 @@ function isWhole(body: Body): body is Buffer {
   return Buffer.isBuffer(body);
 }
 
+/** A reader took so little of what was made for it that the rest was given up. */
+class TooSlow extends Error {}
+
 /**
- * Writes a body and ends the stream, with backpressure. Resolves also when the reader goes away.
+ * Writes a body and ends the stream, with backpressure. Resolves also when the reader goes away, or is too
+ * slow (`SharedPieces.cut`).
  * @throws what the body throws; the stream is destroyed then
  */
 export async function writePieces(out: Writable, pieces: Pieces): Promise<void> {
@@ -52,6 +56,7 @@ export async function writePieces(out: Writable, pieces: Pieces): Promise<void> 
     }
   } catch (error) {
     out.destroy(error instanceof Error ? error : undefined);
+    if (error instanceof TooSlow) return;
     throw error;
   }
   out.end();
@@ -100,6 +105,16 @@ export class SharedPieces {
     while (!this.#over) await this.#more().catch(() => undefined);
   }
 
+  /** Bytes that are held because somebody has not taken them. Pieces are shared: the slowest has them all. */
+  get held(): number {
+    return Math.max(0, ...this.#readers.values().map(({ held }) => held));
+  }
+
+  /** Gives up what is held: the bodies of those who have not taken it break off. Only when all is made. */
+  cut(): void {
+    for (const reader of this.#readers) if (reader.held > 0) reader.cut();
+  }
+
   async #more(): Promise<void> {
     if (!this.#over) await (this.#making ??= this.#make());
   }
@@ -119,7 +134,6 @@ export class SharedPieces {
   #end(how: Ending): void {
     this.#over = true;
     for (const reader of this.#readers) reader.end(how);
-    this.#readers.clear();
   }
 
   async #leave(reader: Reader): Promise<void> {
@@ -139,6 +153,8 @@ class Reader implements AsyncIterableIterator<Buffer> {
   readonly #more: () => Promise<void>;
   readonly #leave: () => Promise<void>;
   readonly #waiting: Buffer[] = [];
+  /** Bytes in `#waiting`. */
+  held = 0;
   #ending: Ending | undefined;
 
   constructor(more: () => Promise<void>, leave: () => Promise<void>) {
@@ -152,6 +168,7 @@ class Reader implements AsyncIterableIterator<Buffer> {
 
   put(piece: Buffer): void {
     this.#waiting.push(piece);
+    this.held += piece.length;
   }
 
   end(how: Ending): void {
@@ -161,13 +178,26 @@ class Reader implements AsyncIterableIterator<Buffer> {
   async next(): Promise<IteratorResult<Buffer, undefined>> {
     while (this.#waiting.length === 0 && this.#ending === undefined) await this.#more();
     const value = this.#waiting.shift();
-    if (value !== undefined) return { done: false, value };
+    if (value !== undefined) {
+      this.held -= value.length;
+      return { done: false, value };
+    }
     if (this.#ending !== undefined && 'error' in this.#ending) throw this.#ending.error;
     return DONE;
   }
 
-  async return(): Promise<IteratorReturnResult<undefined>> {
+  cut(): void {
+    this.#drop();
+    this.#ending = { error: new TooSlow('it was read too slowly') };
+  }
+
+  #drop(): void {
     this.#waiting.length = 0;
+    this.held = 0;
+  }
+
+  async return(): Promise<IteratorReturnResult<undefined>> {
+    this.#drop();
     this.#ending ??= DONE;
     await this.#leave();
     return DONE;

@@ -216,13 +216,13 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const policy = this.#policy;
     if (policy !== undefined)
       return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
-    const first = fresh || request.framing.kind !== 'none' ? undefined : this.#drawFirst(now);
+    // A permit counts whom it refuses, so it is asked in one place.
+    const isPlain = !fresh && request.framing.kind === 'none' && request.permit === undefined;
+    const first = isPlain ? this.#drawFirst(now) : undefined;
     const sent = first === undefined ? undefined : this.#sendFirst(first, protocol, request, handler, now);
     if (sent !== undefined) return sent;
     const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
-    // Not another draw: by a permit's refusals, that would be a second chance to be refused.
-    const drawn = first?.takes(now) === true ? this.#amongAll(first) : undefined;
-    one.begin(fresh, drawn);
+    one.begin(fresh, first?.takes(now) === true ? this.#amongAll(first) : undefined);
     return one;
   }
 
@@ -240,7 +240,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     handler: UpstreamHandler,
     now: number,
   ): Upstream | undefined {
-    if (backend.rests(now) || request.permit?.(backend.name) !== undefined) return undefined;
+    if (backend.rests(now)) return undefined;
     const watch =
       protocol === 'http2'
         ? (backend.http2Tries ??= new FirstTries(this, backend, protocol))

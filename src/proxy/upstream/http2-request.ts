@@ -278,7 +278,8 @@ export class Http2Upstream implements WatchedTry, StreamHandler {
       if (unprocessed) this.#options.endpoint.abandon();
       else this.#options.endpoint.fail();
     }
-    handler?.onFailure(failure, unprocessed);
+    // Whoever has answered has processed it, whatever they say afterwards.
+    handler?.onFailure(failure, unprocessed && !answered);
   }
 }
 

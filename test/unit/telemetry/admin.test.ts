@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import net from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { reportContainedTo } from '../../../src/base/isolation.ts';
 import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { type AdminServer, type Health, type PartHealth, startAdmin } from '../../../src/telemetry/admin.ts';
 import { Counter, Registry } from '../../../src/telemetry/registry.ts';
@@ -64,6 +66,34 @@ describe('The admin port', () => {
     await once(socket, 'close');
     return answer;
   }
+
+  // Nobody caught it: a process that had not got all that it starts with ended.
+  for (const version of ['HTTP/1', 'HTTP/1, packed', 'HTTP/2'])
+    it(`breaks off metrics of which a part cannot be made, and reports why, over ${version}`, async () => {
+      const registry = new Registry();
+      registry.addText(function* () {
+        yield 'a 1\n';
+        throw new Error('injected');
+      });
+      const broken = await startAdmin({
+        address: { host: '127.0.0.1', port: 0 },
+        registry,
+        ready: () => ({ ok: true, reason: '' }),
+      });
+      const reported: string[] = [];
+      const back = reportContainedTo((error) => void reported.push(String(error)));
+      try {
+        const { port } = broken.address;
+        const headers = version.endsWith('packed') ? { 'accept-encoding': 'gzip' } : {};
+        const body = version === 'HTTP/2' ? overHttp2(port) : overHttp1(port, headers);
+        expect(await body.catch(() => 'broken off')).to.equal('broken off');
+        await eventually('it is reported', () => reported.length > 0);
+        expect(reported).to.deep.equal(['Error: injected']);
+      } finally {
+        back();
+        await broken.close();
+      }
+    });
 
   it("answers /ready and /live in the words of Linkerd's proxy", async () => {
     health = { ok: true, reason: '' };
@@ -219,3 +249,25 @@ describe('The admin port', () => {
     expect(failure?.code).to.equal('PORT_IN_USE');
   });
 });
+
+/** The whole body of the metrics page. @throws where it breaks off */
+async function overHttp1(port: number, headers: http.OutgoingHttpHeaders): Promise<string> {
+  const request = http.get({ port, host: '127.0.0.1', path: '/metrics', headers });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  return textOf(response);
+}
+
+async function overHttp2(port: number): Promise<string> {
+  const session = http2.connect(`http://127.0.0.1:${port}`);
+  try {
+    return await textOf(session.request({ ':path': '/metrics' }));
+  } finally {
+    session.destroy();
+  }
+}
+
+async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}

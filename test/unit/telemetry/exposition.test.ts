@@ -190,6 +190,34 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     expect([found.scrapes, found.made], 'nobody wants the rest').to.deep.equal([2, made]);
   });
 
+  // Fifty that read nothing held fifty texts.
+  it('is held for few of those who read nothing, whom the last readers do not wait for', async () => {
+    const registry = new Registry();
+    const line = `${'x'.repeat(1023)}\n`.repeat(1024);
+    registry.addText(function* () {
+      for (let megabytes = 0; megabytes < 6; megabytes++) yield line;
+    });
+    const pages = pagesOf(registry);
+    const stalled: AsyncIterator<Buffer>[] = [];
+    for (let count = 0; count < 8; count++) {
+      const body = (await ask(pages))[Symbol.asyncIterator]();
+      await body.next();
+      stalled.push(body);
+    }
+    expect((await wholeOf(await ask(pages))).length).to.be.above(6 * line.length);
+    const restOf = async (body: AsyncIterator<Buffer>) => {
+      let bytes = 0;
+      for (let next = await body.next(); next.done !== true; next = await body.next())
+        bytes += next.value.length;
+      return bytes;
+    };
+    const rests = await Promise.all(
+      stalled.map((body) => restOf(body).catch((error: Error) => error.message)),
+    );
+    const slow = 'it was read too slowly';
+    expect(rests).to.deep.equal([...Array.from({ length: 6 }, () => slow), 6 * line.length, 6 * line.length]);
+  });
+
   it('is whole for a slow reader, who does not hold up those who come later', async () => {
     const found = counted(50);
     const whole = (scrape: number) =>

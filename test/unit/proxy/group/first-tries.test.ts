@@ -118,6 +118,14 @@ describe('the first try of a request to a group', () => {
     expect(counts()['a']).to.deep.equal({ served: 0, failed: 1, moved: 0 });
   });
 
+  it('has been processed where it was answered, whatever the endpoint says afterwards', () => {
+    const said: boolean[] = [];
+    const { stream } = sent('GET', { onFailure: (_, unprocessed) => void said.push(unprocessed) });
+    stream.head(200, [], false);
+    stream.refuse(true);
+    expect(said).to.deep.equal([false]);
+  });
+
   it('counts as served where the client goes in the middle of the response, and not at all before', () => {
     const { upstream, stream } = sent();
     upstream.abandon();

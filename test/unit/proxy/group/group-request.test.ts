@@ -378,6 +378,23 @@ for (const shared of [false, true])
       expect(group.numbers.backend('a').failed).to.equal(1);
     });
 
+    // A refusal is counted where it is decided: asked twice, one request would be two that were refused.
+    it('asks once for each try whether its client may use the backend', async () => {
+      const group = groupOf({ a: ['refuses'], b: ['serves'] });
+      for (const refused of ['', 'a', 'b']) {
+        const asked: string[] = [];
+        const permit = (name: string) => {
+          asked.push(name);
+          return name === refused ? new ProxyFailure('unauthorized', `not ${name}`) : undefined;
+        };
+        group.openNow('http1', { ...request('GET'), permit }, handler());
+        await settle(20);
+        await clock.advance(1);
+        expect(asked, refused).to.deep.equal(refused === 'a' ? ['a'] : ['a', 'b']);
+      }
+      expect([told.answers, told.failures]).to.deep.equal([['200 b'], ['not a', 'not b']]);
+    });
+
     it('of a group without backends fails, saying so', async () => {
       await ask(groupOf({}));
       expect(told.failures).to.deep.equal(['no backend of web:80 is known']);
