@@ -285,7 +285,10 @@ export class GatewayPool {
     this.#namesClients = namesClients;
     if (namesClients || protocol === STREAMS_ALPN) {
       this.#mode = 'streams';
-      this.#trunks.add(connection, namesClients);
+      const trunk = this.#trunks.add(connection, namesClients);
+      const current = this.#options.identity.current();
+      // Renewed while it was being opened, when it was not among those that are replaced then.
+      if (current !== undefined && current !== presented) this.#trunks.replace(trunk);
     } else {
       this.#mode = 'header';
       this.#spares.add(connection);

@@ -76,7 +76,7 @@ export class Trunks implements Http2User<Http2Connection> {
    * Takes in a connection on which the gateway has agreed to streams.
    * @param namesClients whether its streams name the client on whose behalf they are (ADR 0031)
    */
-  add(bytes: Connection, namesClients: boolean): void {
+  add(bytes: Connection, namesClients: boolean): Http2Connection {
     const { clock, random, counters, keepAliveMs } = this.#options;
     const trunk = new Http2Connection(bytes, {
       role: 'client',
@@ -92,17 +92,29 @@ export class Trunks implements Http2User<Http2Connection> {
     });
     counters.streams.connections++;
     const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
-    const old = clock.after(ageMs, () => this.#replace(trunk), { unref: true });
+    const old = clock.after(ageMs, () => this.replace(trunk), { unref: true });
     this.#open.set(trunk, old);
     this.#pooled.add(trunk);
     trunk.start(EMPTY);
     this.#watchIdle(trunk, -1);
     if (this.#closed) this.#retireUnused(trunk);
+    return trunk;
+  }
+
+  /** Replaces a trunk by a new one; the old one closes when its flows have ended. */
+  replace(old: Http2Connection): void {
+    if (!this.#pooled.has(old)) return;
+    if (this.#closed) return this.#retire(old);
+    this.#owner.connect().then(
+      () => this.#retire(old),
+      // Its owner knows why; the old one serves until there is another.
+      () => this.#options.clock.after(AGAIN_MS, () => this.replace(old), { unref: true }),
+    );
   }
 
   /** Replaces every one: our certificate was renewed. */
   replaceAll(): void {
-    forEachIsolated(WHAT, this.#pooled, (trunk) => this.#replace(trunk));
+    forEachIsolated(WHAT, this.#pooled, (trunk) => this.replace(trunk));
   }
 
   /** Takes no new streams; each closes when its streams have ended. */
@@ -156,17 +168,6 @@ export class Trunks implements Http2User<Http2Connection> {
     this.#noReplacementUntil = now + REPLACE_MS;
     // So that the next flow finds a connection, or one that is being opened.
     this.#owner.openAnother();
-  }
-
-  /** Replaces a trunk by a new one; the old one closes when its flows have ended. */
-  #replace(old: Http2Connection): void {
-    if (!this.#pooled.has(old)) return;
-    if (this.#closed) return this.#retire(old);
-    this.#owner.connect().then(
-      () => this.#retire(old),
-      // Its owner knows why; the old one serves until there is another.
-      () => this.#options.clock.after(AGAIN_MS, () => this.#replace(old), { unref: true }),
-    );
   }
 
   #retire(trunk: Http2Connection): void {

@@ -126,6 +126,21 @@ describe('The trunks to a gateway', () => {
     expect(gateway.sockets.length, 'the same certificate is no new one').to.equal(2);
   });
 
+  it('that were being opened when there was a new certificate are replaced, too', async () => {
+    const gateway = await bed.ours();
+    const pool = bed.poolTo(gateway);
+    const renewed = await bed.issue('egress2.east');
+    // Its handshake shows the certificate that there is when it begins.
+    const opening = pool.prepare();
+    bed.identity = renewed;
+    bed.renewed();
+    await opening;
+    await eventually('the gateway has seen the new one', () => gateway.clients.at(-1) === 'DNS:egress2.east');
+    await eventually('it has taken over', () => pool.connections.pooled === 1 && pool.connections.open === 1);
+    await bed.opened(pool);
+    expect(gateway.connections.map(({ active }) => active)).to.deep.equal([0, 1]);
+  });
+
   it('that go away (GOAWAY) keep their flows; what they have not looked at is sent again elsewhere', async () => {
     const gateway = await bed.ours();
     const pool = bed.poolTo(gateway);
