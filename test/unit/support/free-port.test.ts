@@ -22,6 +22,19 @@ describe('free ports', () => {
     expect(ranges.at(-1)?.last).to.be.below(32_768);
   });
 
+  // One process of a hundred got 10080 for its metrics, which nobody can read there.
+  it('are none at which fetch asks nobody', async () => {
+    const blocked = 10_080;
+    const refused = await fetch(`http://127.0.0.1:${blocked}`).catch((error: Error) => error.cause);
+    expect(refused).to.have.property('message', 'bad port');
+    const pid = 94;
+    const { first, last } = portsOf(pid);
+    expect(blocked).to.be.within(first, last);
+    const ports = new Set<number>();
+    for (let count = 0; count < 239; count++) ports.add(await freePort(pid));
+    expect([...ports]).not.to.include(blocked);
+  });
+
   it('are not those that somebody listens on', async () => {
     const first = await freePort();
     const server = net.createServer().listen(first + 1, '127.0.0.1');
