@@ -64,14 +64,6 @@ export interface ControllerOptions {
   readonly profileDir: string | undefined;
 }
 
-/** As in the image (Dockerfile) and in the chart (controller.yaml). */
-const MALLOC = {
-  MALLOC_ARENA_MAX: '1',
-  MALLOC_MMAP_THRESHOLD_: '16384',
-  MALLOC_TRIM_THRESHOLD_: '16384',
-  MALLOC_TOP_PAD_: '0',
-};
-
 /** The product: `linkspan controller` as users run it, a process of its own. */
 export class ControllerProcess {
   /** `performance.now()` when it was started. */
@@ -106,7 +98,8 @@ export class ControllerProcess {
     ];
     const log = openSync(logFile, 'a');
     const child = spawn(process.execPath, [...profile, ...program, ...flags], {
-      env: { ...markedEnv(marker), ...MALLOC },
+      // As in the image (Dockerfile) and in the chart (controller.yaml).
+      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '16384' },
       stdio: ['ignore', log, log],
     });
     closeSync(log);
