@@ -207,10 +207,8 @@ async function objectsOf(
   client: KubeClient,
   { controllerNamespace, service }: Pick<DrainSettings, 'controllerNamespace' | 'service'>,
 ): Promise<DrainObjects> {
-  const [objects, named] = await Promise.all([
-    readAllFailover(client, undefined, controllerNamespace),
-    service === undefined ? undefined : readNamed(client, service),
-  ]);
+  const named = service === undefined ? undefined : await readNamed(client, service);
+  const objects = await readAllFailover(client, undefined, controllerNamespace, named);
   return { ...objects, named };
 }
 
