@@ -1,8 +1,8 @@
 /**
  * `npm run bench:gateway [-- PART…] [--rounds N] [--seconds N] [--json FILE]`: what the gateway does with a
  * second of CPU, against haproxy and Envoy in the same run. Metrics, balancing and authorization are on.
- * Parts: speed, latency, memory, header, flows, workers; default all. Needs what `install.sh` of
- * ../shared/gateway-bench brings.
+ * Parts: speed, latency, memory, header, flows, workers, observe; default all. All but flows and observe need
+ * what `install.sh` of ../shared/gateway-bench brings.
  */
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -11,10 +11,11 @@ import { messageOf } from '../../src/api/errors/linkspan-error.ts';
 import { benchPy, type BenchOptions, medianOf, ratioOf, type Samples } from './bench-py.ts';
 import { throughHeader } from './header.ts';
 import { newFlowsRow } from './flows.ts';
+import { observeRows } from './observe.ts';
 import { cleanUp, prepare, type Product, RUNTIMES, type Stage, startProduct } from './stage.ts';
 import { latencyRows, memoryRows, number, type Row, speedRows, tableOf, times, verdict } from './verdicts.ts';
 
-const PARTS = ['speed', 'latency', 'memory', 'header', 'flows', 'workers'] as const;
+const PARTS = ['speed', 'latency', 'memory', 'header', 'flows', 'workers', 'observe'] as const;
 type Part = (typeof PARTS)[number];
 
 const start = performance.now();
@@ -38,13 +39,14 @@ function partOf(text: string): Part {
   return part;
 }
 
+let stage: Stage | undefined;
+/** Where `bench.py` works; made for the first part that needs it. */
+const staged = () => (stage ??= prepare());
+
 /** Samples of the peers and of a product on each runtime, which are fresh for each part. */
-async function beside(
-  stage: Stage,
-  workers: number,
-  options: Omit<BenchOptions, 'products'>,
-): Promise<Samples> {
+async function beside(workers: number, options: Omit<BenchOptions, 'products'>): Promise<Samples> {
   const products: Product[] = [];
+  const stage = staged();
   try {
     for (const [index, runtime] of RUNTIMES.entries()) {
       const cpu = workers === 1 ? 0 : undefined;
@@ -56,22 +58,22 @@ async function beside(
   }
 }
 
-const parts: Readonly<Record<Part, (stage: Stage) => Promise<Row[]>>> = {
-  speed: async (stage) => {
+const parts: Readonly<Record<Part, () => Promise<Row[]>>> = {
+  speed: async () => {
     const metrics = ['h2v', 'h1', 'up1', 'up8', 'down1', 'down8', 'hs'];
-    return speedRows(await beside(stage, 1, { ...shared, peers: ['haproxy', 'envoy'], metrics }));
+    return speedRows(await beside(1, { ...shared, peers: ['haproxy', 'envoy'], metrics }));
   },
-  latency: async (stage) =>
-    latencyRows(await beside(stage, 1, { ...shared, peers: ['haproxy', 'envoy'], metrics: ['lat'] })),
-  memory: async (stage) =>
-    memoryRows(await beside(stage, 1, { ...shared, peers: ['haproxy'], metrics: ['mem'] })),
-  header: (stage) => throughHeader(stage, shared),
+  latency: async () =>
+    latencyRows(await beside(1, { ...shared, peers: ['haproxy', 'envoy'], metrics: ['lat'] })),
+  memory: async () => memoryRows(await beside(1, { ...shared, peers: ['haproxy'], metrics: ['mem'] })),
+  header: () => throughHeader(staged(), shared),
   flows: () => Promise.resolve(newFlowsRow(shared)),
-  workers: async (stage) => {
+  observe: () => Promise.resolve(observeRows(shared)),
+  workers: async () => {
     const metrics = ['h1', 'h2v', 'up8'];
     const peers = ['haproxy'];
-    const one = await beside(stage, 1, { ...shared, peers, metrics });
-    const two = await beside(stage, 2, { ...shared, peers, metrics });
+    const one = await beside(1, { ...shared, peers, metrics });
+    const two = await beside(2, { ...shared, peers, metrics });
     return metrics.map((metric) => workersRow(metric, one, two));
   },
 };
@@ -102,18 +104,17 @@ function workersRow(metric: string, one: Samples, two: Samples): Row {
   };
 }
 
-const stage = prepare();
 const rows: Row[] = [];
 try {
   for (const part of wanted) {
     say(part);
-    rows.push(...(await parts[part](stage)));
+    rows.push(...(await parts[part]()));
   }
 } catch (error) {
   process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 1;
 } finally {
-  cleanUp(stage);
+  if (stage !== undefined) cleanUp(stage);
 }
 process.stdout.write(
   `Work per second of the gateway's CPU; ${os.cpus().length} CPUs (${os.cpus()[0]?.model ?? 'unknown'}), load ${number(os.loadavg()[0])}, Node ${process.versions.node}, ${values.rounds} rounds of ${values.seconds} s\n\n${tableOf(rows)}\n`,

@@ -78,6 +78,6 @@ export function publishEgress(
     );
     const age = factsAgeMs();
     if (age !== undefined) out.write(egressFamilies.factsAge, [[{}, age / 1000]]);
-    return out.text;
+    return out.pieces();
   });
 }

@@ -3,13 +3,15 @@ import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
-import type { GatewayReport } from './gateway-metrics.ts';
+import type { GatewayNumbers, GatewayReport } from './gateway-metrics.ts';
 import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
 /** What a gateway shows on its admin port; the same for one process and for several. */
 export interface GatewayAdminView {
   ready(): Health | Promise<Health>;
   report(): GatewayReport | Promise<GatewayReport>;
+  /** The same, for metrics. */
+  numbers(): GatewayNumbers | Promise<GatewayNumbers>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
@@ -25,6 +27,7 @@ export function adminViewOf(parts: {
   readonly listening: () => boolean;
 }): GatewayAdminView {
   const { gateway, targets, lines, lastResort } = parts;
+  const ofProcess = () => ({ accessLogDropped: lines.dropped, processErrors: lastResort.counts });
   return {
     ready: () => {
       const { ready } = gateway;
@@ -32,9 +35,13 @@ export function adminViewOf(parts: {
     },
     report: () => ({
       counters: gateway.counters.snapshot(),
+      balancers: Object.fromEntries(gateway.balancers),
+      ...ofProcess(),
+    }),
+    numbers: () => ({
+      counters: gateway.counters.view(),
       balancers: gateway.balancers,
-      accessLogDropped: lines.dropped,
-      processErrors: lastResort.counts,
+      ...ofProcess(),
     }),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,

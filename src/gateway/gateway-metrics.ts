@@ -1,6 +1,12 @@
 import { backendOf } from '../api/ports/target-key.ts';
 import type { SocketAddress } from '../base/address.ts';
-import { type CountersSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
+import {
+  type CountersSnapshot,
+  addSnapshots,
+  EMPTY_SNAPSHOT,
+  viewOf,
+} from '../proxy/metrics/counters-snapshot.ts';
+import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
@@ -21,6 +27,16 @@ export interface GatewayReport {
   readonly accessLogDropped: number;
   /** Internal errors outside of flows. */
   readonly processErrors: ProcessErrors;
+}
+
+/** The same to be read for metrics: piece by piece, without copies of what there is for each service. */
+export interface GatewayNumbers extends Pick<GatewayReport, 'accessLogDropped' | 'processErrors'> {
+  readonly counters: CountersView;
+  readonly balancers: Table<BalancerCounts>;
+}
+
+export function numbersOf(report: GatewayReport): GatewayNumbers {
+  return { ...report, counters: viewOf(report.counters), balancers: Object.entries(report.balancers) };
 }
 
 /** The state of worker processes. */
@@ -109,16 +125,16 @@ export interface GatewayMetricsOptions {
   readonly listen: SocketAddress;
   readonly version: string;
   /** Reads the numbers, of this process or of all workers. */
-  report(): GatewayReport | Promise<GatewayReport>;
+  numbers(): GatewayNumbers | Promise<GatewayNumbers>;
   workers(): WorkerCounts | Promise<WorkerCounts>;
 }
 
 /** Publishes a gateway's metrics; computed at each scrape. */
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
-    const [report, workers] = await Promise.all([options.report(), options.workers()]);
-    const counters = countersExposition(report.counters, 'inbound', options.listen);
-    return piecesOf(counters, gatewayExposition(report, workers, options.version));
+    const [numbers, workers] = await Promise.all([options.numbers(), options.workers()]);
+    const counters = countersExposition(numbers.counters, 'inbound', options.listen);
+    return piecesOf(counters, gatewayExposition(numbers, workers, options.version));
   });
 }
 
@@ -126,16 +142,14 @@ function* piecesOf(...expositions: Exposition[]): Iterable<string> {
   for (const exposition of expositions) yield* exposition.pieces();
 }
 
-function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version: string): Exposition {
+function gatewayExposition(numbers: GatewayNumbers, workers: WorkerCounts, version: string): Exposition {
   const out = new Exposition();
   out.write(
     gatewayFamilies.endpoints,
-    Object.entries(report.balancers)
-      .values()
-      .flatMap(([label, { ready, known }]) => [
-        [{ endpoint_state: 'ready', ...backendLabels(label) }, ready] as const,
-        [{ endpoint_state: 'pending', ...backendLabels(label) }, known - ready] as const,
-      ]),
+    Iterator.from(numbers.balancers).flatMap(([label, { ready, known }]) => [
+      [{ endpoint_state: 'ready', ...backendLabels(label) }, ready] as const,
+      [{ endpoint_state: 'pending', ...backendLabels(label) }, known - ready] as const,
+    ]),
   );
   const bun = process.versions['bun'];
   const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;
@@ -146,8 +160,8 @@ function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version
     [{ state: 'ready' }, ready],
   ]);
   out.write(gatewayFamilies.restarts, [[{}, restarts]]);
-  out.write(gatewayFamilies.accessLogDropped, [[{}, report.accessLogDropped]]);
-  writeProcessErrors(out, report.processErrors);
+  out.write(gatewayFamilies.accessLogDropped, [[{}, numbers.accessLogDropped]]);
+  writeProcessErrors(out, numbers.processErrors);
   return out;
 }
 

@@ -9,6 +9,8 @@ import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
+import type { Table } from '../proxy/metrics/counters-view.ts';
+import type { BalancerCounts } from './gateway-metrics.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';
 import type { Session } from '../proxy/downstream/session.ts';
@@ -132,7 +134,7 @@ export class Gateway {
   }
 
   /** Numbers of endpoints by `name:port`, for services that have been requested. */
-  get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
+  get balancers(): Table<BalancerCounts> {
     return this.#services.balancers;
   }
 

@@ -8,6 +8,8 @@ import type { OpenPeers } from '../identity/trust/open-peers.ts';
 import type { Flow } from '../proxy/downstream/session.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
+import { type Table, tableOf } from '../proxy/metrics/counters-view.ts';
+import type { BalancerCounts } from './gateway-metrics.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import { ServiceRoutes } from './service-routes.ts';
@@ -77,8 +79,8 @@ export class ServiceTable {
   }
 
   /** Numbers of endpoints by `name:port`. */
-  get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
-    return Object.fromEntries([...this.#entries].map(([label, { target }]) => [label, target.counts]));
+  get balancers(): Table<BalancerCounts> {
+    return tableOf(this.#entries, ({ target }) => target.counts);
   }
 
   /** All entries. */

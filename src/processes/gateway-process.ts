@@ -262,7 +262,7 @@ async function openAdmin(
   publishGateway(registry, {
     listen: run.listen,
     version: readVersion(),
-    report: () => view.report(),
+    numbers: () => view.numbers(),
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);

@@ -2,7 +2,7 @@ import { ORIG_PROTO } from '../api/linkerd/proxy-fields.ts';
 import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
-import { lengthOf, writePieces } from './pieces.ts';
+import { dropBody, lengthField, sendBody } from './pieces.ts';
 import { type AdminPages, type AdminRequest, textAnswer } from './admin-pages.ts';
 
 /** Longest request body that is read, in bytes: a log level. */
@@ -46,16 +46,18 @@ async function respond(
     body: body ?? '',
   };
   const answer = body === undefined ? textAnswer(413, 'that is too much\n') : await pages.answer(request);
-  if (stream.closed || stream.destroyed) return;
+  if (stream.closed || stream.destroyed) {
+    await dropBody(answer.body);
+    return;
+  }
   const upgraded = headers[ORIG_PROTO] === undefined ? {} : { [ORIG_PROTO]: 'HTTP/1.1' };
   const head = { ':status': answer.status, ...answer.headers, ...upgraded };
   if (answer.status === 204) {
     stream.respond(head, { endStream: true });
     return;
   }
-  const length = { 'content-length': String(lengthOf(answer.body)) };
-  stream.respond({ ...head, ...length }, { endStream: method === 'HEAD' });
-  if (method !== 'HEAD') await writePieces(stream, answer.body);
+  stream.respond({ ...head, ...lengthField(answer.body) }, { endStream: method === 'HEAD' });
+  if (method !== 'HEAD') await sendBody(stream, answer.body);
 }
 
 /** The body of a request; undefined when it is longer than `MAX_BODY_BYTES`, or the client has gone. */

@@ -1,6 +1,6 @@
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './registry.ts';
-import { gzipped, type BodyPieces, nextTurn } from './pieces.ts';
+import { type Body, gzipped, inTurns, nextTurn, type Pieces, SharedPieces } from './pieces.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
@@ -63,7 +63,8 @@ export interface AdminRequest {
 export interface AdminAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: BodyPieces;
+  /** Pieces are made while they are sent: who does not want them says so by `return`. */
+  readonly body: Body;
 }
 
 interface Page {
@@ -139,44 +140,73 @@ export class AdminPages {
 }
 
 /**
- * The metrics page. Scrapes that arrive while one is being written share it, and the event loop gets a turn
- * after each piece.
+ * The metrics page. The text is made while it is sent, and the event loop gets a turn before each piece. Only
+ * one is made at a time: who comes meanwhile waits for the next one, which all share who wait.
  */
 class MetricsPage {
   readonly #registry: Registry;
-  #scrape: Promise<Scrape> | undefined;
+  /** The one that nothing has been read for, which others may join. */
+  #coming: Scrape | undefined;
+  /** The last one that was begun. */
+  #begun: Scrape | undefined;
 
   constructor(registry: Registry) {
     this.#registry = registry;
   }
 
-  async answer({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
-    const scrape = await (this.#scrape ??= this.#write());
-    const headers = { 'content-type': this.#registry.contentType, vary: 'accept-encoding' };
-    if (!acceptsGzip(acceptEncoding)) return { status: 200, headers, body: scrape.plain };
-    const body = await scrape.gzipped();
-    return { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body };
+  async answer({ method, acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
+    const packed = acceptsGzip(acceptEncoding);
+    const type = { 'content-type': this.#registry.contentType, vary: 'accept-encoding' };
+    const headers = packed ? { ...type, 'content-encoding': 'gzip' } : type;
+    if (method === 'HEAD') return { status: 200, headers, body: inTurns([]) };
+    const scrape = (this.#coming ??= this.#next());
+    const body = scrape.reader(packed);
+    await scrape.read;
+    return { status: 200, headers, body };
   }
 
-  async #write(): Promise<Scrape> {
-    try {
-      const plain: Buffer[] = [];
-      for await (const piece of this.#registry.pieces()) {
-        if (piece !== '') plain.push(Buffer.from(piece));
-        await nextTurn();
-      }
-      let pack: Promise<BodyPieces> | undefined;
-      return { plain, gzipped: () => (pack ??= gzipped(plain)) };
-    } finally {
-      this.#scrape = undefined;
-    }
+  #next(): Scrape {
+    const scrape: Scrape = new Scrape(async () => {
+      await this.#begun?.finish();
+      await nextTurn();
+      this.#coming = undefined;
+      this.#begun = scrape;
+      return this.#registry.read();
+    });
+    return scrape;
   }
 }
 
 /** The metrics of one moment. */
-interface Scrape {
-  readonly plain: BodyPieces;
-  gzipped(): Promise<BodyPieces>;
+class Scrape {
+  /** When the numbers have been read. */
+  readonly read: Promise<void>;
+  readonly #plain: SharedPieces;
+  #packed: SharedPieces | undefined;
+
+  /** @param read gives the text of all numbers, once it may */
+  constructor(read: () => Promise<Iterable<string>>) {
+    const texts = read();
+    this.read = texts.then(() => undefined);
+    this.#plain = new SharedPieces(bytesOf(texts));
+  }
+
+  /** One who joins, which has to be before the numbers are read. */
+  reader(packed: boolean): Pieces {
+    if (!packed) return this.#plain.reader();
+    this.#packed ??= new SharedPieces(gzipped(this.#plain.reader()));
+    return this.#packed.reader();
+  }
+
+  /** Makes all that somebody wants, however slowly it is taken. */
+  async finish(): Promise<void> {
+    await this.#plain.finish();
+    await this.#packed?.finish();
+  }
+}
+
+async function* bytesOf(texts: Promise<Iterable<string>>): AsyncGenerator<Buffer> {
+  yield* inTurns(await texts);
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
@@ -196,7 +226,7 @@ function health({ ok, reason }: Health, word: string, reasons: boolean): AdminAn
 
 /** A plain answer. */
 export function textAnswer(status: number, body: string, type = TEXT): AdminAnswer {
-  return { status, headers: status === 204 ? {} : { 'content-type': type }, body: [Buffer.from(body)] };
+  return { status, headers: status === 204 ? {} : { 'content-type': type }, body: Buffer.from(body) };
 }
 
 function withHeader(answer: AdminAnswer, headers: Readonly<Record<string, string>>): AdminAnswer {

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { http } from '../base/node-http.ts';
 import type { SocketAddress } from '../base/address.ts';
 import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
-import { lengthOf, writePieces } from './pieces.ts';
+import { lengthField, sendBody } from './pieces.ts';
 import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
 
 export type { Health, LogLevel, PartHealth, ReadyAnswer } from './admin-pages.ts';
@@ -178,10 +178,10 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
     body === undefined
       ? textAnswer(413, 'that is too much\n')
       : await pages.answer({ method, path: url, acceptEncoding, local, body });
-  const length = answer.status === 204 ? {} : { 'content-length': String(lengthOf(answer.body)) };
+  const length = answer.status === 204 ? {} : lengthField(answer.body);
   // The connection closes, so that an unread request body is not parsed as the next request.
   const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };
   response.writeHead(answer.status, { ...answer.headers, ...length, ...close });
   if (method === 'HEAD') response.end();
-  else await writePieces(response, answer.body);
+  else await sendBody(response, answer.body);
 }

@@ -1,42 +1,177 @@
 import type { Writable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 
-/** A body in short pieces, so that none blocks the event loop for long. */
-export type BodyPieces = readonly Buffer[];
+/** A body that is made while it is sent, in short pieces, so that none blocks the event loop for long. */
+export type Pieces = AsyncIterable<Buffer>;
 
-/** Pieces that are written before others get a turn. */
-const WRITTEN_AT_ONCE = 8;
+/** A body that is whole, or that is made while it is sent. */
+export type Body = Buffer | Pieces;
 
 /** Resolves in the next turn of the event loop, after everything that waits now. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-export function lengthOf(pieces: BodyPieces): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+/** Text as bytes: each piece is made when it is taken, in a turn of its own. */
+export async function* inTurns(texts: Iterable<string>): AsyncGenerator<Buffer> {
+  for (const text of texts) {
+    await nextTurn();
+    if (text !== '') yield Buffer.from(text);
+  }
+}
+
+/** `content-length`, of a body that is whole. */
+export function lengthField(body: Body): Readonly<Record<string, string>> {
+  return isWhole(body) ? { 'content-length': String(body.length) } : {};
+}
+
+/** Sends a body and ends the stream. @throws as `writePieces` */
+export async function sendBody(out: Writable, body: Body): Promise<void> {
+  if (isWhole(body)) out.end(body);
+  else await writePieces(out, body);
+}
+
+/** Says that nobody wants a body. */
+export async function dropBody(body: Body): Promise<void> {
+  if (!isWhole(body)) await body[Symbol.asyncIterator]().return?.();
+}
+
+function isWhole(body: Body): body is Buffer {
+  return Buffer.isBuffer(body);
 }
 
 /**
- * Writes a body and ends the stream, with backpressure and turns of the event loop in between. Resolves also
- * when the reader goes away.
+ * Writes a body and ends the stream, with backpressure. Resolves also when the reader goes away.
+ * @throws what the body throws; the stream is destroyed then
  */
-export async function writePieces(out: Writable, pieces: BodyPieces): Promise<void> {
-  for (const [at, piece] of pieces.entries()) {
-    if (out.destroyed) return;
-    if (!out.write(piece)) await drained(out);
-    else if ((at + 1) % WRITTEN_AT_ONCE === 0) await nextTurn();
+export async function writePieces(out: Writable, pieces: Pieces): Promise<void> {
+  try {
+    for await (const piece of pieces) {
+      if (out.destroyed) return;
+      if (!out.write(piece)) await drained(out);
+    }
+  } catch (error) {
+    out.destroy(error instanceof Error ? error : undefined);
+    throw error;
   }
   out.end();
 }
 
 /** The body compressed with gzip. */
-export async function gzipped(pieces: BodyPieces): Promise<BodyPieces> {
+export async function* gzipped(pieces: Pieces): AsyncGenerator<Buffer> {
   const gzip = createGzip();
-  const writing = writePieces(gzip, pieces);
-  const result: Buffer[] = [];
-  for await (const chunk of gzip) result.push(chunk as Buffer);
-  await writing;
-  return result;
+  // What goes wrong comes out of the stream as well.
+  writePieces(gzip, pieces).catch(() => undefined);
+  try {
+    for await (const chunk of gzip) yield chunk as Buffer;
+  } finally {
+    gzip.destroy();
+  }
+}
+
+/**
+ * Pieces that are made once for several readers, when the first of them wants one. A piece is held for those
+ * alone who have not taken it yet: memory that lives only for a moment costs V8's young collections nothing,
+ * while tens of megabytes in hand would have it stop everything for a collection of the whole heap.
+ */
+export class SharedPieces {
+  readonly #source: AsyncIterator<Buffer>;
+  readonly #readers = new Set<Reader>();
+  #making: Promise<void> | undefined;
+  #over = false;
+
+  constructor(source: AsyncIterator<Buffer>) {
+    this.#source = source;
+  }
+
+  /** A reader, which gets what is made from now on, or says by `return` that it wants no more. */
+  reader(): AsyncIterableIterator<Buffer> {
+    const reader = new Reader(
+      () => this.#more(),
+      () => this.#leave(reader),
+    );
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** Has all made that somebody wants, however slowly it is taken. Resolves also where that fails. */
+  async finish(): Promise<void> {
+    // The readers are told.
+    while (!this.#over) await this.#more().catch(() => undefined);
+  }
+
+  async #more(): Promise<void> {
+    if (!this.#over) await (this.#making ??= this.#make());
+  }
+
+  async #make(): Promise<void> {
+    try {
+      const { done = false, value } = await this.#source.next();
+      if (done) this.#end(DONE);
+      else for (const reader of this.#readers) reader.put(value as Buffer);
+    } catch (error) {
+      this.#end({ error });
+    } finally {
+      this.#making = undefined;
+    }
+  }
+
+  #end(how: Ending): void {
+    this.#over = true;
+    for (const reader of this.#readers) reader.end(how);
+    this.#readers.clear();
+  }
+
+  async #leave(reader: Reader): Promise<void> {
+    this.#readers.delete(reader);
+    if (this.#readers.size > 0 || this.#over) return;
+    this.#over = true;
+    await this.#making;
+    await this.#source.return?.();
+  }
+}
+
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+type Ending = typeof DONE | { readonly error: unknown };
+
+/** One who takes pieces of `SharedPieces`. */
+class Reader implements AsyncIterableIterator<Buffer> {
+  readonly #more: () => Promise<void>;
+  readonly #leave: () => Promise<void>;
+  readonly #waiting: Buffer[] = [];
+  #ending: Ending | undefined;
+
+  constructor(more: () => Promise<void>, leave: () => Promise<void>) {
+    this.#more = more;
+    this.#leave = leave;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  put(piece: Buffer): void {
+    this.#waiting.push(piece);
+  }
+
+  end(how: Ending): void {
+    this.#ending = how;
+  }
+
+  async next(): Promise<IteratorResult<Buffer, undefined>> {
+    while (this.#waiting.length === 0 && this.#ending === undefined) await this.#more();
+    const value = this.#waiting.shift();
+    if (value !== undefined) return { done: false, value };
+    if (this.#ending !== undefined && 'error' in this.#ending) throw this.#ending.error;
+    return DONE;
+  }
+
+  async return(): Promise<IteratorReturnResult<undefined>> {
+    this.#waiting.length = 0;
+    this.#ending ??= DONE;
+    await this.#leave();
+    return DONE;
+  }
 }
 
 function drained(out: Writable): Promise<void> {

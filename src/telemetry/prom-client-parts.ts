@@ -22,7 +22,6 @@ const DEFAULT_METRICS = [
   'processHandles',
   'processRequests',
   'heapSizeAndUsed',
-  'heapSpacesSizeAndUsed',
   'version',
   'gc',
 ];
@@ -42,11 +41,17 @@ export const promClient: PromClientParts = {
   Registry: load('prom-client/lib/registry.js') as typeof Registry,
 };
 
+/**
+ * Which only V8 has: Bun's numbers are zero but for one, and to tell that one it walks the whole heap, which
+ * stops everything for 10 ms.
+ */
+const OF_V8 = ['heapSpacesSizeAndUsed'];
+
 /** Registers what prom-client's `collectDefaultMetrics` does, by the same names. */
 export function collectDefaultMetrics(register: Registry): void {
   cpuMetrics(register);
   // 10 ms is prom-client's own default.
-  for (const name of DEFAULT_METRICS)
+  for (const name of process.versions.bun === undefined ? [...DEFAULT_METRICS, ...OF_V8] : DEFAULT_METRICS)
     (load(`prom-client/lib/metrics/${name}.js`) as DefaultMetric)(register, {
       eventLoopMonitoringPrecision: 10,
     });

@@ -1,4 +1,5 @@
 import type { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram } from 'prom-client';
+import { nextTurn } from './pieces.ts';
 import { collectDefaultMetrics, promClient } from './prom-client-parts.ts';
 
 /** Text of metrics, or its pieces, made lazily. */
@@ -14,19 +15,28 @@ export class Registry extends promClient.Registry {
   }
 
   override async metrics(): Promise<string> {
-    let text = '';
-    for await (const piece of this.pieces()) text += piece;
-    return text;
+    return [...(await this.read())].join('');
   }
 
-  /** The text of all metrics in short pieces. Sources are called one after the other. */
-  async *pieces(): AsyncGenerator<string> {
-    yield await super.metrics();
+  /**
+   * Reads the numbers of all metrics, those of each source in a turn of the event loop of its own; their text
+   * is made piece by piece, as it is taken. Can be iterated once.
+   * @throws what a source throws
+   */
+  async read(): Promise<Iterable<string>> {
+    const texts: MetricsText[] = [await super.metrics()];
     for (const source of this.#sources) {
-      const text = await source();
-      if (typeof text === 'string') yield text;
-      else yield* text;
+      await nextTurn();
+      texts.push(await source());
     }
+    return piecesOf(texts);
+  }
+}
+
+function* piecesOf(texts: readonly MetricsText[]): Iterable<string> {
+  for (const text of texts) {
+    if (typeof text === 'string') yield text;
+    else yield* text;
   }
 }
 

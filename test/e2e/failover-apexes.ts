@@ -59,6 +59,26 @@ async function makeApex({ run, west, north }: Scene): Promise<void> {
     const of = ['-l', `kubernetes.io/service-name=${APEX}`, '-o', 'name'];
     return (await source.kubectl('-n', namespace, 'get', 'endpointslices', ...of)) !== '';
   });
+  await isResolved(run);
+}
+
+/** Cluster DNS may go on for half a minute to give the address of a Service of the same name that was deleted. */
+async function isResolved(run: FailoverRun): Promise<void> {
+  const own = ['-n', run.namespace];
+  const address = await run.source.kubectl(
+    ...own,
+    'get',
+    'service',
+    APEX,
+    '-o',
+    'jsonpath={.spec.clusterIP}',
+  );
+  const look = `require('dns').lookup('${APEX}.${run.namespace}.svc', (error, found) => console.log(found))`;
+  await run.until(
+    async () =>
+      (await run.source.kubectl(...own, 'exec', 'client', '--', 'node', '-e', look)).trim() ===
+      address.trim(),
+  );
 }
 
 async function checkDrainOfOne(scene: Scene, asked: OpenLoopOptions): Promise<void> {

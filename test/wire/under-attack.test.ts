@@ -173,7 +173,7 @@ describe('while one client attacks, others are served', () => {
       expect(attack.made).to.be.greaterThan(0);
       // Nothing is left of it.
       await eventually('the connections are gone', () => gateway.gateway.counters.client.numbers.open === 0);
-      expect(Object.keys(gateway.gateway.balancers)).to.deep.equal([`${WEB}:80`]);
+      expect(Object.keys(Object.fromEntries(gateway.gateway.balancers))).to.deep.equal([`${WEB}:80`]);
     });
   }
 });

@@ -98,8 +98,8 @@ export class ControllerProcess {
     ];
     const log = openSync(logFile, 'a');
     const child = spawn(process.execPath, [...profile, ...program, ...flags], {
-      // As in the image (Dockerfile).
-      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1' },
+      // As in the image (Dockerfile) and in the chart (controller.yaml).
+      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '65536' },
       stdio: ['ignore', log, log],
     });
     closeSync(log);

@@ -84,6 +84,13 @@ type Settings = z.output<typeof schema>;
 const AFTER_MS = 5000;
 
 /**
+ * How much later than ours the end is that stands in the object, milliseconds. It is for the case that this
+ * program dies, and is counted from the server's time, which comes in whole seconds: without, a cluster was
+ * back up to a second before the report took it for back, and the drill had failed.
+ */
+const SLACK_MS = 5000;
+
+/**
  * `linkspan drill`: takes a cluster away for some minutes to see whether clients notice, and says what
  * happened. Its end stands in the Link from the start, so that nothing stays when this program dies.
  */
@@ -215,9 +222,9 @@ async function planOf(
   client: KubeClient,
   settings: Settings,
 ): Promise<{ readonly plan: DrainPlan; readonly services: ServicesThere }> {
-  const { cluster, kind, share, ramp, for: lastsMs } = settings;
+  const { cluster, kind, share, ramp, for: forMs } = settings;
   const rampMs = kind === 'drain' ? ramp : 0;
-  const wish = { to: 1 - share, rampMs, lastsMs, drill: true, by: process.env['USER'] };
+  const wish = { to: 1 - share, rampMs, lastsMs: standsFor(forMs), drill: true, by: process.env['USER'] };
   const objects = await readAllFailover(client, undefined, settings.controllerNamespace);
   const plan = planDrain(objects, { cluster }, wish, await serverTime(client));
   return { plan, services: servicesThere(objects, cluster) };
@@ -252,6 +259,10 @@ function drainStage(client: KubeClient, settings: Settings): Pick<DrillStage, 'b
   };
 }
 
+function standsFor(forMs: number): number {
+  return Math.min(forMs + SLACK_MS, MAX_DRILL_MS);
+}
+
 /** Where the word of a drill is written, and by whom. */
 interface WordPlace {
   readonly client: KubeClient;
@@ -265,7 +276,12 @@ async function wordStage(
   const start = await serverTime(client);
   const by = process.env['USER'];
   const said = kind === 'endpoints' ? kind : 'fail';
-  const made = { kind: said, start, until: start + forMs, ...(by === undefined ? {} : { by }) } as const;
+  const made = {
+    kind: said,
+    start,
+    until: start + standsFor(forMs),
+    ...(by === undefined ? {} : { by }),
+  } as const;
   return {
     begin: () => beginConnectionDrill(client, place, made),
     end: () => endConnectionDrill(client, place, made),

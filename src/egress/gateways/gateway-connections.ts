@@ -162,8 +162,9 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     return !this.#drilled() && this.#poolOf(host)?.takesStreams === true;
   }
 
-  ready({ host }: SocketAddress): Http2Connection | undefined {
+  ready({ host }: SocketAddress, good = false): Http2Connection | undefined {
     const ready = this.#drilled() ? undefined : this.#poolOf(host)?.ready();
+    if (good && ready?.doubtful === true) return undefined;
     if (ready !== undefined) this.#options.counters.streams.requests++;
     return ready;
   }

@@ -1,12 +1,19 @@
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { endedSnapshot } from '../../proxy/metrics/counters.ts';
+import { endedSnapshot } from '../../proxy/metrics/counters-snapshot.ts';
 import type { Health, PartHealth } from '../../telemetry/admin.ts';
 import type { ProcessErrors } from '../../telemetry/last-resort.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayAdminView } from '../admin-view.ts';
-import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from '../gateway-metrics.ts';
+import {
+  addReports,
+  EMPTY_REPORT,
+  type GatewayNumbers,
+  type GatewayReport,
+  numbersOf,
+  type WorkerCounts,
+} from '../gateway-metrics.ts';
 import { bestReadiness, type ReadinessQuery } from '../target-readiness.ts';
 import type { WorkerQuestion, WorkerMessage, WorkerEvents, WorkerHandle } from './worker.ts';
 
@@ -161,6 +168,10 @@ export class GatewayWorkers implements GatewayAdminView {
   report(): Promise<GatewayReport> {
     this.#asking.report ??= this.#askReports().finally(() => delete this.#asking.report);
     return this.#asking.report;
+  }
+
+  async numbers(): Promise<GatewayNumbers> {
+    return numbersOf(await this.report());
   }
 
   async targetReady(target: ReadinessQuery): Promise<PartHealth> {

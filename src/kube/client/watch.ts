@@ -35,30 +35,43 @@ export async function* decodeWatch<T extends KubeObject>(
 ): AsyncGenerator<WatchEvent<T>> {
   const line = new GatheredBytes();
   const structure = new JsonStructure();
-  const add = (piece: Uint8Array): void => {
+  const check = (piece: Uint8Array): void => {
     structure.take(piece);
     if (line.length + piece.length > MAX_OBJECT_BYTES)
       throw over(what, 'bytes', line.length + piece.length, MAX_OBJECT_BYTES);
     if (structure.values > MAX_OBJECT_VALUES) throw over(what, 'values', structure.values, MAX_OBJECT_VALUES);
     if (structure.deepest > MAX_OBJECT_DEPTH) throw broken(what, 'a line is nested too deep');
-    line.add(piece);
   };
   let blank = 0;
   for await (const chunk of piecesOf(chunks, what)) {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
-      add(chunk.subarray(start, end));
-      const bytes = line.length;
-      const text = line.bytes.toString('utf8');
+      const piece = chunk.subarray(start, end);
+      check(piece);
+      const bytes = line.length + piece.length;
+      // Most lines come in one piece and are read where they are: gathered, each watch would keep a buffer.
+      const text = textOf(line.length === 0 ? piece : gathered(line, piece));
       line.clear();
       structure.reset();
       start = end + 1;
       if (text.trim() !== '') yield { ...parseEvent<T>(text, what), bytes };
       else if (++blank > MAX_BLANK_LINES) throw broken(what, 'it has nothing but blank lines');
     }
-    if (start < chunk.length) add(chunk.subarray(start));
+    if (start === chunk.length) continue;
+    const rest = chunk.subarray(start);
+    check(rest);
+    line.add(rest);
   }
   if (line.length > 0) throw broken(what, 'the connection ended in the middle of an event');
+}
+
+function gathered(line: GatheredBytes, last: Uint8Array): Uint8Array {
+  line.add(last);
+  return line.bytes;
+}
+
+function textOf({ buffer, byteOffset, length }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, length).toString('utf8');
 }
 
 /** A line is longer than any object can be; such a watch is not begun again at once. */

@@ -45,16 +45,29 @@ export function drawBackend<B extends Drawn>(
   return pickAt(random() * standbys, backends, may, ({ order }) => (order === first ? 1 : 0));
 }
 
-/**
- * The same where all may be drawn and some have a share.
- * @param shares the sum of their shares
- */
-export function drawByShare<B extends Drawn>(
-  backends: readonly B[],
-  shares: number,
-  random: Random,
-): B | undefined {
-  return pickAt(random() * shares, backends, undefined, shareOf);
+/** Backends all of which may be drawn, with their parts side by side: a draw looks at nothing else. */
+export class Parts<B extends Drawn> {
+  readonly #backends: readonly B[];
+  /** Where the part of each ends. */
+  readonly #ends: readonly number[];
+
+  /** @param backends those with a share count */
+  constructor(backends: readonly B[]) {
+    this.#backends = backends.filter(({ share }) => share > 0);
+    let end = 0;
+    this.#ends = this.#backends.map(({ share }) => (end += share));
+  }
+
+  /** Draws one in proportion to its share. @returns undefined where none has one */
+  draw(random: Random): B | undefined {
+    const ends = this.#ends;
+    const last = ends.length - 1;
+    const at = random() * (ends[last] ?? 0);
+    let nth = 0;
+    // With fractional shares, rounding may leave a little of the random number after the last backend.
+    while (nth < last && at >= (ends[nth] ?? 0)) nth++;
+    return this.#backends[nth];
+  }
 }
 
 function shareOf({ share }: Drawn): number {

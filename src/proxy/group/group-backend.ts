@@ -2,6 +2,7 @@ import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { BackendCounts } from '../metrics/group-counters.ts';
 import type { Target } from '../upstream/target.ts';
+import type { TryWatch } from '../upstream/try-watch.ts';
 import type { Drawn } from './draw.ts';
 
 /** How long a backend that has no endpoint is left out, milliseconds; longer each time in a row. */
@@ -14,7 +15,8 @@ const PROVE_EARLY_MS = 500;
 export type BackendTarget = Pick<
   Target,
   'standing' | 'prove' | 'proveEarly' | 'open' | 'openNow' | 'openAttempt' | 'leaseOrFail'
->;
+> &
+  Partial<Pick<Target, 'openWatched'>>;
 
 /** A backend of a group, as the group's user configures it. */
 export interface BackendSpec {
@@ -48,6 +50,12 @@ export class GroupBackend implements BackendDraw {
   readonly numbers: BackendCounts;
   /** How it is drawn from now on; undefined: not at all. */
   draw: BackendDraw | undefined = EQUAL_DRAW;
+  /**
+   * What watches its requests, by the protocol of its application: made when the first one is sent, anew when
+   * the group has other backends. Two fields, as an object for both would be larger than what it holds.
+   */
+  http1Tries: TryWatch | undefined;
+  http2Tries: TryWatch | undefined;
   /** Undefined: nothing did, as a rule. */
   #trouble: Trouble | undefined;
 
@@ -93,13 +101,17 @@ export class GroupBackend implements BackendDraw {
    * @param now monotonic milliseconds
    */
   takes(now: number): boolean {
-    if (this.draw === undefined || (this.#trouble !== undefined && now < this.#trouble.restsUntil))
-      return false;
+    if (this.draw === undefined || this.rests(now)) return false;
     const { standing } = this.target;
     if (standing === 'open') return true;
     if (standing === 'unproven') this.target.prove();
     else this.#proveEarly(now);
     return false;
+  }
+
+  /** Whether it is left out for now (`rest`). @param now monotonic milliseconds */
+  rests(now: number): boolean {
+    return this.#trouble !== undefined && now < this.#trouble.restsUntil;
   }
 
   /**

@@ -1,6 +1,5 @@
 import type { OutgoingRequest } from '../http/messages.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import type { Attempt } from '../upstream/retry/attempt.ts';
 import type { GroupBackend } from './group-backend.ts';
 import type { RequestedGroup } from './requested-group.ts';
 
@@ -17,8 +16,6 @@ export class GroupMoves {
   reason: string | undefined;
   /** Whether it has been sent again after a connection was lost, which is done once. */
   repeated = false;
-  /** Reads the rest of an answer to the first try that nobody wants. */
-  unwanted: Attempt | undefined;
 
   /** It leaves a backend, for another one. */
   leave(backend: GroupBackend): void {

@@ -12,6 +12,7 @@ import { Attempt, type AttemptOwner } from '../upstream/retry/attempt.ts';
 import type { EarlierTries } from '../upstream/retry/earlier-tries.ts';
 import { MAX_UNSEEN, PROCESS_ROOM } from '../upstream/retry/replay-body.ts';
 import { Upload } from '../upstream/retry/upload.ts';
+import type { WatchedTry } from '../upstream/try-watch.ts';
 import type { MoveReason } from '../metrics/group-counters.ts';
 import { unseen } from '../upstream/unprocessed.ts';
 import type { GroupBackend } from './group-backend.ts';
@@ -36,7 +37,7 @@ export interface GroupRequestOptions {
  * request is sent twice: responses are passed on whatever they say. The one exception is a response to a safe
  * method in which a gateway says that it has no endpoint.
  */
-export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
+export class GroupRequest implements Upstream, AttemptOwner {
   readonly #group: RequestedGroup;
   readonly #protocol: 'http1' | 'http2';
   readonly #request: OutgoingRequest;
@@ -45,12 +46,8 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
   readonly #startedAt: number;
   /** Undefined: it has no body, and all of it is sent with its head. */
   readonly #upload: Upload | undefined;
-  /**
-   * The current try; undefined: the first one of a request without a body. Most requests are no more than
-   * that, so its events come to the request itself (`UpstreamHandler`), for as long as it counts.
-   */
+  /** The current try. */
   #current: Attempt | undefined;
-  #direct = true;
   /** Of the current try; undefined until it has a connection. */
   #upstream: Upstream | undefined;
   #backend: GroupBackend | undefined;
@@ -71,11 +68,30 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     if (request.framing.kind !== 'none') this.#upload = new Upload(PROCESS_ROOM, MAX_UNSEEN, false);
   }
 
-  /** Sends it to a first backend. @param fresh not on an unused HTTP/1 connection */
-  begin(fresh: boolean): void {
+  /**
+   * Sends it to a first backend.
+   * @param fresh not on an unused HTTP/1 connection
+   * @param chosen the backend, where it has been drawn already
+   */
+  begin(fresh: boolean, chosen?: ChosenBackend): void {
+    if (chosen !== undefined) return this.#send(chosen, this.#startedAt, fresh);
     const failure = this.#group.outOfReach(this.#startedAt);
     if (failure !== undefined) this.#refuse(unseen(failure, this.#request.alternatives));
     else this.#next(this.#startedAt, fresh);
+  }
+
+  /**
+   * Takes over a request that has been sent to a backend already (`FirstTries`).
+   * @returns who hears of that try from now on
+   */
+  adopt(backend: GroupBackend, sent: WatchedTry): UpstreamHandler {
+    const one = new Attempt(this, this.#group.clock, this.#startedAt);
+    this.#attempts = 1;
+    this.#backend = backend;
+    this.#current = one;
+    this.#upstream = sent.takeOver(this);
+    one.opened(this.#upstream);
+    return one;
   }
 
   get endpoint(): string | undefined {
@@ -109,36 +125,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     return this.#upstream === undefined ? undefined : this.#current;
   }
 
-  // --- the first try of a request without a body
-
-  onInterimResponse(status: number, fields: readonly Field[]): void {
-    if (this.#direct) this.onAttemptInterim(status, fields);
-  }
-
-  onResponse(response: IncomingResponse): void {
-    if (this.#direct) this.onAttemptResponse(undefined, response);
-  }
-
-  onResponseBody(chunk: Buffer): void {
-    if (this.#direct) this.#handler.onResponseBody(chunk);
-    else this.#moves?.unwanted?.onResponseBody(chunk);
-  }
-
-  onResponseEnd(trailers: readonly Field[] | undefined): void {
-    if (this.#direct) this.onAttemptEnd(undefined, trailers);
-    else this.#moves?.unwanted?.onResponseEnd(trailers);
-  }
-
-  onRequestSent(bytes: number): void {
-    if (this.#direct) this.#handler.onRequestSent(bytes);
-  }
-
-  onFailure(failure: ProxyFailure, unprocessed: boolean): void {
-    if (this.#direct) this.onAttemptFailure(undefined, failure, unprocessed);
-    else this.#moves?.unwanted?.onFailure(failure, unprocessed);
-  }
-
-  // --- the others
+  // --- the current try
 
   onAttemptInterim(status: number, fields: readonly Field[]): void {
     const reason = refusalReason(status, fields);
@@ -146,7 +133,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     else this.#moved.reason = reason;
   }
 
-  onAttemptResponse(one: Attempt | undefined, response: IncomingResponse): void {
+  onAttemptResponse(one: Attempt, response: IncomingResponse): void {
     const backend = this.#backend;
     if (saysNoEndpoints(response)) {
       const now = this.#group.clock.monotonic();
@@ -154,7 +141,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
       const mayMove = SAFE.has(this.#request.method) && this.#isReplayable;
       const next = mayMove ? this.#other(now) : undefined;
       if (next !== undefined) {
-        this.#discard(one, now);
+        one.discard();
         this.#leave('no_endpoints');
         return this.#send(next, now, false);
       }
@@ -172,7 +159,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     this.#handler.onResponseBody(chunk);
   }
 
-  onAttemptEnd(_: Attempt | undefined, trailers: readonly Field[] | undefined): void {
+  onAttemptEnd(_: Attempt, trailers: readonly Field[] | undefined): void {
     // An exception of the handler comes back to `onAttemptFailure`.
     this.#handler.onResponseEnd(trailers);
     this.#finish();
@@ -186,7 +173,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     // Only `RetryingRequest` has deadlines.
   }
 
-  onAttemptFailure(_: Attempt | undefined, failure: ProxyFailure, unprocessed: boolean): void {
+  onAttemptFailure(_: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
     if (!unprocessed) this.#mayBeProcessed();
     if (this.#answered || failure.isOurs) return this.#fail(failure);
     const now = this.#group.clock.monotonic();
@@ -248,16 +235,6 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     this.#backend?.rest(now, this.#group.random);
   }
 
-  /** The answer to the current try is not wanted. */
-  #discard(one: Attempt | undefined, now: number): void {
-    if (one !== undefined) return one.discard();
-    if (this.#upstream === undefined) return;
-    const unwanted = new Attempt(this, this.#group.clock, now);
-    this.#moved.unwanted = unwanted;
-    unwanted.opened(this.#upstream);
-    unwanted.discard();
-  }
-
   /** Gives up the current backend, so that another can be tried. @param why for the metrics */
   #leave(why: MoveReason): void {
     const backend = this.#backend;
@@ -265,7 +242,6 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     this.#moved.leave(backend);
     this.#backend = undefined;
     this.#current = undefined;
-    this.#direct = false;
     this.#upstream = undefined;
     this.#group.numbers.left(backend.name, why, this.#group.clock.monotonic());
   }
@@ -282,8 +258,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
 
   #send({ backend, alternatives }: ChosenBackend, now: number, fresh: boolean): void {
     const [request, protocol, earlier] = [this.#request, this.#protocol, this.#earlier];
-    const direct = this.#direct && this.#upload === undefined;
-    const one = direct ? undefined : new Attempt(this, this.#group.clock, now);
+    const one = new Attempt(this, this.#group.clock, now);
     this.#current = one;
     this.#backend = backend;
     const refusal = request.permit?.(backend.name);
@@ -291,13 +266,12 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     this.#attempts++;
     const told = withAlternatives(request, alternatives);
     const again = fresh || (earlier !== undefined && earlier.endpoints.size > 0);
-    const handler = one ?? this;
-    const upstream = again ? undefined : backend.target.openNow(protocol, told, handler, now);
+    const upstream = again ? undefined : backend.target.openNow(protocol, told, one, now);
     if (upstream !== undefined) return this.#opened(one, upstream);
     const opened =
       earlier === undefined
-        ? backend.target.open(protocol, told, handler, fresh)
-        : backend.target.openAttempt(protocol, told, handler, { fresh, earlier });
+        ? backend.target.open(protocol, told, one, fresh)
+        : backend.target.openAttempt(protocol, told, one, { fresh, earlier });
     opened.then(
       (found) => this.#safely(() => this.#opened(one, found)),
       (error: unknown) => this.#safely(() => this.#notOpened(one, backend, error)),
@@ -309,16 +283,15 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
     this.#group.clock.after(0, () => this.#safely(() => this.#fail(refusal)), { unref: true });
   }
 
-  #opened(one: Attempt | undefined, upstream: Upstream): void {
-    if (one === undefined && !this.#direct) return upstream.abandon();
-    if (one?.opened(upstream) === false || this.#over || this.#current !== one) return;
+  #opened(one: Attempt, upstream: Upstream): void {
+    if (!one.opened(upstream) || this.#over || this.#current !== one) return;
     this.#upstream = upstream;
     this.#group.outage.over();
-    if (one !== undefined) this.#upload?.sendTo(one, this.#handler);
+    this.#upload?.sendTo(one, this.#handler);
   }
 
-  #notOpened(one: Attempt | undefined, backend: GroupBackend, error: unknown): void {
-    if (this.#over || this.#current !== one || (one === undefined && !this.#direct)) return;
+  #notOpened(one: Attempt, backend: GroupBackend, error: unknown): void {
+    if (this.#over || this.#current !== one) return;
     const failure = this.#group.caught(error);
     if (failure.isOurs) return this.#fail(failure);
     (this.#moved.failures ??= new Map()).set(backend.name, failure);
@@ -366,9 +339,7 @@ export class GroupRequest implements Upstream, UpstreamHandler, AttemptOwner {
 
   /** The current try does not count any more. @param failed whether the endpoint is to blame */
   #giveUp(failed: boolean): void {
-    this.#direct = false;
-    if (this.#current === undefined) this.#upstream?.abandon(failed);
-    else this.#current.giveUp(failed);
+    this.#current?.giveUp(failed);
   }
 
   #fail(failure: ProxyFailure): void {

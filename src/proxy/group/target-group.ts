@@ -15,7 +15,8 @@ import { RetryingRequest } from '../upstream/retry/retrying-request.ts';
 import type { LeaseRequest, SessionTarget } from '../upstream/session-target.ts';
 import { FAILFAST_MS, MAX_PENDING } from '../upstream/target-options.ts';
 import { untilOpenAgain } from '../upstream/unprocessed.ts';
-import { drawBackend, drawByShare } from './draw.ts';
+import { drawBackend, Parts } from './draw.ts';
+import { FirstTries } from './first-tries.ts';
 import { type BackendDraw, type BackendSpec, GroupBackend } from './group-backend.ts';
 import { GroupLease } from './group-lease.ts';
 import { GroupRequest } from './group-request.ts';
@@ -33,6 +34,12 @@ export interface TargetGroupOptions {
    */
   readonly failfastMs?: number;
 }
+
+/**
+ * For how long it holds that all backends can take a request, milliseconds: in between only the one that is
+ * drawn is asked. What a backend says of itself takes a walk through its connections.
+ */
+const ALL_OPEN_MS = 5;
 
 /** When a client whose request was refused may come again, in seconds: shares may have changed by then. */
 const RETRY_AFTER_S = '1';
@@ -52,8 +59,9 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   readonly numbers: GroupCounters;
   readonly #options: TargetGroupOptions;
   #backends: readonly GroupBackend[] = [];
-  /** The sum of their shares. */
-  #shares = 0;
+  #parts = new Parts<GroupBackend>([]);
+  /** When all backends could take a request (monotonic milliseconds). */
+  #allOpenAt = Number.NEGATIVE_INFINITY;
   #policy: RequestPolicy | undefined;
   #refused = 0;
 
@@ -87,7 +95,8 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     this.#backends = specs
       .map((spec) => former.get(spec.target) ?? new GroupBackend(spec, this.numbers.backend(spec.name)))
       .sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
-    this.#add();
+    for (const backend of this.#backends) backend.http1Tries = backend.http2Tries = undefined;
+    this.#divided();
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;
     else if (before?.follows(requests) !== true)
@@ -103,11 +112,12 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   divide(draws: ReadonlyMap<string, BackendDraw>, refused: number): void {
     for (const backend of this.#backends) backend.draw = draws.get(backend.name);
     this.#refused = refused;
-    this.#add();
+    this.#divided();
   }
 
-  #add(): void {
-    this.#shares = this.#backends.reduce((sum, { share }) => sum + share, 0);
+  #divided(): void {
+    this.#parts = new Parts(this.#backends);
+    this.#allOpenAt = Number.NEGATIVE_INFINITY;
   }
 
   caught(error: unknown): ProxyFailure {
@@ -122,13 +132,28 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   }
 
   pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
+    if (tried.length === 0 && tier === undefined && this.#allOpen(now)) {
+      const backend = this.#parts.draw(this.#options.random);
+      // If it cannot, another draw among those that can has the same parts as if all had been asked before.
+      if (backend?.takes(now) === true) return this.#amongAll(backend);
+      this.#allOpenAt = Number.NEGATIVE_INFINITY;
+    }
     const open = this.#open(tried, now, tier);
-    const { random } = this.#options;
-    const backend =
-      open === this.#backends && this.#shares > 0
-        ? drawByShare(open, this.#shares, random)
-        : drawBackend(open, undefined, random);
+    const backend = drawBackend(open, undefined, this.#options.random);
     return backend === undefined ? undefined : { backend, alternatives: open.length - 1 };
+  }
+
+  /** A backend that was drawn where all could take the request. */
+  #amongAll(backend: GroupBackend): ChosenBackend {
+    return { backend, alternatives: this.#backends.length - 1 };
+  }
+
+  /** Whether all backends can take a request, and some have shares, as far as was known in the last 5 ms. */
+  #allOpen(now: number): boolean {
+    if (now - this.#allOpenAt < ALL_OPEN_MS) return true;
+    const all = this.#backends.length > 0 && this.#open([], now, undefined) === this.#backends;
+    if (all) this.#allOpenAt = now;
+    return all;
   }
 
   /** The backends that can take a request now. Each is asked once: that is most of what a draw costs. */
@@ -189,14 +214,40 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     now: number,
   ): Upstream {
     const policy = this.#policy;
-    if (policy === undefined) {
-      const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
-      one.begin(fresh);
-      return one;
-    }
-    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    retrying.begin();
-    return retrying;
+    if (policy !== undefined)
+      return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
+    const first = fresh || request.framing.kind !== 'none' ? undefined : this.#drawFirst(now);
+    const sent = first === undefined ? undefined : this.#sendFirst(first, protocol, request, handler, now);
+    if (sent !== undefined) return sent;
+    const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
+    // Not another draw: by a permit's refusals, that would be a second chance to be refused.
+    const drawn = first?.takes(now) === true ? this.#amongAll(first) : undefined;
+    one.begin(fresh, drawn);
+    return one;
+  }
+
+  /** Draws the backend of a request that has not been tried, where all backends can take one. */
+  #drawFirst(now: number): GroupBackend | undefined {
+    if (this.outage.lasts(now) || !this.#allOpen(now)) return undefined;
+    return this.#parts.draw(this.#options.random);
+  }
+
+  /** Sends a request without a body that is watched (`FirstTries`); undefined: that is not possible now. */
+  #sendFirst(
+    backend: GroupBackend,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+  ): Upstream | undefined {
+    if (backend.rests(now) || request.permit?.(backend.name) !== undefined) return undefined;
+    const watch =
+      protocol === 'http2'
+        ? (backend.http2Tries ??= new FirstTries(this, backend, protocol))
+        : (backend.http1Tries ??= new FirstTries(this, backend, protocol));
+    const sent = backend.target.openWatched?.(request, handler, now, watch);
+    if (sent !== undefined) this.outage.over();
+    return sent;
   }
 
   leaseNow(): undefined {

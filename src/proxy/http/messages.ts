@@ -93,7 +93,7 @@ export interface Upstream {
   /** `host:port` of the endpoint; undefined between two attempts. */
   readonly endpoint: string | undefined;
   /** Attempts so far, where there may be several. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /**
    * Whether the endpoint may refuse the request unprocessed when parts of its body have been sent (HTTP/2:
    * REFUSED_STREAM, GOAWAY). Whoever sends the body then keeps it, to send it again; default no.

@@ -69,6 +69,8 @@ export class KeepAlive {
    * first stream began, or since the PING, whichever is the latest. Otherwise undefined.
    */
   #ticks: number | undefined;
+  /** When the next of these looks is due (monotonic milliseconds). */
+  #due = 0;
 
   constructor(options: KeepAliveOptions) {
     this.#options = options;
@@ -100,7 +102,8 @@ export class KeepAlive {
     this.#ticks = 0;
     this.#heard = false;
     this.#asked = false;
-    this.#wait(TICK_MS);
+    this.#due = this.#options.clock.monotonic();
+    this.#waitForTick();
   }
 
   stop(): void {
@@ -144,7 +147,18 @@ export class KeepAlive {
       this.#ticks = 0;
       ask();
     }
-    this.#wait(TICK_MS);
+    this.#waitForTick();
+  }
+
+  /**
+   * Waits for the next tick, which is due a tick after the last one was, however late that came: a few
+   * milliseconds with each of fifteen would add up. Where it came very late there is half a tick in between, in
+   * which the answer can be read.
+   */
+  #waitForTick(): void {
+    const now = this.#options.clock.monotonic();
+    this.#due = Math.max(this.#due + TICK_MS, now + TICK_MS / 2);
+    this.#wait(this.#due - now);
   }
 
   /** How much longer the peer gets, milliseconds. @param longest that it gets with nothing unconfirmed */

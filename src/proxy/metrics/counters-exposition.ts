@@ -4,8 +4,9 @@ import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { POLICY_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
-import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
+import { type ProxyCounters, readKey } from './counters.ts';
 import { type ConnectionCounts, OTHER } from './connection-counters.ts';
+import type { CountersView, Table } from './counters-view.ts';
 import { groupFamilies, writeGroups } from './group-exposition.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
@@ -150,60 +151,49 @@ const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'h
 
 /**
  * Publishes what the data path has counted; costs nothing until the registry is read.
- * @param counters where the numbers come from: this process, or a function that gives the sum over several
  * @param listen the address that clients connect to; undefined for an egress, which has many
  */
 export function publishCounters(
   registry: Registry,
-  counters: ProxyCounters | (() => CountersSnapshot | Promise<CountersSnapshot>),
+  counters: ProxyCounters,
   side: Side,
   listen?: SocketAddress,
 ): void {
-  const read = typeof counters === 'function' ? counters : () => counters.snapshot();
-  registry.addText(async () => countersExposition(await read(), side, listen).pieces());
+  registry.addText(() => countersExposition(counters.view(), side, listen).pieces());
 }
 
-/** A snapshot as metrics; the snapshot must not change until the text has been written. */
-export function countersExposition(
-  snapshot: CountersSnapshot,
-  side: Side,
-  listen?: SocketAddress,
-): Exposition {
+/** What was counted as metrics; numbers and labels are read when their piece of the text is taken. */
+export function countersExposition(view: CountersView, side: Side, listen?: SocketAddress): Exposition {
   const out = new Exposition();
   const server = serverLabels(side, listen);
-  writeRequests(out, snapshot);
-  writeRoutes(
-    out,
-    Object.entries(snapshot.routes).map(([key, numbers]) => {
-      const [label = '', route = ''] = readKey(key);
-      return [label, route, numbers] as const;
-    }),
-  );
-  writeGroups(out, snapshot.groups);
-  writeConnections(out, snapshot, side, server);
+  writeRequests(out, view);
+  writeRoutes(out, view.routes);
+  writeGroups(out, view.groups);
+  writeConnections(out, view, side, server);
   if (side === 'inbound') {
-    writeAuthorizations(out, snapshot, server);
-    writeFilters(out, snapshot, server);
-    out.write(families.headers, entriesOf(snapshot.headers, headerLabels));
+    writeAuthorizations(out, view, server);
+    writeFilters(out, view, server);
+    out.write(families.headers, entriesOf(view.headers, headerLabels));
   }
-  writeErrors(out, snapshot, side);
-  writeStreams(out, snapshot, side);
-  out.write(families.internalErrors, [[{ direction: side }, snapshot.internalErrors]]);
+  writeErrors(out, view, side);
+  writeStreams(out, view, side);
+  out.write(families.internalErrors, [[{ direction: side }, view.internalErrors]]);
   return out;
 }
 
-function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
-  const labelled = Object.entries(targets).map(
-    ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
-  );
+function writeRequests(out: Exposition, { targets }: CountersView): void {
+  const labelled = () =>
+    Iterator.from(targets).map(
+      ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
+    );
   out.write(
     families.request,
-    labelled.values().map(([labels, { requests }]) => [labels, requests]),
+    labelled().map(([labels, { requests }]) => [labels, requests]),
   );
   out.write(
     families.response,
-    labelled.values().flatMap(([labels, { responses }]) =>
-      Object.entries(responses).map(([key, { count }]) => {
+    labelled().flatMap(([labels, { responses }]) =>
+      Iterator.from(responses).map(([key, { count }]) => {
         const { status, grpc } = readResponseKey(Number(key));
         const classification = isFailedAnswer(status, grpc) ? 'failure' : 'success';
         const of = { ...labels, status_code: status === 0 ? OTHER : status, classification };
@@ -214,7 +204,7 @@ function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
   out.writeHistogram(
     families.latency,
     LATENCY_BUCKETS,
-    labelled.values().flatMap(([labels, { responses }]) =>
+    labelled().flatMap(([labels, { responses }]) =>
       [...byStatus(responses)].map(
         ([status, { buckets, latencySum }]) =>
           [
@@ -227,9 +217,11 @@ function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
 }
 
 /** Responses of each HTTP status, all gRPC statuses together: Linkerd's latency has no label for those. */
-function byStatus(responses: Readonly<Record<string, ResponseNumbers>>): Map<number, ResponseNumbers> {
+function byStatus(
+  responses: Iterable<readonly [string | number, ResponseNumbers]>,
+): Map<number, ResponseNumbers> {
   const found = new Map<number, ResponseNumbers>();
-  for (const [key, numbers] of Object.entries(responses)) {
+  for (const [key, numbers] of responses) {
     const { status } = readResponseKey(Number(key));
     const sum = found.get(status);
     found.set(status, sum === undefined ? numbers : together(sum, numbers));
@@ -245,25 +237,18 @@ function together(a: ResponseNumbers, b: ResponseNumbers): ResponseNumbers {
   };
 }
 
-function writeConnections(
-  out: Exposition,
-  snapshot: CountersSnapshot,
-  side: Side,
-  server: LabelValues,
-): void {
+function writeConnections(out: Exposition, view: CountersView, side: Side, server: LabelValues): void {
   const secured = side === 'inbound' ? { tls: 'true' } : {};
-  const all: (readonly [LabelValues, ConnectionCounts])[] = [
-    [{ direction: side, peer: 'src', ...server, ...secured }, snapshot.client],
-    ...Object.entries(snapshot.endpoints).map(
-      ([label, numbers]) =>
-        [{ direction: 'outbound', peer: 'dst', ...targetLabels(label) }, numbers] as const,
-    ),
-  ];
-  if (snapshot.shared.opened > 0) all.push([{ direction: 'outbound', peer: 'dst' }, snapshot.shared]);
+  const all = function* (): Iterable<readonly [LabelValues, ConnectionCounts]> {
+    yield [{ direction: side, peer: 'src', ...server, ...secured }, view.client];
+    for (const [label, numbers] of view.endpoints)
+      yield [{ direction: 'outbound', peer: 'dst', ...targetLabels(label) }, numbers];
+    if (view.shared.opened > 0) yield [{ direction: 'outbound', peer: 'dst' }, view.shared];
+  };
   const write = (family: MetricFamily, read: (numbers: ConnectionCounts) => number) =>
     out.write(
       family,
-      all.values().map(([labels, numbers]) => [labels, read(numbers)]),
+      Iterator.from(all()).map(([labels, numbers]) => [labels, read(numbers)]),
     );
   write(families.tcpOpen, ({ opened }) => opened);
   write(families.tcpOpenNow, ({ open }) => open);
@@ -271,29 +256,21 @@ function writeConnections(
   write(families.tcpWrite, ({ writtenBytes }) => writtenBytes);
   out.write(
     families.tcpClose,
-    all
-      .values()
-      .flatMap(([labels, { closes }]) =>
-        Object.entries(closes).map(([errno, count]) => [{ ...labels, errno }, count] as const),
-      ),
+    Iterator.from(all()).flatMap(([labels, { closes }]) =>
+      Object.entries(closes).map(([errno, count]) => [{ ...labels, errno }, count] as const),
+    ),
   );
 }
 
-function writeAuthorizations(
-  out: Exposition,
-  { authorizations }: CountersSnapshot,
-  server: LabelValues,
-): void {
+function writeAuthorizations(out: Exposition, { authorizations }: CountersView, server: LabelValues): void {
   const route = { route_group: '', route_kind: 'default', route_name: 'default' };
   const samples = (layer: string, verdict: string) =>
-    Object.entries(authorizations)
-      .values()
-      .flatMap(([key, count]) => {
-        const [keyLayer, keyVerdict, client_id = '', policy = ''] = readKey(key);
-        if (keyLayer !== layer || keyVerdict !== verdict) return [];
-        const routed = layer === 'http' ? route : {};
-        return [[{ ...server, ...routed, ...policyLabels(policy), tls: 'true', client_id }, count] as const];
-      });
+    Iterator.from(authorizations).flatMap(([key, count]) => {
+      const [keyLayer, keyVerdict, client_id = '', policy = ''] = readKey(key);
+      if (keyLayer !== layer || keyVerdict !== verdict) return [];
+      const routed = layer === 'http' ? route : {};
+      return [[{ ...server, ...routed, ...policyLabels(policy), tls: 'true', client_id }, count] as const];
+    });
   out.write(families.httpAllow, samples('http', 'allow'));
   out.write(families.httpDeny, samples('http', 'deny'));
   out.write(families.tcpAllow, samples('tcp', 'allow'));
@@ -301,7 +278,7 @@ function writeAuthorizations(
 }
 
 /** What request filters have done: limits and injected faults. */
-function writeFilters(out: Exposition, { rateLimits, faults }: CountersSnapshot, server: LabelValues): void {
+function writeFilters(out: Exposition, { rateLimits, faults }: CountersView, server: LabelValues): void {
   const limited = (key: string): LabelValues => {
     const [target = '', policy = '', ratelimit_scope = ''] = readKey(key);
     const [ratelimit_group = '', ratelimit_kind = '', ...name] = policy.split('/');
@@ -316,23 +293,21 @@ function writeFilters(out: Exposition, { rateLimits, faults }: CountersSnapshot,
   out.write(families.faults, entriesOf(faults, injected));
 }
 
-function writeErrors(out: Exposition, { failures, refused }: CountersSnapshot, side: Side): void {
+function writeErrors(out: Exposition, { failures, refused }: CountersView, side: Side): void {
   const samples = (layer: string, ofClient: boolean) =>
-    Object.entries(failures)
-      .values()
-      .flatMap(([key, count]) => {
-        const [keyLayer, error = ''] = readKey(key);
-        const mine = keyLayer === layer && (side === 'inbound' && OF_CLIENT.has(error)) === ofClient;
-        return mine ? [[{ error }, count] as const] : [];
-      });
-  const refusals = Object.entries(refused).map(([error, count]) => [{ error }, count] as const);
+    Iterator.from(failures).flatMap(([key, count]) => {
+      const [keyLayer, error = ''] = readKey(key);
+      const mine = keyLayer === layer && (side === 'inbound' && OF_CLIENT.has(error)) === ofClient;
+      return mine ? [[{ error }, count] as const] : [];
+    });
+  const refusals = entriesOf(refused, (error) => ({ error }));
   out.write(families.inboundHttpErrors, samples('http', true));
   out.write(families.inboundTcpErrors, [...(side === 'inbound' ? refusals : []), ...samples('tcp', true)]);
   out.write(families.outboundHttpErrors, samples('http', false));
   out.write(families.outboundTcpErrors, [...(side === 'outbound' ? refusals : []), ...samples('tcp', false)]);
 }
 
-function writeStreams(out: Exposition, { streams }: CountersSnapshot, direction: Side): void {
+function writeStreams(out: Exposition, { streams }: CountersView, direction: Side): void {
   const { connections, requests, tunnels } = streams;
   if (requests + tunnels + connections === 0) return;
   out.write(families.streamConnections, [[{ direction }, connections]]);
@@ -343,10 +318,10 @@ function writeStreams(out: Exposition, { streams }: CountersSnapshot, direction:
 }
 
 function* entriesOf(
-  counts: Readonly<Record<string, number>>,
+  counts: Table<number>,
   labels: (key: string) => LabelValues,
 ): Iterable<readonly [LabelValues, number]> {
-  for (const [key, count] of Object.entries(counts)) yield [labels(key), count];
+  for (const [key, count] of counts) yield [labels(key), count];
 }
 
 function headerLabels(key: string): LabelValues {

@@ -1,12 +1,14 @@
 import { splitTargetKey, targetKey } from '../../api/ports/target-key.ts';
 import { plainName } from '../../base/dns-name.ts';
 import type { Clock } from '../../base/clock.ts';
-import { ConnectionCounters, type ConnectionCounts, NO_CONNECTIONS, OTHER } from './connection-counters.ts';
+import { ConnectionCounters, OTHER } from './connection-counters.ts';
+import { type CountersSnapshot, snapshotOf } from './counters-snapshot.ts';
+import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
-import { GroupCounters, type GroupCounts } from './group-counters.ts';
+import { GroupCounters } from './group-counters.ts';
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
-import { RouteCounters, type RouteCounts } from './route-counters.ts';
+import { RouteCounters } from './route-counters.ts';
 
 /** Most services, transport headers, and keys of each other kind, that are counted one by one. */
 const MAX_SERVICES = 10_000;
@@ -34,52 +36,6 @@ export interface TargetCounters {
   requests: number;
   /** By `responseKey`. */
   readonly responses: Map<number, ResponseNumbers>;
-}
-
-/** Stream mode: connections that are open now, and what has travelled on them. */
-export interface StreamCounts {
-  readonly connections: number;
-  readonly requests: number;
-  readonly tunnels: number;
-}
-
-/**
- * Everything that was counted, as plain JSON, which worker processes send to their parent. All numbers only
- * grow, until their service is forgotten; but `open` and `streams.connections` are how many there are now.
- */
-export interface CountersSnapshot {
-  /** By `name:port` of the service; responses by `responseKey`. */
-  readonly targets: Readonly<
-    Record<
-      string,
-      { readonly requests: number; readonly responses: Readonly<Record<string, ResponseNumbers>> }
-    >
-  >;
-  /** By target and route; of targets with retries or timeouts. */
-  readonly routes: Readonly<Record<string, RouteCounts>>;
-  /** By target; only of targets that are groups. */
-  readonly groups: Readonly<Record<string, GroupCounts>>;
-  /** By layer and kind. */
-  readonly failures: Readonly<Record<string, number>>;
-  /** Connections refused before a service was known, by reason. */
-  readonly refused: Readonly<Record<string, number>>;
-  /** By protocol, name, port and client. */
-  readonly headers: Readonly<Record<string, number>>;
-  /** By layer, `allow` or `deny`, client and policy. */
-  readonly authorizations: Readonly<Record<string, number>>;
-  /** Requests over a limit, by service, policy and scope. */
-  readonly rateLimits: Readonly<Record<string, number>>;
-  /** Injected faults, by service and kind. */
-  readonly faults: Readonly<Record<string, number>>;
-  /** Connections of clients. */
-  readonly client: ConnectionCounts;
-  /** Connections that are not for one service: those of an egress to gateways, which its flows share. */
-  readonly shared: ConnectionCounts;
-  /** Connections to endpoints by `name:port`. */
-  readonly endpoints: Readonly<Record<string, ConnectionCounts>>;
-  readonly streams: StreamCounts;
-  /** Exceptions that nobody foresaw. */
-  readonly internalErrors: number;
 }
 
 /** Which services have series of their own, and who logs exceptions. */
@@ -235,30 +191,31 @@ export class ProxyCounters implements Boundary {
     return counters;
   }
 
-  /** All numbers as they are now. Forgets services that have been gone and unused for 10 minutes. */
-  snapshot(): CountersSnapshot {
+  /** All numbers, read where they are. Forgets services that have been gone and unused for 10 minutes. */
+  view(): CountersView {
     this.#forget();
+    const numbers = <T>(counters: { readonly numbers: T }) => counters.numbers;
     return {
-      targets: Object.fromEntries(
-        [...this.targets].map(([label, { requests, responses }]) => [
-          label,
-          { requests, responses: Object.fromEntries(responses) },
-        ]),
-      ),
-      routes: Object.fromEntries([...this.#routes].map(([key, { numbers }]) => [key, numbers])),
-      groups: Object.fromEntries([...this.#groups].map(([label, { numbers }]) => [label, numbers])),
-      failures: Object.fromEntries(this.failures),
-      refused: Object.fromEntries(this.refused),
-      headers: Object.fromEntries(this.headers),
-      authorizations: Object.fromEntries([...this.authorizations].map(([key, { count }]) => [key, count])),
-      rateLimits: Object.fromEntries(this.rateLimits),
-      faults: Object.fromEntries(this.faults),
+      targets: this.targets,
+      routes: tableOf(this.#routes, numbers),
+      groups: tableOf(this.#groups, numbers),
+      failures: this.failures,
+      refused: this.refused,
+      headers: this.headers,
+      authorizations: tableOf(this.authorizations, ({ count }) => count),
+      rateLimits: this.rateLimits,
+      faults: this.faults,
       client: this.client.numbers,
       shared: this.shared.numbers,
-      endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
+      endpoints: tableOf(this.#endpoints, numbers),
       streams: { ...this.streams },
       internalErrors: this.internalErrors,
     };
+  }
+
+  /** All numbers as they are now; forgets as `view` does. */
+  snapshot(): CountersSnapshot {
+    return snapshotOf(this.view());
   }
 
   #target(label: string): TargetCounters {
@@ -319,60 +276,6 @@ export class ProxyCounters implements Boundary {
     for (const counts of [this.rateLimits, this.faults])
       for (const key of counts.keys()) if (key.startsWith(label + SEPARATOR)) counts.delete(key);
   }
-}
-
-/** Nothing counted yet. */
-export const EMPTY_SNAPSHOT: CountersSnapshot = {
-  targets: {},
-  routes: {},
-  groups: {},
-  failures: {},
-  refused: {},
-  headers: {},
-  authorizations: {},
-  rateLimits: {},
-  faults: {},
-  client: NO_CONNECTIONS,
-  shared: NO_CONNECTIONS,
-  endpoints: {},
-  streams: { connections: 0, requests: 0, tunnels: 0 },
-  internalErrors: 0,
-};
-
-/** The sum of two processes' numbers. */
-export function addSnapshots(a: CountersSnapshot, b: CountersSnapshot): CountersSnapshot {
-  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as CountersSnapshot;
-}
-
-/** The numbers of a process that has ended: what it has carried still counts, what it had open is closed. */
-export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
-  const ended = (numbers: ConnectionCounts): ConnectionCounts => ({ ...numbers, open: 0 });
-  return {
-    ...snapshot,
-    client: ended(snapshot.client),
-    shared: ended(snapshot.shared),
-    endpoints: Object.fromEntries(
-      Object.entries(snapshot.endpoints).map(([label, numbers]) => [label, ended(numbers)]),
-    ),
-    streams: { ...snapshot.streams, connections: 0 },
-  };
-}
-
-type Tree = number | readonly Tree[] | { readonly [key: string]: Tree };
-
-/** Adds numbers that stand at the same place of two trees; what only one of them has is taken as it is. */
-function sum(a: Tree | undefined, b: Tree | undefined): Tree {
-  if (a === undefined) return b ?? 0;
-  if (b === undefined) return a;
-  if (typeof a === 'number' || typeof b === 'number') return Number(a) + Number(b);
-  if (Array.isArray(a) || Array.isArray(b)) {
-    const [left, right] = [a as readonly Tree[], b as readonly Tree[]];
-    return Array.from({ length: Math.max(left.length, right.length) }, (_, at) => sum(left[at], right[at]));
-  }
-  const [left, right] = [a as Record<string, Tree>, b as Record<string, Tree>];
-  const all: Record<string, Tree> = { ...left };
-  for (const [key, value] of Object.entries(right)) all[key] = sum(left[key], value);
-  return all;
 }
 
 function add(counts: Map<string, number>, key: string): void {

@@ -1,4 +1,5 @@
 import type { Exposition, MetricFamily } from '../../telemetry/exposition.ts';
+import type { Table } from './counters-view.ts';
 import { FIRST_SUCCESS_BUCKETS, type GroupCounts } from './group-counters.ts';
 
 const GROUP = ['direction', 'dst'];
@@ -26,39 +27,32 @@ export const groupFamilies = {
 } as const satisfies Record<string, MetricFamily>;
 
 /** Writes the metrics of groups. @param groups by label of the group */
-export function writeGroups(out: Exposition, groups: Readonly<Record<string, GroupCounts>>): void {
-  const labelled = Object.entries(groups).map(
-    ([dst, counts]) => [{ direction: 'outbound', dst }, counts] as const,
-  );
+export function writeGroups(out: Exposition, groups: Table<GroupCounts>): void {
+  const labelled = () =>
+    Iterator.from(groups).map(([dst, counts]) => [{ direction: 'outbound', dst }, counts] as const);
   out.write(
     groupFamilies.groupRequests,
-    labelled
-      .values()
-      .flatMap(([labels, { backends }]) =>
-        Object.entries(backends).flatMap(([backend, outcomes]) =>
-          Object.entries(outcomes).flatMap(([outcome, count]) =>
-            count === 0 ? [] : [[{ ...labels, backend, outcome }, count] as const],
-          ),
+    labelled().flatMap(([labels, { backends }]) =>
+      Object.entries(backends).flatMap(([backend, outcomes]) =>
+        Object.entries(outcomes).flatMap(([outcome, count]) =>
+          count === 0 ? [] : [[{ ...labels, backend, outcome }, count] as const],
         ),
       ),
+    ),
   );
   out.write(
     groupFamilies.groupMoved,
-    labelled
-      .values()
-      .flatMap(([labels, { moved }]) =>
-        Object.entries(moved).flatMap(([why, count]) =>
-          count === 0 ? [] : [[{ ...labels, why }, count] as const],
-        ),
+    labelled().flatMap(([labels, { moved }]) =>
+      Object.entries(moved).flatMap(([why, count]) =>
+        count === 0 ? [] : [[{ ...labels, why }, count] as const],
       ),
+    ),
   );
   out.writeHistogram(
     groupFamilies.firstSuccess,
     FIRST_SUCCESS_BUCKETS,
-    labelled
-      .values()
-      .flatMap(([labels, { firstSuccess }]) =>
-        Object.entries(firstSuccess).map(([cause, times]) => [{ ...labels, cause }, times] as const),
-      ),
+    labelled().flatMap(([labels, { firstSuccess }]) =>
+      Object.entries(firstSuccess).map(([cause, times]) => [{ ...labels, cause }, times] as const),
+    ),
   );
 }

@@ -1,7 +1,9 @@
 import { backendOf } from '../../api/ports/target-key.ts';
 import { type Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import { PROFILE_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
+import { readKey } from './counters.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
+import type { Table } from './counters-view.ts';
 import { readAnswerKey, type RouteCounts } from './route-counters.ts';
 
 const ROUTE = ['direction', 'dst', 'rt_route'];
@@ -74,32 +76,29 @@ interface Sample {
   readonly numbers: RouteCounts;
 }
 
-/**
- * Writes what was counted of routes.
- * @param routes by target and route
- */
-export function writeRoutes(
-  out: Exposition,
-  routes: Iterable<readonly [label: string, route: string, RouteCounts]>,
-): void {
-  const samples = [...routes].map(
-    ([dst, name, numbers]): Sample => ({
-      numbers,
-      route: { direction: 'outbound', dst, ...(name === '' ? {} : { rt_route: name }) },
-      retry: retryLabels(dst, name),
-    }),
-  );
+/** Gives all routes anew. */
+type Samples = () => IteratorObject<Sample>;
+
+/** Writes what was counted of routes. @param routes by target and route */
+export function writeRoutes(out: Exposition, routes: Table<RouteCounts>): void {
+  const samples: Samples = () =>
+    Iterator.from(routes).map(([key, numbers]) => {
+      const [dst = '', name = ''] = readKey(key);
+      return {
+        numbers,
+        route: { direction: 'outbound', dst, ...(name === '' ? {} : { rt_route: name }) },
+        retry: retryLabels(dst, name),
+      };
+    });
   writeTraffic(out, samples);
   writeRetries(out, samples);
   out.write(
     routeFamilies.timeouts,
-    samples
-      .values()
-      .flatMap(({ route, numbers }) =>
-        Object.entries(numbers.timeouts).flatMap(([kind, count]) =>
-          count === 0 ? [] : [[{ ...route, kind }, count] as const],
-        ),
+    samples().flatMap(({ route, numbers }) =>
+      Object.entries(numbers.timeouts).flatMap(([kind, count]) =>
+        count === 0 ? [] : [[{ ...route, kind }, count] as const],
       ),
+    ),
   );
 }
 
@@ -119,35 +118,31 @@ function retryLabels(dst: string, route: string): LabelValues {
   };
 }
 
-function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
+function writeTraffic(out: Exposition, samples: Samples): void {
   const counts = (family: MetricFamily, read: (numbers: RouteCounts) => number) =>
     out.write(
       family,
-      samples.values().map(({ route, numbers }) => [route, read(numbers)]),
+      samples().map(({ route, numbers }) => [route, read(numbers)]),
     );
   type Answers = RouteCounts['responses'];
   const answers = (family: MetricFamily, read: (numbers: RouteCounts) => Answers) =>
     out.write(
       family,
-      samples
-        .values()
-        .flatMap(({ route, numbers }) =>
-          Object.entries(read(numbers)).map(
-            ([key, { count }]) => [{ ...route, ...answerLabels(Number(key)) }, count] as const,
-          ),
+      samples().flatMap(({ route, numbers }) =>
+        Object.entries(read(numbers)).map(
+          ([key, { count }]) => [{ ...route, ...answerLabels(Number(key)) }, count] as const,
         ),
+      ),
     );
   const latencies = (family: MetricFamily, read: (numbers: RouteCounts) => Answers) =>
     out.writeHistogram(
       family,
       LATENCY_BUCKETS,
-      samples
-        .values()
-        .flatMap(({ route, numbers }) =>
-          [...byStatus(read(numbers))].map(
-            ([status_code, counted]) => [{ ...route, status_code }, counted] as const,
-          ),
+      samples().flatMap(({ route, numbers }) =>
+        [...byStatus(read(numbers))].map(
+          ([status_code, counted]) => [{ ...route, status_code }, counted] as const,
         ),
+      ),
     );
   counts(routeFamilies.routeRequest, ({ requests }) => requests);
   answers(routeFamilies.routeResponse, ({ responses }) => responses);
@@ -157,15 +152,15 @@ function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
   latencies(routeFamilies.actualLatency, (numbers) => numbers.answers);
 }
 
-function writeRetries(out: Exposition, samples: readonly Sample[]): void {
+function writeRetries(out: Exposition, samples: Samples): void {
   const outcomes = (family: MetricFamily, read: (retries: RouteCounts['retries']) => number) =>
     out.write(
       family,
-      samples.values().map(({ retry, numbers }) => [retry, read(numbers.retries)]),
+      samples().map(({ retry, numbers }) => [retry, read(numbers.retries)]),
     );
   out.write(
     routeFamilies.retryable,
-    samples.values().flatMap(({ route, numbers: { retries } }) => {
+    samples().flatMap(({ route, numbers: { retries } }) => {
       const skipped = [
         ['no_budget', retries.overBudget],
         ['limit', retries.exhausted],

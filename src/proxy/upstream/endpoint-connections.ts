@@ -12,6 +12,7 @@ import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
 import type { ToldOfConnection } from '../io/dial.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
+import type { TryWatch } from './try-watch.ts';
 import { transportTo } from './endpoint-transport.ts';
 
 /** An HTTP/2 connection that a request is sent on. */
@@ -24,7 +25,12 @@ interface ChosenConnection {
   readonly startedAt: number | undefined;
   /** Stream mode: the pseudo-header that says what the stream is for. */
   readonly carried: Field | undefined;
+  /** As `Http2UpstreamOptions.watch`. */
+  readonly watch: TryWatch | undefined;
 }
+
+/** What is not said of a request that has waited for its connection. */
+const UNSAID = { startedAt: undefined, carried: undefined, watch: undefined };
 
 /**
  * The connections to the endpoints of one target, unused ones and new ones, and the requests that are sent on
@@ -86,7 +92,7 @@ export class EndpointConnections implements RequestedTarget {
     const connection = await this.#http2Pool.connection(picked.state);
     picked.connected();
     const upgraded = transport === 'upgraded';
-    const chosen = { connection, endpoint: picked, upgraded, startedAt: undefined, carried: undefined };
+    const chosen = { ...UNSAID, connection, endpoint: picked, upgraded };
     return this.#onStream(chosen, request, handler);
   }
 
@@ -112,7 +118,28 @@ export class EndpointConnections implements RequestedTarget {
     if (connection === undefined) return undefined;
     const upgraded = transport !== 'http2';
     const carried = shared?.target;
-    const chosen = { connection, endpoint: endpoint.begin(), upgraded, startedAt: now, carried };
+    const picked = endpoint.begin();
+    const chosen = { connection, endpoint: picked, upgraded, startedAt: now, carried, watch: undefined };
+    return this.#onStream(chosen, request, handler);
+  }
+
+  /**
+   * As `openNow`, for a request without a body that may be taken over: only as a stream of a shared
+   * connection that answers in time.
+   */
+  openWatched(
+    endpoint: EndpointState,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+    watch: TryWatch,
+  ): Upstream | undefined {
+    const { streams } = this.#options;
+    if (streams?.takes(endpoint) !== true) return undefined;
+    const connection = streams.ready(endpoint, true);
+    if (connection === undefined) return undefined;
+    const { target: carried } = streams;
+    const chosen = { connection, endpoint: endpoint.begin(), upgraded: true, startedAt: now, carried, watch };
     return this.#onStream(chosen, request, handler);
   }
 
@@ -200,7 +227,7 @@ export class EndpointConnections implements RequestedTarget {
       // connection.
       if (connection !== undefined) {
         const { target: carried } = streams;
-        const chosen = { connection, endpoint: picked, upgraded: true, startedAt: undefined, carried };
+        const chosen = { ...UNSAID, connection, endpoint: picked, upgraded: true, carried };
         return this.#onStream(chosen, request, handler);
       }
       if (!(await streams.prepare(picked.state))) return undefined;
@@ -215,7 +242,7 @@ export class EndpointConnections implements RequestedTarget {
   }
 
   #onStream(chosen: ChosenConnection, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
-    const { connection, endpoint, upgraded, startedAt, carried } = chosen;
+    const { connection, endpoint, upgraded, startedAt, carried, watch } = chosen;
     // A mesh proxy gives its application the version that `l5d-orig-proto` names: HTTP/1.1, which is what the
     // application speaks, also where the client spoke HTTP/2. In stream mode the gateway sees to that.
     const wrapped = upgraded && carried === undefined;
@@ -231,6 +258,7 @@ export class EndpointConnections implements RequestedTarget {
       startedAt,
       carried,
       upgraded,
+      watch,
     });
     upstream.start();
     return upstream;

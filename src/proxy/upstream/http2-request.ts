@@ -3,6 +3,7 @@ import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import {
   CHUNKED,
   type Framing,
+  type IncomingResponse,
   NO_BODY,
   IDEMPOTENT,
   type OutgoingRequest,
@@ -19,6 +20,7 @@ import { MALFORMED_LENGTH, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
 import { isFailedAnswer } from '../http/classify.ts';
+import type { TryWatch, WatchedTry } from './try-watch.ts';
 
 const SCHEME = makeField(':scheme', 'http');
 
@@ -42,13 +44,17 @@ export interface Http2UpstreamOptions {
   readonly upgraded: boolean;
   /** Stream mode: the pseudo-header that says what the stream is for (`streams/stream-head.ts`). */
   readonly carried?: Field | undefined;
+  /** Stream mode: who may take the request over; default nobody. */
+  readonly watch?: TryWatch | undefined;
 }
 
 /** A request at an endpoint that is spoken to over HTTP/2: one stream. */
-export class Http2Upstream implements Upstream, StreamHandler {
+export class Http2Upstream implements WatchedTry, StreamHandler {
   readonly #options: Http2UpstreamOptions;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   #handler: UpstreamHandler | undefined;
+  /** What has taken it over. */
+  #successor: Upstream | undefined;
   #stream: Http2Stream | undefined;
   /** The balancer has been told how the endpoint did. */
   #judged = false;
@@ -60,15 +66,28 @@ export class Http2Upstream implements Upstream, StreamHandler {
   constructor(options: Http2UpstreamOptions) {
     this.#options = options;
     this.#handler = options.handler;
-    this.#startedAt = options.startedAt ?? options.clock.monotonic();
+    this.startedAt = options.startedAt ?? options.clock.monotonic();
   }
 
   get mayRefuse(): boolean {
     return true;
   }
 
-  get endpoint(): string {
-    return this.#options.endpoint.endpoint;
+  get request(): OutgoingRequest {
+    return this.#options.request;
+  }
+
+  get handler(): UpstreamHandler {
+    return this.#options.handler;
+  }
+
+  get endpoint(): string | undefined {
+    return this.#successor === undefined ? this.#options.endpoint.endpoint : this.#successor.endpoint;
+  }
+
+  get attempts(): number | undefined {
+    if (this.#successor !== undefined) return this.#successor.attempts;
+    return this.#options.watch === undefined ? undefined : 1;
   }
 
   /** Sends the request's head. */
@@ -76,7 +95,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const { connection, request } = this.#options;
     const ended = request.framing.kind === 'none';
     this.#onUnused = connection.active === 0 && connection.nextStreamId > 1;
-    this.#stream = connection.open(requestHead(this.#options), ended, this, this.#startedAt);
+    this.#stream = connection.open(requestHead(this.#options), ended, this, this.startedAt);
   }
 
   write(chunk: Buffer): number {
@@ -88,10 +107,17 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   consumed(bytes: number): void {
-    this.#stream?.consumed(bytes);
+    if (this.#successor === undefined) this.#stream?.consumed(bytes);
+    else this.#successor.consumed(bytes);
   }
 
   abandon(failed = false): void {
+    if (this.#successor !== undefined) return this.#successor.abandon(failed);
+    if (this.#handler !== undefined && this.#judged) this.#options.watch?.onEnd();
+    this.#giveUp(failed);
+  }
+
+  #giveUp(failed: boolean): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
     if (!this.#judged && failed) this.#options.endpoint.fail();
@@ -100,10 +126,33 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#stream?.reset(Http2ErrorCode.CANCEL);
   }
 
+  takeOver(by: Upstream): Upstream {
+    this.#successor = by;
+    const { endpoint } = this.#options.endpoint;
+    return {
+      endpoint,
+      mayRefuse: true,
+      write: (chunk) => this.write(chunk),
+      end: (trailers) => this.end(trailers),
+      consumed: (bytes) => this.#stream?.consumed(bytes),
+      abandon: (failed = false) => this.#giveUp(failed),
+    };
+  }
+
+  /** Undefined: nobody watches it, it has been taken over, or nobody hears of it any more. */
+  get #watch(): TryWatch | undefined {
+    const { watch } = this.#options;
+    return watch === undefined || this.#successor !== undefined || this.#handler === undefined
+      ? undefined
+      : watch;
+  }
+
   onInterim(_: Http2Stream, fields: readonly Field[]): void {
     const status = readStatus(fields);
-    if (status === undefined) this.#malformed();
-    else this.#handler?.onInterimResponse(status, responseFields(fields));
+    if (status === undefined) return this.#malformed();
+    const kept = responseFields(fields);
+    this.#handler = this.#watch?.onInterimResponse(this, status, kept) ?? this.#handler;
+    this.#handler?.onInterimResponse(status, kept);
   }
 
   onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
@@ -114,10 +163,15 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const at = this.#options.clock.monotonic();
     this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
     const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
-    this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
+    this.#respond({ status, fields: responseFields(fields), framing, at });
     // A response without a body is complete with its head: bytes that the endpoint still sent would look like
     // the next response to an HTTP/1 client.
     if (ended || bodiless) this.#end(undefined);
+  }
+
+  #respond(response: IncomingResponse): void {
+    this.#handler = this.#watch?.onResponse(this, response) ?? this.#handler;
+    this.#handler?.onResponse(response);
   }
 
   onData(stream: Http2Stream, chunk: Buffer): void {
@@ -136,6 +190,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   onReset(_: Http2Stream, code: number, unprocessed: boolean): void {
     const { label, connection, endpoint } = this.#options;
     const { verdict } = connection;
+    const answered = this.#judged;
     const kind: FailureKind =
       code === Http2ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
@@ -152,9 +207,9 @@ export class Http2Upstream implements Upstream, StreamHandler {
       this.#judged = true;
       endpoint.abandon();
     }
-    if (ours) return this.#fail(internalError(verdict), false);
+    if (ours) return this.#fail(internalError(verdict), false, answered);
     const text = `${label}: the connection to the endpoint was ended by us: ${verdict.message} (${errorName(code)})`;
-    this.#fail(new ProxyFailure(kind, text), unprocessed);
+    this.#fail(new ProxyFailure(kind, text), unprocessed, answered);
   }
 
   /**
@@ -174,8 +229,9 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    this.#watch?.onFailure(this, true);
     const handler = this.#handler;
-    this.abandon();
+    this.#giveUp(false);
     handler?.onFailure(failure, false);
   }
 
@@ -192,9 +248,11 @@ export class Http2Upstream implements Upstream, StreamHandler {
   #end(trailers: readonly Field[] | undefined): void {
     const handler = this.#handler;
     const stream = this.#stream;
+    const watch = this.#watch;
     this.#handler = undefined;
     try {
       handler?.onResponseEnd(trailers);
+      watch?.onEnd();
     } catch (error) {
       // `onCaught` tells it of the failure.
       this.#handler = handler;
@@ -209,11 +267,11 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#judged = true;
     const { endpoint } = this.#options;
     if (isFailedAnswer(status, grpc === undefined ? undefined : Number(grpc))) endpoint.fail();
-    else endpoint.succeed(at - this.#startedAt, at);
+    else endpoint.succeed(at - this.startedAt, at);
   }
 
-  #fail(failure: ProxyFailure, unprocessed: boolean): void {
-    const handler = this.#handler;
+  #fail(failure: ProxyFailure, unprocessed: boolean, answered = this.#judged): void {
+    const handler = this.#watch?.onFailure(this, answered) ?? this.#handler;
     this.#handler = undefined;
     if (!this.#judged) {
       this.#judged = true;
@@ -250,10 +308,11 @@ function responseFields(fields: readonly Field[]): Field[] {
 
 const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
 
-function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOptions): Field[] {
+function requestHead(options: Http2UpstreamOptions): Field[] {
+  const { request, upgraded, carried } = options;
   const { method, authority, path, fields, version } = request;
   const head = [methodField(method), SCHEME];
-  if (carried !== undefined) addPurpose(head, carried, request, connection);
+  if (carried !== undefined) addPurpose(head, carried, options);
   if (authority !== undefined && authority !== '') head.push(makeField(':authority', authority));
   head.push(new Field(':path', path, PATH));
   // An empty Host of an HTTP/1 request says that it has no authority; `:authority` must not be empty.
@@ -264,12 +323,11 @@ function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOp
 }
 
 /** Stream mode: adds the pseudo-headers `:target`, `:client` and `:alternatives`. */
-function addPurpose(
-  head: Field[],
-  carried: Field,
-  { client, alternatives = 0 }: OutgoingRequest,
-  { namesClients, takesAlternatives }: Http2Connection,
-): void {
+function addPurpose(head: Field[], carried: Field, options: Http2UpstreamOptions): void {
+  const { connection, request, watch } = options;
+  const { client } = request;
+  const { namesClients, takesAlternatives } = connection;
+  const alternatives = (watch ?? request).alternatives ?? 0;
   head.push(carried);
   if (client !== undefined && namesClients) head.push(client);
   if (alternatives > 0 && takesAlternatives) head.push(alternativesField(alternatives));

@@ -90,8 +90,11 @@ export interface StreamCarrier {
   stateOf(endpoint: DialAddress): PathState;
   /** Whether an endpoint takes streams, as far as is known. */
   takes(endpoint: DialAddress): boolean;
-  /** A connection with room for a stream, if there is one now. */
-  ready(endpoint: DialAddress): Http2Connection | undefined;
+  /**
+   * A connection with room for a stream, if there is one now.
+   * @param good only one that is not late with its answer to a PING; default false
+   */
+  ready(endpoint: DialAddress, good?: boolean): Http2Connection | undefined;
   /** Sees to it that there is one. @returns false when the endpoint takes no streams @throws ProxyFailure */
   prepare(endpoint: DialAddress): Promise<boolean>;
   /** As `prepare`, for whoever has time: soon after a failure it fails without a try. @throws ProxyFailure */

@@ -27,6 +27,7 @@ import { someOverHttp2 } from './endpoint-transport.ts';
 import { EndpointWait, noneReady } from './endpoint-wait.ts';
 import { unseen, untilOpenAgain } from './unprocessed.ts';
 import type { LeaseRequest, SessionTarget, Standing } from './session-target.ts';
+import type { TryWatch } from './try-watch.ts';
 
 /**
  * One port of a service, over whose endpoints requests are balanced: its endpoints, the connections to them,
@@ -187,8 +188,11 @@ export class Target implements AttemptOpener, SessionTarget {
     handler: UpstreamHandler,
     fresh = false,
   ): Promise<Upstream> {
-    if (this.#policy !== undefined)
-      return Promise.resolve(this.#several(this.#policy, protocol, request, handler));
+    const policy = this.#policy;
+    if (policy !== undefined)
+      return Promise.resolve(
+        new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin(),
+      );
     return this.#openOne(protocol, request, handler, fresh);
   }
 
@@ -200,18 +204,6 @@ export class Target implements AttemptOpener, SessionTarget {
     { fresh, earlier }: { readonly fresh: boolean; readonly earlier: EarlierTries },
   ): Promise<Upstream> {
     return this.#openOne(protocol, request, handler, fresh, earlier.endpoints);
-  }
-
-  /** A request that may take several attempts. */
-  #several(
-    policy: RequestPolicy,
-    protocol: 'http1' | 'http2',
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-  ): Upstream {
-    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    retrying.begin();
-    return retrying;
   }
 
   #openOne(
@@ -241,10 +233,29 @@ export class Target implements AttemptOpener, SessionTarget {
     handler: UpstreamHandler,
     now: number,
   ): Upstream | undefined {
-    if (this.#policy !== undefined) return this.#several(this.#policy, protocol, request, handler);
+    const policy = this.#policy;
+    if (policy !== undefined)
+      return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
+    if (upstream !== undefined) this.#outage?.over();
+    return upstream;
+  }
+
+  /**
+   * As `openNow`, for a request without a body that `watch` may take over: only where nothing speaks against
+   * the endpoint that is picked.
+   */
+  openWatched(
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+    watch: TryWatch,
+  ): Upstream | undefined {
+    const endpoint = this.#policy === undefined ? this.#pickNow() : undefined;
+    if (endpoint?.open !== true) return undefined;
+    const upstream = this.#connections.openWatched(endpoint, request, handler, now, watch);
     if (upstream !== undefined) this.#outage?.over();
     return upstream;
   }

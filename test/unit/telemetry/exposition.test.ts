@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import { gunzipSync } from 'node:zlib';
 import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
+import { viewOf } from '../../../src/proxy/metrics/counters-snapshot.ts';
 import { countersExposition, publishCounters } from '../../../src/proxy/metrics/counters-exposition.ts';
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
+import type { Pieces } from '../../../src/telemetry/pieces.ts';
 import { Registry } from '../../../src/telemetry/registry.ts';
 import { expectLinear } from '../../support/linear-time.ts';
 
@@ -34,11 +36,25 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
   const lines = (text: string) => text.split('\n').length - 1;
 
   it('is written in pieces, none of them long', () => {
-    const pieces = [...countersExposition(counters.snapshot(), 'inbound', LISTEN).pieces()];
+    const pieces = [...countersExposition(counters.view(), 'inbound', LISTEN).pieces()];
     expect(Math.max(...pieces.map(lines))).to.be.at.most(MAX_LINES);
     expect(pieces.length).to.be.above(300);
-    expect(pieces.join('')).to.equal(countersExposition(counters.snapshot(), 'inbound', LISTEN).text);
+    expect(pieces.join('')).to.equal(countersExposition(viewOf(counters.snapshot()), 'inbound', LISTEN).text);
     expect(pieces.filter((piece) => piece.includes('# TYPE request_total '))).to.have.lengthOf(1);
+  });
+
+  // What is copied for a scrape lives as long as it: of some dozens V8 collected its whole heap, for 50 ms.
+  it('reads a number only when its piece is asked for', () => {
+    const pieces = countersExposition(counters.view(), 'inbound', LISTEN).pieces();
+    const name = (at: number) => `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
+    let text = pieces.next().value ?? '';
+    for (const at of [0, 999]) counters.request(name(at));
+    text += [...pieces].join('');
+    for (const [at, requests] of [
+      [0, 1],
+      [999, 2],
+    ] as const)
+      expect(text).to.match(new RegExp(`^request_total\\{[^}]*"${name(at)}"[^}]*\\} ${requests}$`, 'm'));
   });
 
   it('makes a sample only when its piece is asked for', () => {
@@ -79,10 +95,23 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     body: '',
   });
 
-  it('gives everything else a turn after each piece', async () => {
+  const pagesOf = (registry: Registry) =>
+    new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });
+  const ask = async (pages: AdminPages, acceptEncoding = '') => {
+    const { body } = await pages.answer(request(acceptEncoding));
+    if (Buffer.isBuffer(body)) throw new Error('the body was made before anybody took it');
+    return body;
+  };
+  const piecesOf = async (body: Pieces) => {
+    const pieces: Buffer[] = [];
+    for await (const piece of body) pieces.push(piece);
+    return pieces;
+  };
+  const wholeOf = async (body: Pieces) => Buffer.concat(await piecesOf(body));
+
+  it('gives everything else a turn before each piece', async () => {
     const registry = new Registry();
     publishCounters(registry, counters, 'inbound', LISTEN);
-    const pages = new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });
     let turns = 0;
     let over = false;
     const count = (): void => {
@@ -90,25 +119,103 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
       if (!over) setImmediate(count);
     };
     setImmediate(count);
-    const { body } = await pages.answer(request(''));
+    const pieces = await piecesOf(await ask(pagesOf(registry)));
     over = true;
-    expect(body.length).to.be.above(300);
-    expect(turns).to.be.at.least(body.length);
+    expect(pieces.length).to.be.above(300);
+    expect(turns).to.be.at.least(pieces.length);
+  });
+
+  it('reads each source in a turn of its own, and answers 500 where one fails', async () => {
+    const registry = new Registry();
+    let turns = 0;
+    const seen: number[] = [];
+    setImmediate(function count(): void {
+      turns++;
+      if (seen.length < 3) setImmediate(count);
+    });
+    for (let at = 0; at < 3; at++)
+      registry.addText(() => {
+        seen.push(turns);
+        if (at === 2) throw new Error('the workers are silent');
+        return '';
+      });
+    const { status, body } = await pagesOf(registry).answer(request(''));
+    expect(new Set(seen)).to.have.lengthOf(3);
+    expect([status, body]).to.deep.equal([500, Buffer.from('the workers are silent\n')]);
   });
 
   it('is made once for all who ask at the same time, and anew for those who ask later', async () => {
     const registry = new Registry();
     let made = 0;
     registry.addText(() => `made ${++made}\n`);
-    const pages = new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });
-    const askers = Array.from({ length: 200 }, (_, at) => pages.answer(request(at % 2 === 0 ? '' : 'gzip')));
-    const texts = (await Promise.all(askers)).map(({ body, headers }) => {
-      const bytes = Buffer.concat(body);
-      return (headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString();
+    const pages = pagesOf(registry);
+    const askers = Array.from({ length: 200 }, async (_, at) => {
+      const bytes = await wholeOf(await ask(pages, at % 2 === 0 ? '' : 'gzip'));
+      return (at % 2 === 0 ? bytes : gunzipSync(bytes)).toString();
     });
+    const texts = await Promise.all(askers);
     expect(made).to.equal(1);
     expect(new Set(texts)).to.have.lengthOf(1);
-    await pages.answer(request(''));
+    await ask(pages);
     expect(made).to.equal(2);
+  });
+
+  /** Pages whose text has so many lines, with how many of them were made. */
+  const counted = (lines: number) => {
+    const registry = new Registry();
+    const found = { pages: pagesOf(registry), scrapes: 0, made: 0 };
+    const text = function* (scrape: number) {
+      for (let at = 0; at < lines; at++) {
+        found.made++;
+        yield `scrape ${scrape}, line ${at}\n`;
+      }
+    };
+    registry.addText(() => text(++found.scrapes));
+    return found;
+  };
+
+  // Text that waits for its reader is external memory to V8: of a few scrapes it stopped everything for 40
+  // ms.
+  it('is made as it is taken, and no further', async () => {
+    const found = counted(1000);
+    const body = (await ask(found.pages))[Symbol.asyncIterator]();
+    expect(found.made).to.equal(0);
+    for (let taken = 1; taken <= 10; taken++) {
+      await body.next();
+      expect(found.made).to.be.at.most(taken);
+    }
+    await body.return?.();
+    const { made } = found;
+    await ask(found.pages);
+    expect([found.scrapes, found.made], 'nobody wants the rest').to.deep.equal([2, made]);
+  });
+
+  it('is whole for a slow reader, who does not hold up those who come later', async () => {
+    const found = counted(50);
+    const whole = (scrape: number) =>
+      Array.from({ length: 50 }, (_, at) => `scrape ${scrape}, line ${at}\n`).join('');
+    const slow = await ask(found.pages);
+    const first = (await slow[Symbol.asyncIterator]().next()).value as Buffer;
+    const later = await Promise.all([ask(found.pages), ask(found.pages)]);
+    expect(found.scrapes, 'they share one').to.equal(2);
+    for (const one of later) expect(String(await wholeOf(one)).trimStart()).to.equal(whole(2));
+    expect(
+      Buffer.concat([first, await wholeOf(slow)])
+        .toString()
+        .trimStart(),
+    ).to.equal(whole(1));
+  });
+
+  it('breaks off for all its readers where a number cannot be told', async () => {
+    const registry = new Registry();
+    registry.addText(function* () {
+      yield 'one 1\n';
+      throw new Error('no such label');
+    });
+    const pages = pagesOf(registry);
+    const failed = (await Promise.allSettled(
+      ['', '', 'gzip'].map(async (coding) => wholeOf(await ask(pages, coding))),
+    )) as PromiseRejectedResult[];
+    for (const { reason } of failed) expect((reason as Error).message).to.equal('no such label');
   });
 });

@@ -8,6 +8,8 @@ const MAX_CAPACITY = 4096;
 const EMPTY = Buffer.alloc(0);
 /** Up to this many characters, a loop writes a string faster than `Buffer.write`. */
 const SHORT = 24;
+/** Of a block's fields, so many are compared with those at the same places of the block before. */
+const MAX_FORMER = 16;
 
 /** Encodes the header blocks of one connection (RFC 7541). */
 export class HpackEncoder {
@@ -15,6 +17,13 @@ export class HpackEncoder {
   /** The number of each insertion into the dynamic table, by name and value; the index follows from it. */
   readonly #inserted = new Map<FieldName, Map<string, number>>();
   #insertions = 0;
+  /**
+   * The fields of the blocks before that are in a table, by their place in the block, and where: the number
+   * of the insertion, or the index in the static table with a minus. Most of a head stands at the same place
+   * of the next one, as the very same object, and to look it up by name and value was most of what it cost.
+   */
+  readonly #former: (Field | undefined)[] = [];
+  readonly #formerAt: number[] = [];
   /**
    * Table sizes that the next block has to announce: the smallest since the last block, then the present one
    * (RFC 7541 section 4.2).
@@ -56,29 +65,49 @@ export class HpackEncoder {
       for (const size of this.#announce) this.#integer(size, 5, 0x20);
       this.#announce = [];
     }
-    for (const field of fields) this.#field(field);
+    let place = 0;
+    for (const field of fields) this.#field(field, place++);
     return this.#at;
   }
 
-  #field(field: Field): void {
+  #field(field: Field, place: number): void {
+    if (place < MAX_FORMER && this.#former[place] === field && this.#asBefore(place)) return;
     const { about, value } = field;
     const { bits } = about;
     const whole = about.staticValues?.get(value);
     if (whole !== undefined) {
       this.#integer(whole, 7, 0x80);
+      this.#remember(field, place, -whole);
     } else if (field.sensitive || bits & About.SECRET) {
       this.#literal(field, 4, 0x10);
     } else if (bits & About.UNREPEATED) {
       this.#literal(field, 4, 0);
     } else {
-      this.#repeated(field);
+      this.#repeated(field, place);
     }
   }
 
-  #repeated(field: Field): void {
+  #remember(field: Field, place: number, at: number): void {
+    if (place >= MAX_FORMER) return;
+    this.#former[place] = field;
+    this.#formerAt[place] = at;
+  }
+
+  /** Writes the index of the field at a place of the blocks before. @returns whether it still has one */
+  #asBefore(place: number): boolean {
+    const at = this.#formerAt[place] ?? 0;
+    const age = this.#insertions - at;
+    // What was inserted before the oldest entry has been evicted.
+    if (at >= 0 && age >= this.#table.length) return false;
+    this.#integer(at < 0 ? -at : FIRST_DYNAMIC + age, 7, 0x80);
+    return true;
+  }
+
+  #repeated(field: Field, place: number): void {
     const inserted = this.#inserted.get(field.about)?.get(field.value);
     if (inserted !== undefined) {
       this.#integer(FIRST_DYNAMIC + this.#insertions - inserted, 7, 0x80);
+      this.#remember(field, place, inserted);
     } else if (fieldSize(field) > this.#table.capacity / 2) {
       this.#literal(field, 4, 0);
     } else {

@@ -65,8 +65,8 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#count;
   }
 
-  /** Makes the first attempt. */
-  begin(): void {
+  /** Makes the first attempt. @returns itself */
+  begin(): this {
     const { timeouts, headMs, counters, retry } = this.#route;
     counters.requests++;
     if (retry !== undefined) this.#options.policy.budget.deposit();
@@ -74,6 +74,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#deadlines.begin('head', headMs);
     this.#deadlines.watchIdle(timeouts.idleMs);
     this.#attempt();
+    return this;
   }
 
   // --- the handler's side

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { drawBackend, drawByShare, type Drawn } from '../../../../src/proxy/group/draw.ts';
+import { drawBackend, type Drawn, Parts } from '../../../../src/proxy/group/draw.ts';
 
 interface Named extends Drawn {
   readonly name: string;
@@ -44,16 +44,18 @@ const anyBackends = fc
 // The egress could not send a request to another cluster: kube-proxy chose the cluster once for each
 // connection.
 describe('the draw of a backend', () => {
-  it('is the same where the sum of all shares is known', () => {
+  it('is the same where the parts are known', () => {
     fc.assert(
       fc.property(anyBackends, fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (found, at) => {
-        const backends = found.map((one, index) => ({ ...one, name: String(index) }));
-        const sum = backends.reduce((shares, { share }) => shares + share, 0);
-        fc.pre(sum > 0);
-        const drawn = drawByShare(backends, sum, () => at);
-        expect(drawn).to.equal(drawBackend(backends, undefined, () => at));
+        fc.pre(found.some(({ share }) => share > 0));
+        expect(new Parts(found).draw(() => at)).to.equal(drawBackend(found, undefined, () => at));
       }),
     );
+  });
+
+  it('draws nobody by parts where nobody has one', () => {
+    expect(new Parts([]).draw(() => 0.5)).to.equal(undefined);
+    expect(new Parts([backend('west', 0)]).draw(() => 0.5)).to.equal(undefined);
   });
 
   it('follows the shares', () => {

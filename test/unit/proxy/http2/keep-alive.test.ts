@@ -113,6 +113,31 @@ describe('keep-alive of a connection', () => {
       expect(dead).to.be.within(1500, 5000);
     });
 
+  // Each of fifteen timers came a few milliseconds late, and a black hole was found after 1.7 s in place of 1.5.
+  it('finds a dead peer in time although each of its timers is late', async () => {
+    const one = watch(CLOSELY);
+    const after = clock.after.bind(clock);
+    clock.after = (ms, run) => after(ms + 7, run);
+    begins(one);
+    await clock.advance(5000);
+    expect(dead).to.be.within(1500, 1510);
+  });
+
+  it('counts a time in which this process did nothing as one look, whatever the clock says', async () => {
+    const one = watch(CLOSELY);
+    const after = clock.after.bind(clock);
+    begins(one);
+    await clock.advance(550);
+    clock.after = (ms, run) => after(ms + 3000, run);
+    await clock.advance(50);
+    clock.after = after;
+    // The look of 700 ms comes at 3,700, and eight more of ten are left.
+    await clock.advance(3100 + 8 * 100 - 60);
+    expect([asked, dead]).to.deep.equal([[500], undefined]);
+    await clock.advance(100);
+    expect(dead).to.equal(3700 + 50 + 7 * 100);
+  });
+
   // Uploads over a slow line were cut after 1.5 s: the PING waits behind what was sent before.
   it('takes it for an answer that bytes go out for which there was no room', async () => {
     const one = watch(CLOSELY);

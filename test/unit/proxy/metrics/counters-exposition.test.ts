@@ -12,7 +12,7 @@ const SERVER =
 
 describe('metrics of the data path', () => {
   const lines = (counters: ProxyCounters) =>
-    countersExposition(counters.snapshot(), 'inbound', LISTEN).text.split('\n');
+    countersExposition(counters.view(), 'inbound', LISTEN).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
     const counters = new ProxyCounters();

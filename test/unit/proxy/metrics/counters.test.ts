@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import {
-  ProxyCounters,
   addSnapshots,
   EMPTY_SNAPSHOT,
   endedSnapshot,
-} from '../../../../src/proxy/metrics/counters.ts';
+} from '../../../../src/proxy/metrics/counters-snapshot.ts';
 import { readResponseKey, responseKey } from '../../../../src/proxy/metrics/histogram.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 

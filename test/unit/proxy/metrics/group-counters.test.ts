@@ -74,7 +74,7 @@ describe('the time from a lost backend to the first success', () => {
     await clock.advance(61_000);
     counters.answered('north', clock);
     const out = new Exposition();
-    writeGroups(out, { 'demo/web:80': counters.numbers });
+    writeGroups(out, [['demo/web:80', counters.numbers]]);
     const name = 'linkspan_failover_time_to_first_success_seconds';
     const of = 'direction="outbound",dst="demo/web:80",cause="connect"';
     expect(out.text.split('\n').filter((line) => line.startsWith(name))).to.deep.equal([

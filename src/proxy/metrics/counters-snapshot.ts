@@ -1,0 +1,143 @@
+import { type ConnectionCounts, NO_CONNECTIONS } from './connection-counters.ts';
+import { type CountersView, type StreamCounts, type Table, tableOf } from './counters-view.ts';
+import type { GroupCounts } from './group-counters.ts';
+import type { ResponseNumbers } from './histogram.ts';
+import type { RouteCounts } from './route-counters.ts';
+
+/**
+ * Everything that was counted, as plain JSON, which worker processes send to their parent. All numbers only
+ * grow, until their service is forgotten; but `open` and `streams.connections` are how many there are now.
+ */
+export interface CountersSnapshot {
+  /** By `name:port` of the service; responses by `responseKey`. */
+  readonly targets: Readonly<
+    Record<
+      string,
+      { readonly requests: number; readonly responses: Readonly<Record<string, ResponseNumbers>> }
+    >
+  >;
+  /** By target and route; of targets with retries or timeouts. */
+  readonly routes: Readonly<Record<string, RouteCounts>>;
+  /** By target; only of targets that are groups. */
+  readonly groups: Readonly<Record<string, GroupCounts>>;
+  /** By layer and kind. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** Connections refused before a service was known, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** By protocol, name, port and client. */
+  readonly headers: Readonly<Record<string, number>>;
+  /** By layer, `allow` or `deny`, client and policy. */
+  readonly authorizations: Readonly<Record<string, number>>;
+  /** Requests over a limit, by service, policy and scope. */
+  readonly rateLimits: Readonly<Record<string, number>>;
+  /** Injected faults, by service and kind. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** Connections of clients. */
+  readonly client: ConnectionCounts;
+  /** Connections that are not for one service: those of an egress to gateways, which its flows share. */
+  readonly shared: ConnectionCounts;
+  /** Connections to endpoints by `name:port`. */
+  readonly endpoints: Readonly<Record<string, ConnectionCounts>>;
+  readonly streams: StreamCounts;
+  /** Exceptions that nobody foresaw. */
+  readonly internalErrors: number;
+}
+
+/** Nothing counted yet. */
+export const EMPTY_SNAPSHOT: CountersSnapshot = {
+  targets: {},
+  routes: {},
+  groups: {},
+  failures: {},
+  refused: {},
+  headers: {},
+  authorizations: {},
+  rateLimits: {},
+  faults: {},
+  client: NO_CONNECTIONS,
+  shared: NO_CONNECTIONS,
+  endpoints: {},
+  streams: { connections: 0, requests: 0, tunnels: 0 },
+  internalErrors: 0,
+};
+
+/** What is counted at the moment. */
+export function snapshotOf(view: CountersView): CountersSnapshot {
+  const plain = <T>(table: Table<T>) => Object.fromEntries(table);
+  const targets = Iterator.from(view.targets).map(
+    ([label, { requests, responses }]) =>
+      [label, { requests, responses: Object.fromEntries(responses) }] as const,
+  );
+  return {
+    ...view,
+    targets: Object.fromEntries(targets),
+    routes: plain(view.routes),
+    groups: plain(view.groups),
+    failures: plain(view.failures),
+    refused: plain(view.refused),
+    headers: plain(view.headers),
+    authorizations: plain(view.authorizations),
+    rateLimits: plain(view.rateLimits),
+    faults: plain(view.faults),
+    endpoints: plain(view.endpoints),
+  };
+}
+
+/** A snapshot, to be read as a view. */
+export function viewOf(snapshot: CountersSnapshot): CountersView {
+  const { targets, routes, groups, failures, refused, headers, authorizations, rateLimits, faults } =
+    snapshot;
+  const responsesOf = ({ requests, responses }: CountersSnapshot['targets'][string]) => ({
+    requests,
+    responses: Object.entries(responses),
+  });
+  return {
+    ...snapshot,
+    targets: tableOf(new Map(Object.entries(targets)), responsesOf),
+    routes: Object.entries(routes),
+    groups: Object.entries(groups),
+    failures: Object.entries(failures),
+    refused: Object.entries(refused),
+    headers: Object.entries(headers),
+    authorizations: Object.entries(authorizations),
+    rateLimits: Object.entries(rateLimits),
+    faults: Object.entries(faults),
+    endpoints: Object.entries(snapshot.endpoints),
+  };
+}
+
+/** The sum of two processes' numbers. */
+export function addSnapshots(a: CountersSnapshot, b: CountersSnapshot): CountersSnapshot {
+  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as CountersSnapshot;
+}
+
+/** The numbers of a process that has ended: what it has carried still counts, what it had open is closed. */
+export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
+  const ended = (numbers: ConnectionCounts): ConnectionCounts => ({ ...numbers, open: 0 });
+  return {
+    ...snapshot,
+    client: ended(snapshot.client),
+    shared: ended(snapshot.shared),
+    endpoints: Object.fromEntries(
+      Object.entries(snapshot.endpoints).map(([label, numbers]) => [label, ended(numbers)]),
+    ),
+    streams: { ...snapshot.streams, connections: 0 },
+  };
+}
+
+type Tree = number | readonly Tree[] | { readonly [key: string]: Tree };
+
+/** Adds numbers that stand at the same place of two trees; what only one of them has is taken as it is. */
+function sum(a: Tree | undefined, b: Tree | undefined): Tree {
+  if (a === undefined) return b ?? 0;
+  if (b === undefined) return a;
+  if (typeof a === 'number' || typeof b === 'number') return Number(a) + Number(b);
+  if (Array.isArray(a) || Array.isArray(b)) {
+    const [left, right] = [a as readonly Tree[], b as readonly Tree[]];
+    return Array.from({ length: Math.max(left.length, right.length) }, (_, at) => sum(left[at], right[at]));
+  }
+  const [left, right] = [a as Record<string, Tree>, b as Record<string, Tree>];
+  const all: Record<string, Tree> = { ...left };
+  for (const [key, value] of Object.entries(right)) all[key] = sum(left[key], value);
+  return all;
+}
