@@ -166,12 +166,12 @@ export class KnownBackends {
   /** As `ApexGroup.within`. */
   readonly within = new Map<string, string>();
   readonly #mirrors: MirrorIndex;
-  readonly #drainOf: ReturnType<typeof apexDrains>;
+  readonly #drainsOf: readonly ReturnType<typeof apexDrains>[];
 
-  /** @param owner the Service that the list is about, which may say drains */
-  constructor(owner: V1Service, mirrors: MirrorIndex) {
+  /** @param subjects the Services that the list is about; each may say drains */
+  constructor(subjects: readonly V1Service[], mirrors: MirrorIndex) {
     this.#mirrors = mirrors;
-    this.#drainOf = apexDrains(owner);
+    this.#drainsOf = subjects.map(apexDrains);
   }
 
   /**
@@ -193,8 +193,9 @@ export class KnownBackends {
     this.clusters.set(name, cluster);
     const isHere = cluster === LOCAL;
     const facts = isHere ? here() : factsOf(slices.get(key) ?? []);
-    const byLink = isHere ? undefined : said.get(cluster)?.drains;
-    return { facts, drains: withServiceDrain(byLink, this.#drainOf(cluster)) };
+    let drains = isHere ? undefined : said.get(cluster)?.drains;
+    for (const drainOf of this.#drainsOf) drains = withServiceDrain(drains, drainOf(cluster));
+    return { facts, drains };
   }
 }
 
@@ -215,7 +216,7 @@ export function groupsOf(
       isFederated: isFederated(service),
     });
     return routing.rules.map((rule, nth) => {
-      const known = new KnownBackends(service, mirrors);
+      const known = new KnownBackends([service], mirrors);
       const { backends, policy, placement, weighing } = ruleGroup(rule, (backend) => {
         const leaf = leaves[leafKey(backend)];
         const key = keyOf({ namespace: backend.namespace, name: backend.service });

@@ -86,12 +86,11 @@ export async function readAllFailover(
   const found = { ...mirrors, namespace, said: linksFailover(objects.links) };
   const { groups: apexes, unread } = await readApexGroups(client, found, installation);
   if (named === undefined || isMirrored(named)) return { ...objects, apexes, unread };
-  // The rules of one that leads elsewhere are known, managed or not.
-  const isLed = apexes.some(({ owner }) => keyOf(owner) === keyOf(named));
-  if (isLed) return { ...objects, apexes, unread };
   const domain = await readClusterDomain(client, installation);
+  // Also of one that leads elsewhere: the egress follows one object about it, and sidecars may another.
   const managed = await readManagedGroups(client, named, indexMirrors(found), domain);
-  return { ...objects, apexes: [...apexes, ...managed.groups], unread: [...unread, ...managed.unread] };
+  const unseen = [...new Set([...unread, ...managed.unread])];
+  return { ...objects, apexes: [...apexes, ...managed.groups], unread: unseen };
 }
 
 /** Reads it. @param namespace undefined: of all namespaces; @param installation where Links are */

@@ -5,11 +5,14 @@ import { readBackendFacts } from '../../api/failover/backend-facts.ts';
 import { FAILOVER_BACKEND_FACTS, FAILOVER_CONTROLLED_BY } from '../../api/failover/failover-names.ts';
 import { settledTexts, writtenTexts } from '../../api/mirror/failover-texts.ts';
 import { WEIGHTED_KINDS, type WeightedSource } from '../../api/routing/weighted-kinds.ts';
+import { keyOf, services } from '../../api/kubernetes/resource.ts';
 import { servedKinds } from '../../kube/client/served-kinds.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import { settleTexts } from '../../policy/failover/settled-texts.ts';
 import { weighedGroup } from '../../policy/failover/weighed-group.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
+import { isOverwritten, keptByList } from '../../policy/weights/kept-lists.ts';
+import { allLists, keptOf } from '../../policy/weights/release.ts';
 import {
   primaryOf,
   readLists,
@@ -21,6 +24,13 @@ import { type ApexGroups, KnownBackends, type MirrorIndex } from './apex-groups.
 
 /** How long an API server has to say which kinds it serves, milliseconds. */
 const ANSWER_MS = 10_000;
+
+/** Where the backends of lists are looked up. */
+interface Surroundings {
+  readonly owner: V1Service;
+  readonly mirrors: MirrorIndex;
+  readonly clusterDomain: string;
+}
 
 /**
  * The lists of backends of what is about a Service and has managed weights: sidecars divide its requests by
@@ -35,18 +45,59 @@ export async function readManagedGroups(
 ): Promise<ApexGroups> {
   const unread: string[] = [];
   const { namespace = '', name = '' } = owner.metadata ?? {};
-  const groups = await Promise.all(
-    [...Map.groupBy(WEIGHTED_KINDS, ({ group }) => group)].map(async ([group, kinds]) => {
-      const found = await readGroup(client, { group, kinds, namespace }, unread);
-      return found.flatMap(({ kind, object }) => {
-        const of = weightedKind(kind);
-        const isAbout = subjectsOf(of, object, clusterDomain).includes(name);
-        const isManaged = object.metadata?.labels?.[FAILOVER_CONTROLLED_BY] !== undefined;
-        return isAbout && isManaged ? listGroups(of, object, { owner, mirrors, clusterDomain }) : [];
-      });
+  const kinds = [...Map.groupBy(WEIGHTED_KINDS, ({ group }) => group)];
+  const all = await Promise.all(
+    kinds.map(([group, its]) => readGroup(client, { group, kinds: its, namespace }, unread)),
+  );
+  const about = all.flat().filter(({ kind, object }) => {
+    const isAbout = subjectsOf(weightedKind(kind), object, clusterDomain).includes(name);
+    return isAbout && isManaged({ kind, object }, clusterDomain, unread);
+  });
+  const lists = await Promise.all(
+    about.map(async (found) => {
+      const subjects = await readSubjects(client, found, { owner, clusterDomain }, unread);
+      return listGroups(found, subjects, { owner, mirrors, clusterDomain });
     }),
   );
-  return { groups: groups.flat(), unread };
+  return { groups: lists.flat(), unread };
+}
+
+/**
+ * Whether Linkspan writes the weights of an object: it keeps there what their author wrote. The label may
+ * name somebody else. Where other weights stand there than it wrote, it may have left them to whoever wrote
+ * them.
+ */
+function isManaged({ kind, object }: Found, clusterDomain: string, unread: string[]): boolean {
+  if (object.metadata?.labels?.[FAILOVER_CONTROLLED_BY] === undefined) return false;
+  const kept = keptOf(object);
+  if (kept.size === 0) return false;
+  const all = allLists(readLists(weightedKind(kind), object, clusterDomain));
+  const byList = keptByList(all, kept);
+  if (!all.some((list) => isOverwritten(list, byList.get(list.at)))) return true;
+  unread.push(`${kind} ${keyOf(object)}: somebody else has written its weights last`);
+  return false;
+}
+
+/** All Services that an object is about: its lists follow the drains of each. */
+async function readSubjects(
+  client: KubeClient,
+  { kind, object }: Found,
+  { owner, clusterDomain }: Pick<Surroundings, 'owner' | 'clusterDomain'>,
+  unread: string[],
+): Promise<V1Service[]> {
+  const { namespace = '', name: own } = owner.metadata ?? {};
+  const names = subjectsOf(weightedKind(kind), object, clusterDomain).filter((name) => name !== own);
+  const others = await Promise.all(
+    names.map(async (name) => {
+      try {
+        return (await orUndefined(client.get(services, { namespace, name }))) ?? [];
+      } catch (error) {
+        unread.push(`the Service ${namespace}/${name}: ${messageOf(error)}`);
+        return [];
+      }
+    }),
+  );
+  return [owner, ...others.flat()];
 }
 
 interface Found {
@@ -81,28 +132,26 @@ async function readGroup(
   return found.flat();
 }
 
-/** The groups of the lists of one object. Pure. */
+/** The groups of the lists of one object, each called by the Service and by where it stands. Pure. */
 function listGroups(
-  kind: ReturnType<typeof weightedKind>,
-  object: WeightedObject,
-  {
-    owner,
-    mirrors,
-    clusterDomain,
-  }: { readonly owner: V1Service; readonly mirrors: MirrorIndex; readonly clusterDomain: string },
+  { kind, object }: Found,
+  subjects: readonly V1Service[],
+  { owner, mirrors, clusterDomain }: Surroundings,
 ): ApexGroup[] {
   const { namespace = '', name = '' } = owner.metadata ?? {};
-  const { annotations } = object.metadata ?? {};
+  const { annotations, name: its = '' } = object.metadata ?? {};
   const here = readBackendFacts(readAnnotation(annotations, FAILOVER_BACKEND_FACTS));
   const texts = settleTexts(writtenTexts(annotations), settledTexts(annotations));
-  return readLists(kind, object, clusterDomain).lists.map(({ backends }) => {
-    const known = new KnownBackends(owner, mirrors);
+  const of = weightedKind(kind);
+  return readLists(of, object, clusterDomain).lists.map(({ at, backends }) => {
+    const known = new KnownBackends(subjects, mirrors);
     const named = backends.map(
       (backend) =>
         [backend.name, known.of(backend.name, backend.service, () => here.get(backend.name))] as const,
     );
     const group = weighedGroup(new Map(named), { ...texts, primary: primaryOf(object) });
     const { clusters, within } = known;
-    return { namespace, service: name, owner, group, demand: 'unheard', clusters, within };
+    const service = `${name} (${kind} ${its}${of.field === 'rules' ? ` rule ${at + 1}` : ''})`;
+    return { namespace, service, owner, group, demand: 'unheard', clusters, within };
   });
 }
