@@ -62,7 +62,9 @@ async function makeApex({ run, west, north }: Scene): Promise<void> {
   await isResolved(run);
 }
 
-/** Cluster DNS may go on for half a minute to give the address of a Service of the same name that was deleted. */
+/**
+ * Cluster DNS may go on for half a minute to give the address of a Service of the same name that was deleted.
+ */
 async function isResolved(run: FailoverRun): Promise<void> {
   const own = ['-n', run.namespace];
   const address = await run.source.kubectl(

@@ -400,7 +400,8 @@ describe('a cluster that is drained', function () {
         () => drill('--kind', 'fail', '--for', '2s', '--egress', url),
         async () => (found = await said()) !== undefined,
       );
-      // The server's time comes in whole seconds: the end there must not come before the one that is reported.
+      // The server's time comes in whole seconds: the end there must not come before the one that is
+      // reported.
       expect((found?.until ?? 0) - (found?.start ?? 0)).to.equal(7000);
       expect(code, stderr).to.equal(0);
       expect(stdout).to.contain('Drill "fail" of west, 2s: PASSED');

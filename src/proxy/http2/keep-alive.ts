@@ -152,8 +152,8 @@ export class KeepAlive {
 
   /**
    * Waits for the next tick, which is due a tick after the last one was, however late that came: a few
-   * milliseconds with each of fifteen would add up. Where it came very late there is half a tick in between, in
-   * which the answer can be read.
+   * milliseconds with each of fifteen would add up. Where it came very late there is half a tick in between,
+   * in which the answer can be read.
    */
   #waitForTick(): void {
     const now = this.#options.clock.monotonic();

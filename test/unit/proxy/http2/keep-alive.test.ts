@@ -113,7 +113,8 @@ describe('keep-alive of a connection', () => {
       expect(dead).to.be.within(1500, 5000);
     });
 
-  // Each of fifteen timers came a few milliseconds late, and a black hole was found after 1.7 s in place of 1.5.
+  // Each of fifteen timers came a few milliseconds late, and a black hole was found after 1.7 s in place of
+  // 1.5.
   it('finds a dead peer in time although each of its timers is late', async () => {
     const one = watch(CLOSELY);
     const after = clock.after.bind(clock);
