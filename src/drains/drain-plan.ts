@@ -10,6 +10,7 @@ import type { LinkObject } from '../api/link/link-schema.ts';
 import { federatedName, isFederated, memberClusters } from '../api/mirror/federated-members.ts';
 import { addTo } from '../base/multimap.ts';
 import { linksFailover } from '../discovery/failover-links.ts';
+import { hasPodSelector } from '../exports/endpoint-slices.ts';
 import { sliceService } from '../exports/slices-by-service.ts';
 import {
   type DrainWish,
@@ -35,7 +36,10 @@ export interface DrainObjects {
   /** Their slices. */
   readonly slices: readonly V1EndpointSlice[];
   readonly links: readonly LinkObject[];
-  /** Rules of Services without selector, and about federated ones; default none. */
+  /**
+   * Rules of Services without selector, and about federated ones, and of the one that is asked about the
+   * lists whose weights are managed; default none.
+   */
   readonly apexes?: readonly ApexGroup[];
   /** What could not be read that may hold more of them, and why, one line each; default nothing. */
   readonly unread?: readonly string[] | undefined;
@@ -49,7 +53,7 @@ export interface DrainPlace {
   readonly cluster: string;
   /**
    * `namespace/name` of a federated Service, or of its members, or of a Service without selector that leads
-   * elsewhere; undefined: all.
+   * elsewhere, or of one that managed weights are about; undefined: all.
    */
   readonly service?: string | undefined;
 }
@@ -231,17 +235,19 @@ function servicePlace(
   const exact = federated(name);
   const rules = rulesOf(objects, name);
   const [owner] = rules.map((rule) => rule.owner);
-  // A Service without selector is called so itself; a federated one only by what is before its name's end.
-  if (exact === undefined && owner !== undefined)
-    return { service: owner, assertServes: () => assertLeads(rules, cluster, name) };
   const service = exact ?? federated(`${namespace}/${federatedName(short)}`);
+  // A Service without selector is called so itself; a federated one only by what is before its name's end,
+  // and a member of one, which has a selector, has its name in common with it.
+  const isOwn = owner !== undefined && (service === undefined || !hasPodSelector(owner));
+  if (exact === undefined && isOwn)
+    return { service: owner, assertServes: () => assertLeads(rules, cluster, name) };
   if (service !== undefined) return { service, assertServes: () => assertMember(service, cluster) };
   const { named, unread = [] } = objects;
   const refuse = (): never => {
     const why = unread.length === 0 ? '' : `, as far as could be read (not ${unread.join('; ')})`;
     throw new LinkspanError(
       'DRAIN_NO_MEMBER',
-      `${name} is not federated here, nor a Service without selector that leads elsewhere${why}`,
+      `${name} is not federated here, nor a Service without selector that leads elsewhere, nor one with managed weights${why}`,
     );
   };
   // Its rules may have gone, and come again: until then nobody could end what stands there.
@@ -256,7 +262,7 @@ function assertMember(service: V1Service, cluster: string): void {
     throw new LinkspanError('DRAIN_NO_MEMBER', `${cluster} serves no requests of ${keyOf(service)}`);
 }
 
-/** The rules of a Service without selector. Of federated ones a drain is about their clusters only. */
+/** The rules of a user's Service. Of federated ones a drain is about their clusters only. */
 function rulesOf({ apexes = [] }: Pick<DrainObjects, 'apexes'>, name: string): ApexGroup[] {
   return apexes.filter(({ owner }) => keyOf(owner) === name && !isFederated(owner));
 }

@@ -8,9 +8,7 @@ import {
   FAILOVER_CONTROLLED_BY,
   FAILOVER_POLICY,
 } from '../../src/api/failover/failover-names.ts';
-import { endpointSlices, type KubeObject, services } from '../../src/api/kubernetes/resource.ts';
-import { writeDrain } from '../../src/api/failover/failover-drain.ts';
-import { serviceDrainKey } from '../../src/api/mirror/service-drain.ts';
+import { endpointSlices, type KubeObject } from '../../src/api/kubernetes/resource.ts';
 import { WEIGHTS_MANAGER } from '../../src/controllers/weights/weights-verdict.ts';
 import { kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
@@ -35,6 +33,7 @@ import {
   probedEachSecond,
 } from '../support/linked-clusters.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
+import { keptLinkspan } from '../support/linkspan.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { bareCluster, createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -194,19 +193,28 @@ describe('weights for sidecars', () => {
 
   // A drain of one Service took its part away from clients of the egress only: sidecars went on.
   it('follow a drain that their Service says for itself', async () => {
-    const start = Date.now() - 1000;
-    const drain = writeDrain({ to: 0, start, rampMs: 0, until: start + 3_600_000, drill: false });
-    const said = (text: string | null) => ({
-      metadata: { annotations: { [serviceDrainKey('local')]: text } },
-    });
-    await change(east, services, { namespace: ns, name: 'web' }, said(drain));
-    await become(0, 10_000);
-    await eventually('the route', async () => {
-      expect(await ruleWeights()).to.deep.equal([[1, 1_000_000]]);
-      return true;
-    });
-    await change(east, services, { namespace: ns, name: 'web' }, said(null));
+    const place = ['cluster', 'local', '--service', `${ns}/web`];
+    const where = ['--kubeconfig', east.kubeconfigFile, '--controller-namespace', 'links'];
+    const run = async (verb: 'drain' | 'undrain', ...flags: string[]) => {
+      const { code, stderr } = await keptLinkspan(verb, ...place, ...where, ...flags);
+      expect(code, stderr).to.equal(0);
+    };
+    // What is drained is not even a standby, as one that is held after an outage is.
+    const routeGives = (what: string, holds: (web: number) => boolean) =>
+      eventually(`the route gives web ${what}`, async () => {
+        const [[web = 0] = []] = await ruleWeights();
+        return holds(web);
+      });
+    await routeGives('requests, or has it for a standby', (web) => web > 0);
+    await run('drain', '--ramp', '0s', '--until', '1h');
+    try {
+      await become(0, 10_000);
+      await routeGives('nothing', (web) => web === 0);
+    } finally {
+      await run('undrain');
+    }
     await become(10_000, 0);
+    await routeGives('requests, or has it for a standby, again', (web) => web > 0);
   });
 
   // Seen on real clusters: weights stayed for as long as pods took to end, 10 s later than they should have

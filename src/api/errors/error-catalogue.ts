@@ -76,7 +76,7 @@ export const catalogue = {
     'Ask who it was: `linkspan failover` shows how things stand now.',
   ),
   DRAIN_NO_MEMBER: entry(
-    'A single Service should be drained that is neither federated nor one without selector that leads elsewhere, or the cluster serves no requests of it; or it serves them only within a federated Service behind it, which the message names.',
+    'A single Service should be drained that is neither federated nor one without selector that leads elsewhere nor one that managed weights are about, or the cluster serves no requests of it; or it serves them only within a federated Service behind it, which the message names.',
     'Check --service, and `linkspan failover` for the Services and where they lead. Within a federated Service, drain that one: it holds for all who use it.',
   ),
   DRAIN_PAUSED: entry(

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { describeError, type LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { describeError, type LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import { plainText } from '../../base/text.ts';
 import { parseFlags } from '../../base/config.ts';
@@ -207,20 +207,26 @@ async function objectsOf(
   client: KubeClient,
   { controllerNamespace, service }: Pick<DrainSettings, 'controllerNamespace' | 'service'>,
 ): Promise<DrainObjects> {
-  const [objects, named] = await Promise.all([
-    readAllFailover(client, undefined, controllerNamespace),
-    service === undefined ? undefined : readNamed(client, service),
-  ]);
-  return { ...objects, named };
+  const unread: string[] = [];
+  const named = service === undefined ? undefined : await readNamed(client, service, unread);
+  const objects = await readAllFailover(client, undefined, controllerNamespace, named);
+  return { ...objects, named, unread: [...(objects.unread ?? []), ...unread] };
 }
 
-/** A Service by `namespace/name`; undefined where there is none, or it may not be read by its name. */
-async function readNamed(client: KubeClient, service: string): Promise<V1Service | undefined> {
+/**
+ * A Service by `namespace/name`; undefined where there is none, or it may not be read, which `unread` says.
+ */
+async function readNamed(
+  client: KubeClient,
+  service: string,
+  unread: string[],
+): Promise<V1Service | undefined> {
   try {
     return await orUndefined(client.get(services, parseKey(service)));
   } catch (error) {
-    if (isForbidden(error)) return undefined;
-    throw error;
+    if (!isForbidden(error)) throw error;
+    unread.push(`the Service ${service}: ${messageOf(error)}`);
+    return undefined;
   }
 }
 

@@ -73,7 +73,7 @@ export function withDrainPlaceFlags(command: Command): Command {
     command
       .option(
         '--service <name>',
-        'only of this Service, federated or without selector: <namespace>/<service>',
+        'only of this Service, federated, without selector or with managed weights: <namespace>/<service>',
       )
       .option('--controller-namespace <ns>', 'namespace of the installation: of the Links', DEFAULT_NAMESPACE)
       .option('--dry-run', 'say what would happen, and write nothing')

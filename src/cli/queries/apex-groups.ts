@@ -1,7 +1,9 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { APEX_MEMBER } from '../../api/egress/egress-record.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
+import type { FailoverFacts } from '../../api/failover/failover-facts.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { isFederated, memberClusters, memberEgressPortsOf } from '../../api/mirror/federated-members.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { factsOf } from '../../api/mirror/slice-facts.ts';
@@ -23,7 +25,6 @@ import { localFacts } from '../../policy/failover/local-facts.ts';
 import type { WeighedBackend } from '../../policy/failover/weighed-group.ts';
 import { type ApexGroup, groupNames } from '../../policy/routing/apex-group.ts';
 import { backendName, ruleGroup } from '../../policy/routing/rule-group.ts';
-import type { RouteBackend } from '../../policy/routing/routing.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { readClusterDomain } from './cluster-domain.ts';
 import { type MirrorObjects, readMirrorObjects } from './mirror-objects.ts';
@@ -143,6 +144,61 @@ function isRelayedGroup(service: V1Service): boolean {
   return isFederated(service) && ports.length > 0;
 }
 
+/** What is known of mirrors, by their keys. */
+export interface MirrorIndex extends Pick<KnownMirrors, 'hidden' | 'said'> {
+  readonly services: ReadonlyMap<string, V1Service>;
+  readonly slices: ReadonlyMap<string, readonly V1EndpointSlice[]>;
+}
+
+export function indexMirrors({ services, slices, hidden, said }: KnownMirrors): MirrorIndex {
+  return {
+    services: new Map(services.map((service) => [keyOf(service), service])),
+    slices: Map.groupBy(slices, (slice) => sliceService(slice)[0] ?? ''),
+    ...(hidden === undefined ? {} : { hidden }),
+    said,
+  };
+}
+
+/** Who the backends of one list are, and what is known of them. */
+export class KnownBackends {
+  /** As `ApexGroup.clusters`. */
+  readonly clusters = new Map<string, string>();
+  /** As `ApexGroup.within`. */
+  readonly within = new Map<string, string>();
+  readonly #mirrors: MirrorIndex;
+  readonly #drainsOf: readonly ReturnType<typeof apexDrains>[];
+
+  /** @param subjects the Services that the list is about; each may say drains */
+  constructor(subjects: readonly V1Service[], mirrors: MirrorIndex) {
+    this.#mirrors = mirrors;
+    this.#drainsOf = subjects.map(apexDrains);
+  }
+
+  /**
+   * @param name of the backend in the list
+   * @param key of its Service
+   * @param here what is known of it where it is a Service of this cluster
+   */
+  of(name: string, key: string, here: () => FailoverFacts | undefined): WeighedBackend {
+    const { services, slices, hidden, said } = this.#mirrors;
+    // It may be a mirror, and is not taken for a Service of this cluster.
+    if (hidden?.has(parseKey(key).namespace) === true) return {};
+    const mirror = services.get(key);
+    // The clusters of a federated Service have facts of their own, by which its part is divided.
+    if (mirror !== undefined && isFederated(mirror)) {
+      for (const member of memberClusters(mirror)) this.within.set(memberBackendName(member), key);
+      return {};
+    }
+    const cluster = clusterOf(mirror) ?? LOCAL;
+    this.clusters.set(name, cluster);
+    const isHere = cluster === LOCAL;
+    const facts = isHere ? here() : factsOf(slices.get(key) ?? []);
+    let drains = isHere ? undefined : said.get(cluster)?.drains;
+    for (const drainOf of this.#drainsOf) drains = withServiceDrain(drains, drainOf(cluster));
+    return { facts, drains };
+  }
+}
+
 /** The groups of one Service. Pure. */
 export function groupsOf(
   service: V1Service,
@@ -151,9 +207,7 @@ export function groupsOf(
 ): ApexGroup[] {
   const { namespace = '', name = '' } = service.metadata ?? {};
   const demand = demandStated(service.status?.conditions);
-  const drainOf = apexDrains(service);
-  const mirrors = new Map(objects.services.map((service) => [keyOf(service), service]));
-  const slices = Map.groupBy(objects.slices, (slice) => sliceService(slice)[0] ?? '');
+  const mirrors = indexMirrors(objects);
   return [...ports].flatMap(([port, { routing, leaves }]) => {
     const names = groupNames(name, {
       port,
@@ -162,27 +216,13 @@ export function groupsOf(
       isFederated: isFederated(service),
     });
     return routing.rules.map((rule, nth) => {
-      const clusters = new Map<string, string>();
-      const within = new Map<string, string>();
-      const known = (backend: RouteBackend): WeighedBackend => {
-        const key = keyOf({ namespace: backend.namespace, name: backend.service });
-        const mirror = mirrors.get(key);
-        // It may be a mirror, and is not taken for a Service of this cluster.
-        if (objects.hidden?.has(backend.namespace) === true) return {};
-        // The clusters of a federated Service have facts of their own, by which its part is divided.
-        if (mirror !== undefined && isFederated(mirror)) {
-          for (const member of memberClusters(mirror)) within.set(memberBackendName(member), key);
-          return {};
-        }
-        const cluster = clusterOf(mirror) ?? LOCAL;
-        clusters.set(backendName(rule, backend), cluster);
-        const isHere = cluster === LOCAL;
+      const known = new KnownBackends([service], mirrors);
+      const { backends, policy, placement, weighing } = ruleGroup(rule, (backend) => {
         const leaf = leaves[leafKey(backend)];
-        const facts = isHere ? leaf && localFacts(leaf.endpoints) : factsOf(slices.get(key) ?? []);
-        const byLink = isHere ? undefined : objects.said.get(cluster)?.drains;
-        return { facts, drains: withServiceDrain(byLink, drainOf(cluster)) };
-      };
-      const { backends, policy, placement, weighing } = ruleGroup(rule, known);
+        const key = keyOf({ namespace: backend.namespace, name: backend.service });
+        return known.of(backendName(rule, backend), key, () => leaf && localFacts(leaf.endpoints));
+      });
+      const { clusters, within } = known;
       const group = { backends, policy, placement, weighing };
       return { namespace, service: names[nth] ?? name, owner: service, group, demand, clusters, within };
     });

@@ -4,6 +4,7 @@ import type { FailoverReason, FailoverState } from '../../api/failover/failover-
 import { keyOf } from '../../api/kubernetes/resource.ts';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import { linksFailover } from '../../discovery/failover-links.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -12,7 +13,9 @@ import type { Figures } from '../../policy/failover/backend.ts';
 import { type Demand, demandStated, isCapacityShort } from '../../policy/failover/demand.ts';
 import { decide } from '../../policy/failover/decide.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
-import { readApexGroups } from './apex-groups.ts';
+import { indexMirrors, readApexGroups } from './apex-groups.ts';
+import { readClusterDomain } from './cluster-domain.ts';
+import { readManagedGroups } from './managed-groups.ts';
 import { type MirrorObjects, readMirrorObjects } from './mirror-objects.ts';
 import { type FederatedGroup, federatedGroup } from '../../policy/failover/federated-group.ts';
 
@@ -68,16 +71,26 @@ export interface FailoverObjects {
   readonly unread?: readonly string[];
 }
 
-/** Reads it, and what is written about Services without selector. @param namespace as `readFailover` */
+/**
+ * Reads it, and what is written about Services without selector.
+ * @param namespace as `readFailover`
+ * @param named a user's Service, whatever it is: what is about it and has managed weights is read, too
+ */
 export async function readAllFailover(
   client: KubeClient,
   namespace: string | undefined,
   installation: string,
+  named?: V1Service,
 ): Promise<FailoverObjects> {
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
   const found = { ...mirrors, namespace, said: linksFailover(objects.links) };
   const { groups: apexes, unread } = await readApexGroups(client, found, installation);
-  return { ...objects, apexes, unread };
+  if (named === undefined || isMirrored(named)) return { ...objects, apexes, unread };
+  const domain = await readClusterDomain(client, installation);
+  // Also of one that leads elsewhere: the egress follows one object about it, and sidecars may another.
+  const managed = await readManagedGroups(client, named, indexMirrors(found), domain);
+  const unseen = [...new Set([...unread, ...managed.unread])];
+  return { ...objects, apexes: [...apexes, ...managed.groups], unread: unseen };
 }
 
 /** Reads it. @param namespace undefined: of all namespaces; @param installation where Links are */
