@@ -1,6 +1,6 @@
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './registry.ts';
-import { type Body, gzipped, inTurns, nextTurn, type Pieces, SharedPieces } from './pieces.ts';
+import { type Body, gzipped, inTurns, nextTurn, type Pieces, SharedPieces, type Turns } from './pieces.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
@@ -182,7 +182,7 @@ class MetricsPage {
       this.#coming = undefined;
       this.#begun = scrape;
       return this.#registry.read();
-    });
+    }, this.#registry.turns());
     return scrape;
   }
 
@@ -209,10 +209,10 @@ class Scrape {
   #packed: SharedPieces | undefined;
 
   /** @param read gives the text of all numbers, once it may */
-  constructor(read: () => Promise<Iterable<string>>) {
+  constructor(read: () => Promise<Iterable<string>>, turns: Turns) {
     const texts = read();
     this.read = texts.then(() => undefined);
-    this.#plain = new SharedPieces(bytesOf(texts));
+    this.#plain = new SharedPieces(bytesOf(texts, turns));
   }
 
   /** One who joins, which has to be before the numbers are read. */
@@ -239,8 +239,8 @@ class Scrape {
   }
 }
 
-async function* bytesOf(texts: Promise<Iterable<string>>): AsyncGenerator<Buffer> {
-  yield* inTurns(await texts);
+async function* bytesOf(texts: Promise<Iterable<string>>, turns: Turns): AsyncGenerator<Buffer> {
+  yield* inTurns(await texts, turns);
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };

@@ -12,12 +12,54 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Text as bytes: each piece is made when it is taken, in a turn of its own. */
-export async function* inTurns(texts: Iterable<string>): AsyncGenerator<Buffer> {
-  for (const text of texts) {
-    await nextTurn();
-    if (text !== '') yield Buffer.from(text);
+/** How long work goes on before the event loop gets a turn, milliseconds. */
+const SLICE_MS = 2;
+
+/**
+ * Divides work among turns of the event loop, by time: in a process that has much else to do each turn may
+ * take long, and a little work that had a turn for each of its parts would take many times that.
+ */
+export class Turns {
+  readonly #now: () => number;
+  #since: number;
+
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#since = now();
   }
+
+  /** Whether the work since the last turn has taken so long. */
+  get due(): boolean {
+    return this.#now() - this.#since >= SLICE_MS;
+  }
+
+  /** Waits for the next turn where it is due. */
+  async rest(): Promise<void> {
+    if (!this.due) return;
+    await nextTurn();
+    this.#since = this.#now();
+  }
+}
+
+/** Least length of a piece but the last, where it does not take too long to make; characters. */
+const PIECE = 16 * 1024;
+
+/**
+ * Text as bytes: each piece is made when it is taken, in turns. Short texts are put together: each piece that
+ * is packed and sent on waits for several turns.
+ */
+export async function* inTurns(texts: Iterable<string>, turns = new Turns()): AsyncGenerator<Buffer> {
+  let piece = '';
+  for (const text of texts) {
+    piece += text;
+    const due = turns.due;
+    if (piece.length < PIECE && !due) continue;
+    if (piece !== '') yield Buffer.from(piece);
+    piece = '';
+    if (due) await turns.rest();
+  }
+  if (piece !== '') yield Buffer.from(piece);
 }
 
 /** `content-length`, of a body that is whole. */

@@ -1,5 +1,5 @@
 import type { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram } from 'prom-client';
-import { nextTurn } from './pieces.ts';
+import { Turns } from './pieces.ts';
 import { collectDefaultMetrics, promClient } from './prom-client-parts.ts';
 
 /** Text of metrics, or its pieces, made lazily. */
@@ -8,6 +8,18 @@ export type MetricsText = string | Iterable<string>;
 /** Metrics of a process: prom-client's, and text that is written when Prometheus asks. */
 export class Registry extends promClient.Registry {
   readonly #sources: (() => MetricsText | Promise<MetricsText>)[] = [];
+  readonly #now: () => number;
+
+  /** @param now monotonic milliseconds, by which work is divided among turns of the event loop */
+  constructor(now = () => performance.now()) {
+    super();
+    this.#now = now;
+  }
+
+  /** How its work is divided. */
+  turns(): Turns {
+    return new Turns(this.#now);
+  }
 
   /** Adds metrics that write themselves at scrape time (`Exposition.pieces`). */
   addText(source: () => MetricsText | Promise<MetricsText>): void {
@@ -19,14 +31,15 @@ export class Registry extends promClient.Registry {
   }
 
   /**
-   * Reads the numbers of all metrics, those of each source in a turn of the event loop of its own; their text
-   * is made piece by piece, as it is taken. Can be iterated once.
+   * Reads the numbers of all metrics, in turns of the event loop; their text is made piece by piece, as it is
+   * taken. Can be iterated once.
    * @throws what a source throws
    */
   async read(): Promise<Iterable<string>> {
+    const turns = this.turns();
     const texts: MetricsText[] = [await super.metrics()];
     for (const source of this.#sources) {
-      await nextTurn();
+      await turns.rest();
       texts.push(await source());
     }
     return piecesOf(texts);

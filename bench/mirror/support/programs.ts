@@ -99,7 +99,7 @@ export class ControllerProcess {
     const log = openSync(logFile, 'a');
     const child = spawn(process.execPath, [...profile, ...program, ...flags], {
       // As in the image (Dockerfile) and in the chart (controller.yaml).
-      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '16384' },
+      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '32768' },
       stdio: ['ignore', log, log],
     });
     closeSync(log);
