@@ -146,8 +146,8 @@ export class AdminPages {
 const MAX_HELD = 16 * 1024 * 1024;
 
 /**
- * The metrics page. The text is made while it is sent, and the event loop gets a turn before each piece. Only
- * one is made at a time: who comes meanwhile waits for the next one, which all share who wait.
+ * The metrics page. The text is made while it is sent, and the event loop gets its turns. Only one is
+ * made at a time: who comes meanwhile waits for the next one, which all share who wait.
  */
 class MetricsPage {
   readonly #registry: Registry;
