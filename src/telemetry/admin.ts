@@ -55,7 +55,8 @@ export interface AdminServer {
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const port = new AdminPort(options);
-  const server = createServer((socket) => port.accept(socket));
+  // Metrics are sent in parts: the last one would wait for the peer's delayed acknowledgement, 40 ms.
+  const server = createServer({ noDelay: true }, (socket) => port.accept(socket));
   await listenOn(server, options.address);
   const bound = server.address();
   const real = typeof bound === 'object' && bound !== null ? bound.port : options.address.port;

@@ -125,6 +125,35 @@ describe('The admin port', () => {
     expect(refused.headers['content-encoding']).to.equal(undefined);
   });
 
+  // Each scrape on a kept connection took 46 ms, nearly all of it a wait for the reader's delayed
+  // acknowledgement: its last part is small, and it was sent behind others.
+  it('sends the end of the metrics without waiting for the reader to have acknowledged the rest', async () => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const scrape = async () => {
+      const headers = { 'accept-encoding': 'gzip' };
+      const request = http.get({
+        port: admin.address.port,
+        host: '127.0.0.1',
+        path: '/metrics',
+        headers,
+        agent,
+      });
+      const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+      await response.resume().toArray();
+    };
+    try {
+      // The first acknowledgements of a connection are not delayed.
+      for (let count = 0; count < 40; count++) await scrape();
+      await eventually('ten take less than ten such waits, and mostly far less', async () => {
+        const before = performance.now();
+        for (let count = 0; count < 10; count++) await scrape();
+        return performance.now() - before < 10 * 38;
+      });
+    } finally {
+      agent.destroy();
+    }
+  });
+
   it('answers HEAD with the head of GET', async () => {
     for (const path of ['/ready', '/metrics']) {
       const get = await ask(path);
