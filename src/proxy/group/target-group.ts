@@ -132,13 +132,14 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   }
 
   pickOpen(tried: readonly GroupBackend[], now: number, tier?: number): ChosenBackend | undefined {
-    if (tried.length === 0 && tier === undefined && this.#allOpen(now)) {
+    const any = tried.length === 0 && tier === undefined;
+    if (any && this.#allOpen(now)) {
       const backend = this.#parts.draw(this.#options.random);
       // If it cannot, another draw among those that can has the same parts as if all had been asked before.
       if (backend?.takes(now) === true) return this.#amongAll(backend);
-      this.#allOpenAt = Number.NEGATIVE_INFINITY;
     }
     const open = this.#open(tried, now, tier);
+    if (any) this.#allOpenAt = open === this.#backends ? now : Number.NEGATIVE_INFINITY;
     const backend = drawBackend(open, undefined, this.#options.random);
     return backend === undefined ? undefined : { backend, alternatives: open.length - 1 };
   }
@@ -148,12 +149,9 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     return { backend, alternatives: this.#backends.length - 1 };
   }
 
-  /** Whether all backends can take a request, and some have shares, as far as was known in the last 5 ms. */
+  /** Whether all backends could take a request when they were last asked, which is not long ago. */
   #allOpen(now: number): boolean {
-    if (now - this.#allOpenAt < ALL_OPEN_MS) return true;
-    const all = this.#backends.length > 0 && this.#open([], now, undefined) === this.#backends;
-    if (all) this.#allOpenAt = now;
-    return all;
+    return now - this.#allOpenAt < ALL_OPEN_MS;
   }
 
   /** The backends that can take a request now. Each is asked once: that is most of what a draw costs. */
@@ -222,11 +220,13 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const sent = first === undefined ? undefined : this.#sendFirst(first, protocol, request, handler, now);
     if (sent !== undefined) return sent;
     const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
+    // Not another draw where it can take it: backends that are never watched would have less than their
+    // parts.
     one.begin(fresh, first?.takes(now) === true ? this.#amongAll(first) : undefined);
     return one;
   }
 
-  /** Draws the backend of a request that has not been tried, where all backends can take one. */
+  /** Draws the backend of a request that has not been tried, where all backends are known to take one. */
   #drawFirst(now: number): GroupBackend | undefined {
     if (this.outage.lasts(now) || !this.#allOpen(now)) return undefined;
     return this.#parts.draw(this.#options.random);

@@ -5,6 +5,7 @@ import net, { type AddressInfo, type Socket } from 'node:net';
 import { PROXY_ERROR } from '../../../../src/api/linkerd/proxy-fields.ts';
 import { type Clock, systemClock } from '../../../../src/base/clock.ts';
 import type { BackendTarget } from '../../../../src/proxy/group/group-backend.ts';
+import { Http2Upstream } from '../../../../src/proxy/upstream/http2-request.ts';
 import { TargetGroup } from '../../../../src/proxy/group/target-group.ts';
 import { type Field, makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Upstream, UpstreamHandler } from '../../../../src/proxy/http/messages.ts';
@@ -287,7 +288,10 @@ async function run(script: Script, watched: boolean) {
       over = true;
     },
   };
+  // So that it is known that all can take a request.
+  group.pickOpen([], systemClock.monotonic());
   const upstream: Upstream | undefined = group.openNow('http2', request(script.method), handler);
+  expect(upstream instanceof Http2Upstream, 'it is watched').to.equal(watched);
   if (script.at === 0 && script.deed.startsWith('goes')) {
     over = true;
     upstream?.abandon();
@@ -359,6 +363,7 @@ describe('a first try that is watched', () => {
     const ask = async (method: string) => {
       let bytes = 0;
       let over = '';
+      group.pickOpen([], clock.monotonic());
       const upstream = group.openNow('http2', request(method), {
         onInterimResponse: () => undefined,
         onResponse: () => undefined,

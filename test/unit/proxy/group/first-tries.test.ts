@@ -44,6 +44,25 @@ describe('the first try of a request to a group', () => {
     const counters = new ProxyCounters();
     group = new TargetGroup({ label: 'web:80', clock, random: () => 0, counters });
     group.update(targets.map((target) => ({ name: target.name, target })));
+    asked();
+  });
+
+  /** All backends have been asked just now: a first try asks none of them. */
+  const asked = () => expect(group.pickOpen([], clock.monotonic())).not.to.equal(undefined);
+
+  // One that is watched and one that never is: what could not be watched must not be drawn again.
+  it('leaves a backend that it cannot be sent to so its part', async () => {
+    targets = ['a', 'b'].map((name) => new FakeTarget(name, [], ['serves'], name === 'a'));
+    let at = 0;
+    const random = () => (at++ % 10) / 10;
+    group = new TargetGroup({ label: 'web:80', clock, random, counters: new ProxyCounters() });
+    group.update(targets.map((target) => ({ name: target.name, target })));
+    at = 0;
+    for (let count = 0; count < 100; count++) {
+      group.openNow('http2', request('GET'), handler());
+      await settle(5);
+    }
+    expect(targets.map(({ opens }) => opens)).to.deep.equal([50, 50]);
   });
 
   it('is served as if there were no group, and counted at its end', () => {
@@ -63,6 +82,7 @@ describe('the first try of a request to a group', () => {
     const came = () => targets[0]?.came.map(({ alternatives }) => alternatives);
     sent();
     group.update(targets.slice(0, 1).map((target) => ({ name: target.name, target })));
+    asked();
     sent();
     expect(came()).to.deep.equal([1, 0]);
   });
