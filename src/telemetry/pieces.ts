@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { createGzip } from 'node:zlib';
+import { createGzip, gzipSync } from 'node:zlib';
 
 /** A body that is made while it is sent, in short pieces, so that none blocks the event loop for long. */
 export type Pieces = AsyncIterable<Buffer>;
@@ -104,15 +104,62 @@ export async function writePieces(out: Writable, pieces: Pieces): Promise<void> 
   out.end();
 }
 
-/** The body compressed with gzip. */
-export async function* gzipped(pieces: Pieces): AsyncGenerator<Buffer> {
+/** Longest body that is compressed at once, bytes; it takes about half a millisecond. */
+const PACKED_AT_ONCE = 32 * 1024;
+
+/**
+ * The body compressed with gzip. A short one at once: a stream hands each piece to another thread and waits
+ * for it, which takes turns of the event loop, and those are long in a process that has much to do.
+ */
+export function gzipped(pieces: Pieces): AsyncIterator<Buffer> {
+  const source = pieces[Symbol.asyncIterator]();
+  const packed = pack(source);
+  return {
+    next: () => packed.next(),
+    return: async () => {
+      // A generator of which nothing was taken has no `finally`.
+      await source.return?.();
+      return packed.return(undefined);
+    },
+  };
+}
+
+async function* pack(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  const begin: Buffer[] = [];
+  try {
+    let length = 0;
+    while (length <= PACKED_AT_ONCE) {
+      const { done = false, value } = await source.next();
+      if (done) {
+        yield gzipSync(Buffer.concat(begin));
+        return;
+      }
+      begin.push(value as Buffer);
+      length += (value as Buffer).length;
+    }
+    yield* gzipStream(begin, source);
+  } finally {
+    await source.return?.();
+  }
+}
+
+async function* gzipStream(begin: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   const gzip = createGzip();
   // What goes wrong comes out of the stream as well.
-  writePieces(gzip, pieces).catch(() => undefined);
+  writePieces(gzip, joined(begin, rest)).catch(() => undefined);
   try {
     for await (const chunk of gzip) yield chunk as Buffer;
   } finally {
     gzip.destroy();
+  }
+}
+
+async function* joined(begin: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  yield* begin;
+  for (;;) {
+    const { done = false, value } = await rest.next();
+    if (done) return;
+    yield value as Buffer;
   }
 }
 

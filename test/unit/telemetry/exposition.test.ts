@@ -218,6 +218,25 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     expect([found.scrapes, found.made], 'nobody wants the rest').to.deep.equal([2, made]);
   });
 
+  // Those who go away before their head is written take nothing; for a packed one all was made and held.
+  for (const coding of ['', 'gzip'])
+    it(`is not made for one who goes away at once${coding === '' ? '' : ', packed'}`, async () => {
+      const found = counted(100, 16 * 1024);
+      const body = (await ask(found.pages, coding))[Symbol.asyncIterator]();
+      await body.return?.();
+      await ask(found.pages, coding);
+      expect([found.scrapes, found.made]).to.deep.equal([2, 0]);
+    });
+
+  // Up to 32 KiB are packed at once, more in a stream.
+  for (const lines of [1, 31, 33, 200])
+    it(`is the same packed and plain, of ${lines} KiB`, async () => {
+      const { pages } = counted(lines, 1000);
+      const plain = String(await wholeOf(await ask(pages)));
+      const packed = String(gunzipSync(await wholeOf(await ask(pages, 'gzip'))));
+      expect(packed.replaceAll('scrape 2', 'scrape 1')).to.equal(plain);
+    });
+
   // Fifty that read nothing held fifty texts.
   it('is held for few of those who read nothing, whom the last readers do not wait for', async () => {
     const registry = new Registry();
