@@ -1,3 +1,4 @@
+import type { V1LeaseList } from '@kubernetes/client-node';
 import {
   countsOf,
   FAULT_MS,
@@ -110,6 +111,7 @@ async function checkApi(scene: Scene): Promise<void> {
         await pause();
       });
       await run.until(async () => (await source.kubectl('get', '--raw', '/readyz')) === 'ok');
+      await nodesReport(scene);
       from = await seen.now();
       await isAnswered(seen, north.name);
       await scaleGateway(run, west, 1);
@@ -118,6 +120,22 @@ async function checkApi(scene: Scene): Promise<void> {
     }),
   );
   await checkWiped(scene);
+}
+
+/**
+ * Waits until the source's nodes have been heard of since its API server is back. It takes a node that it has
+ * not heard of for 40 s for lost, and with it all endpoints on it, those of the cluster's DNS too.
+ */
+async function nodesReport({ run }: Scene): Promise<void> {
+  const { source } = run;
+  const back = Date.now();
+  await run.until(async () => {
+    const leases = await source.json<V1LeaseList>('-n', 'kube-node-lease', 'leases');
+    return leases?.items.every(({ spec }) => Date.parse(String(spec?.renewTime)) > back) === true;
+  });
+  await source.kubectl('wait', 'nodes', '--all', '--for=condition=Ready', '--timeout=60s');
+  for (const namespace of ['kube-system', run.system, run.namespace])
+    await source.kubectl('-n', namespace, 'wait', 'pods', '--all', '--for=condition=Ready', '--timeout=60s');
 }
 
 /** An API server whose etcd has lost everything says that nothing is there. */
