@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { isIP } from 'node:net';
 import { addressBytes, IpRanges, neverRemote } from '../../../src/base/ip-ranges.ts';
 import { expectUnnoticed } from '../../support/linear-time.ts';
 
@@ -138,6 +139,24 @@ describe('address ranges', () => {
         const canonical = new URL(`http://[${text}]/`).hostname.slice(1, -1);
         expect(bytes).to.deep.equal(addressBytes(canonical));
       }),
+    );
+  });
+
+  it('takes the texts that Node takes for addresses, and no others', () => {
+    const group = fc.oneof(
+      fc.constantFrom('', '0', 'ff', 'AbC', '10.0.0.1', '1.2.3', '12345', 'g', '01', ' '),
+      fc.nat(0xffff).map((value) => value.toString(16)),
+    );
+    const parts = fc.array(group, { maxLength: 10 }).map((groups) => groups.join(':'));
+    const changed = fc
+      .tuple(fc.ipV6(), fc.nat(44), fc.constantFrom(':', '::', '1', '.', 'x', ''))
+      .map(([text, at, piece]) => text.slice(0, at) + piece + text.slice(at + 1));
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV6(), fc.ipV4(), parts, changed), (text) => {
+        fc.pre(!text.includes('%') && text.length <= 45);
+        expect(addressBytes(text) !== undefined, text).to.equal(isIP(text) !== 0);
+      }),
+      { numRuns: 5000 },
     );
   });
 });
