@@ -52,7 +52,7 @@ import { NetworkWatch } from './failover/network-watch.ts';
 import { FailoverBook } from './failover/failover-book.ts';
 import { FailoverLinks } from '../discovery/failover-links.ts';
 import type { MirrorControllerOptions } from './mirror-controller-options.ts';
-import { Weights } from './weights/weights.ts';
+import type { Weights } from './weights/weights.ts';
 import type { TargetDependencies } from './settings/target-dependencies.ts';
 
 /**
@@ -79,7 +79,7 @@ export class MirrorController {
   readonly ranges: SourceRanges;
   readonly #failover = new FailoverLinks(this.links);
   readonly failover: FailoverBook;
-  readonly #weights: Weights;
+  #weights: Weights | undefined;
   #drains: DrainWatch | undefined;
   #dependencies: TargetDependencies | undefined;
   #localMembers: LocalMembers | undefined;
@@ -97,9 +97,7 @@ export class MirrorController {
     // Some more than the writers need: for Leases, Events and status.
     const maxConnections = settings.totalConcurrency + 8;
     this.client = clientFor(access, { clock, random, log, maxConnections }, settings.namespaces);
-    const parts = { client: this.client, clock, random, log };
-    this.#watches = new SourceWatches(parts);
-    this.#weights = new Weights(parts, settings.weights);
+    this.#watches = new SourceWatches({ client: this.client, clock, random, log });
     this.trunks = new EgressEvidence({
       clock,
       random,
@@ -166,7 +164,7 @@ export class MirrorController {
   start(): void {
     this.#watches.start();
     this.ranges.start();
-    Promise.all([this.#watches.whenSynced(), this.ranges.settled]).then(
+    Promise.all([this.#watches.whenSynced(), this.ranges.settled, this.#loadWeights()]).then(
       () => this.#begin(),
       (error: unknown) => {
         // A wait is rejected only by `stop`, when there is nothing to begin any more.
@@ -183,7 +181,7 @@ export class MirrorController {
     this.network.stop();
     await this.#queue.stop();
     const runs = [...this.runs.values()].map((run) => run.stop());
-    await Promise.all([...runs, this.#localMembers?.stop(), this.#weights.stop(), this.#apexes?.stop()]);
+    await Promise.all([...runs, this.#localMembers?.stop(), this.#weights?.stop(), this.#apexes?.stop()]);
     await Promise.all([this.#credentials.stop(), this.ranges.stop(), this.#watches.stop()]);
     await this.#egress?.stop();
     await this.#events.flush();
@@ -207,7 +205,7 @@ export class MirrorController {
       ...peers,
       ['links', this.#queue.oldestRunningMs],
       ['local members', this.#localMembers?.oldestRunningMs ?? 0],
-      ['weights', this.#weights.oldestRunningMs],
+      ['weights', this.#weights?.oldestRunningMs ?? 0],
       ['apexes', this.#apexes?.oldestRunningMs ?? 0],
     ]);
   }
@@ -255,7 +253,7 @@ export class MirrorController {
     this.#failover.follow(() => {
       forEachIsolated('failover of Links', this.runs.values(), ({ peer }) => peer?.resync());
       this.#localMembers?.kept?.writer.resync(PRIORITY.bulk);
-      this.#weights.resync();
+      this.#weights?.resync();
       this.#apexes?.resync();
     });
     this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
@@ -293,7 +291,7 @@ export class MirrorController {
       total: new TotalBudget(settings.budgets.total),
       ageOf: (cluster) => ageOf(this.links, cluster),
       failover: this.failover,
-      weighed: this.#weights.weighed,
+      ...(this.#weights === undefined ? {} : { weighed: this.#weights.weighed }),
       clock,
       random,
     };
@@ -320,7 +318,7 @@ export class MirrorController {
       tellsOfLink: (key) => this.runs.get(key)?.peer !== undefined,
       tellsOfService: (service) => this.failover.decides(service),
     });
-    this.#weights.begin({
+    this.#weights?.begin({
       book: this.failover,
       drainsOf,
       view: this.view,
@@ -338,6 +336,14 @@ export class MirrorController {
     // Links that were deleted while no controller ran have left their mirrors behind.
     const made = [...makers(this.view).keys(), ...egress.links().keys()];
     for (const key of new Set([...this.links.keys(), ...made])) this.#queue.add(key);
+  }
+
+  /** The code for weights is loaded where it is asked for. */
+  async #loadWeights(): Promise<void> {
+    const { clock, random, log, settings } = this.options;
+    if (!settings.weights.enabled) return;
+    const { Weights: Writer } = await import('./weights/weights.ts');
+    this.#weights = new Writer({ client: this.client, clock, random, log }, settings.weights);
   }
 
   #lease() {

@@ -1,8 +1,7 @@
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { APEXES_LEASE_NAME } from '../../api/lease-names.ts';
 import { LeasedQueue, type LeasedQueueParts } from '../../kube/leader-election/leased-queue.ts';
-import { ApexTerm, type ApexTermOptions } from './apex-term.ts';
-import { TieredServices } from './tiered-services.ts';
+import type { ApexTermOptions } from './apex-term.ts';
 
 export interface ApexesOptions
   extends Omit<ApexTermOptions, 'signal' | 'queue' | 'tiered' | 'clusterDomain' | 'lookMs'>,
@@ -26,7 +25,11 @@ export class Apexes {
       name: APEXES_LEASE_NAME,
       onError: (key, error) =>
         log.warn({ service: key, reason: messageOf(error) }, 'apex not written, trying again'),
-      begin: (queue, signal) => {
+      begin: async (queue, signal) => {
+        const [{ ApexTerm }, { TieredServices }] = await Promise.all([
+          import('./apex-term.ts'),
+          import('./tiered-services.ts'),
+        ]);
         const tiered = new TieredServices({ client, clock, random, log });
         const { clusterDomain, lookMs } = settings.weights;
         const term = new ApexTerm({ ...options, clusterDomain, lookMs, signal, queue, tiered });

@@ -3,7 +3,6 @@ import { SharedWork } from '../../base/shared-work.ts';
 import { readDrainField } from '../../api/failover/drain-header.ts';
 import type { Identity } from '../../identity/sources/identity.ts';
 import { type ProbeAnswer, authorityOf, type Dialer, dialTcp } from './probe-attempt.ts';
-import { tryMtls } from './mtls-probe.ts';
 import type { ProbeOutcome, ProbeReason, ProbeWay } from '../../api/reasons/probe-outcome.ts';
 import { tryPlain } from './plain-probe.ts';
 
@@ -98,10 +97,16 @@ export class Prober {
     }
   }
 
+  /** Loads the code for it when a gateway first demands it: most answer over plain HTTP. */
+  async #tryMtls(target: ProbeTarget, own: Identity, signal: AbortSignal): Promise<ProbeAnswer> {
+    const { tryMtls } = await import('./mtls-probe.ts');
+    return tryMtls(target, own, this.#dial, signal, this.#clock.now());
+  }
+
   async #ask(target: ProbeTarget, signal: AbortSignal): Promise<{ answer: ProbeAnswer; via: ProbeWay }> {
     const own = this.#identity();
     if (own !== undefined && this.#overMtls.has(authorityOf(target))) {
-      const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
+      const answer = await this.#tryMtls(target, own, signal);
       if (!isWrongProtocol(answer)) return { answer, via: 'mtls' };
       const plain = await tryPlain(target, this.#dial, signal);
       // Where it still demands mTLS, the error of the mTLS attempt says what is wrong.
@@ -110,7 +115,7 @@ export class Prober {
     const plain = await tryPlain(target, this.#dial, signal);
     if (!demandsMtls(plain)) return { answer: plain, via: 'http1' };
     if (own === undefined) return { answer: needsIdentity(plain), via: 'http1' };
-    const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
+    const answer = await this.#tryMtls(target, own, signal);
     if (!('status' in plain && 'reason' in answer && isWrongProtocol(answer))) return { answer, via: 'mtls' };
     const message = `it answered ${plain.status}, and to mTLS: ${answer.message}`;
     return { answer: { reason: 'ProbeStatus', message }, via: 'http1' };

@@ -2,7 +2,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { WEIGHTS_LEASE_NAME } from '../../api/lease-names.ts';
 import { servicesOfChange } from '../../exports/slices-by-service.ts';
 import { LeasedQueue, type LeasedQueueParts } from '../../kube/leader-election/leased-queue.ts';
-import { WeightsTerm, type WeightsTermOptions } from './weights-term.ts';
+import type { WeightsTermOptions } from './weights-term.ts';
 
 /** What the writer of weights needs. */
 export interface WeightWriterOptions
@@ -20,7 +20,8 @@ export function weightWriter(options: WeightWriterOptions): LeasedQueue {
     name: WEIGHTS_LEASE_NAME,
     onError: (id, error) =>
       log.warn({ object: id, reason: messageOf(error) }, 'weights not written, trying again'),
-    begin: (queue, signal) => {
+    begin: async (queue, signal) => {
+      const { WeightsTerm } = await import('./weights-term.ts');
       const term = new WeightsTerm({ ...options, signal, queue });
       let subscriptions: (() => void)[] = [];
       return {

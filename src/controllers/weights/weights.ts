@@ -57,7 +57,6 @@ export class Weights {
 
   /** When the source cluster has been listed. */
   begin(begin: Begin): void {
-    if (!this.#settings.enabled) return;
     this.#objects.start();
     this.#writer = weightWriter({ ...this.#parts, ...this.#settings, ...begin, objects: this.#objects });
     this.#writer.start();

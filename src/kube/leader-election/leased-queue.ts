@@ -29,8 +29,11 @@ export interface LeasedQueueOptions extends LeasedQueueParts {
   /** The Lease's. */
   readonly name: string;
   readonly onError: NonNullable<WorkQueueOptions['onError']>;
-  /** What this term does, by keys that it adds to the queue. */
-  readonly begin: (queue: WorkQueue, signal: AbortSignal) => QueueTerm;
+  /**
+   * What this term does, by keys that it adds to the queue. May load the code for it, which a replica that
+   * never works does not need.
+   */
+  readonly begin: (queue: WorkQueue, signal: AbortSignal) => Promise<QueueTerm>;
 }
 
 /** Works keys off while this replica holds a Lease; with each term everything begins anew. */
@@ -83,9 +86,9 @@ export class LeasedQueue {
       log,
       onError,
     });
-    const term = begin(queue, signal);
+    const term = await begin(queue, signal);
     this.#current = { queue, term };
-    term.start();
+    if (!signal.aborted) term.start();
     await untilAborted(signal);
     this.#current = undefined;
     await queue.stop();
