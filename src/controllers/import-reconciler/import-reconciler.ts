@@ -31,6 +31,8 @@ import type { ImportStrategy } from './import-strategy.ts';
  * hold the first.
  */
 export const EMPTIED_GRACE_MS = 5000;
+/** After which time an export of a target whose first list goes on is looked at before it is complete. */
+const UNLISTED_MS = 1000;
 
 /** What reconcilers of mirrors and of memberships have in common. */
 export interface WritingOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
@@ -103,7 +105,9 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     this.#unsubscribe.push(
       exports.subscribe((key) => {
         this.#note(key);
-        this.#reconciler.add(key, this.#priorityOf(key));
+        // Until the target has been listed nothing is decided but that, and then all are looked at.
+        if (exports.synced) this.#reconciler.add(key, this.#priorityOf(key));
+        else this.#reconciler.addLater(key, UNLISTED_MS, PRIORITY.bulk);
       }),
       ...this.#strategy.follow({
         note: (key) => this.#note(key),
@@ -322,8 +326,6 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
 
   #priorityOf(key: string): number {
     const { exports } = this.#strategy;
-    // What the first list brings is bulk work; what comes after it is a change that somebody waits for.
-    if (!exports.synced) return PRIORITY.bulk;
     const withdrawn = exports.endpointsKnown(key) && exports.endpointsOf(key).ready === 0;
     return withdrawn ? PRIORITY.withdrawal : PRIORITY.change;
   }

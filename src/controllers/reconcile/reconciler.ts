@@ -105,6 +105,8 @@ export class Reconciler {
   readonly #outcomes = new Map<string, Outcome>();
   /** The mode of each key when it was last decided about, also of those that could not be written. */
   readonly #modes = new Map<string, string>();
+  /** Keys that wait for their first decision (`addLater`). */
+  readonly #later = new Set<string>();
   /** How often in a row the plan of a key was `stale`. */
   readonly #stale = new Map<string, number>();
   #written = 0;
@@ -164,6 +166,18 @@ export class Reconciler {
     this.#queue.add(key, priority);
   }
 
+  /**
+   * Has a key reconciled after `ms` that was never decided about; one that was, at once. Several calls wait
+   * no longer than the first.
+   */
+  addLater(key: string, ms: number, priority: number): void {
+    if (this.#modes.has(key)) this.#queue.add(key, priority);
+    else if (!this.#later.has(key)) {
+      this.#later.add(key);
+      this.#queue.addAfter(key, ms, priority);
+    }
+  }
+
   /** When it resolves, nothing is being written any more, and nothing will be. */
   stop(): Promise<void> {
     return this.#queue.stop();
@@ -171,6 +185,7 @@ export class Reconciler {
 
   async #reconcile(key: string): Promise<void> {
     const { decide, log, what, pace, onTold } = this.#options;
+    this.#later.delete(key);
     const decision = decide(key);
     const { steps, reason } = decision;
     this.#modes.set(key, decision.mode);
