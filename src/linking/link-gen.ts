@@ -10,6 +10,7 @@ import type { V1Secret, V1Service, V1ServiceAccount } from '@kubernetes/client-n
 import { z } from 'zod';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
+import { FEW_VALUES } from '../base/config.ts';
 import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../api/kubernetes/resource.ts';
@@ -205,7 +206,7 @@ export function linkerdFacts(text: string | undefined, where: string): NonNullab
       cause: error,
     });
   }
-  const parsed = linkerdValues.safeParse(value);
+  const parsed = linkerdValues.safeParse(value, FEW_VALUES);
   if (!parsed.success)
     throw new LinkspanError(
       'LINKERD_CONFIG_INVALID',

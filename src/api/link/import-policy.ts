@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nearest } from '../../base/config.ts';
+import { FEW_VALUES, nearest } from '../../base/config.ts';
 import { withoutFinalDot } from '../../base/dns-name.ts';
 import { IpRanges, neverRemote } from '../../base/ip-ranges.ts';
 import {
@@ -210,7 +210,7 @@ function gateways(text: string): readonly AllowedGateway[] {
   } catch {
     throw new RangeError('is no JSON list of gateways');
   }
-  const parsed = z.array(gatewaySchema).safeParse(value);
+  const parsed = z.array(gatewaySchema).safeParse(value, FEW_VALUES);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new RangeError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);

@@ -12,6 +12,7 @@ import {
   LOCAL,
   READABLE_NAMESPACES,
 } from '../names.ts';
+import { FEW_VALUES } from '../../base/config.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { neverRemote } from '../../base/ip-ranges.ts';
 import { createdAt, type Resource } from '../kubernetes/resource.ts';
@@ -223,7 +224,7 @@ type ParsedSpec = z.output<typeof specSchema>;
  * is wrong with it.
  */
 export function parseLink(object: LinkObject): LinkVerdict {
-  const parsed = specSchema.safeParse(object.spec ?? {});
+  const parsed = specSchema.safeParse(object.spec ?? {}, FEW_VALUES);
   const problems = parsed.success ? crossChecks(parsed.data) : zodProblems(parsed.error);
   const dataPath = readAnnotation(object.metadata?.annotations, DATA_PATH);
   problems.push(...annotationProblems(object.metadata?.annotations));

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { FEW_VALUES } from '../../base/config.ts';
 import { withoutEnd } from '../../base/text.ts';
 import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
 import { execPluginAuth, execSchema } from './exec-plugin.ts';
@@ -267,7 +268,7 @@ function clusterInfo(cluster: Cluster, origin: KubeconfigOrigin): Record<string,
   const ca = cluster['certificate-authority-data'] || (file ? base64Of(file, origin) : undefined);
   const extensions = z
     .array(z.looseObject({ name: z.string(), extension: z.unknown() }))
-    .safeParse(cluster['extensions']).data;
+    .safeParse(cluster['extensions'], FEW_VALUES).data;
   const config = extensions?.find(({ name }) => name === 'client.authentication.k8s.io/exec')?.extension;
   return {
     server: cluster.server,

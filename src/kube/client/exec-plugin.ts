@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { z } from 'zod';
+import { FEW_VALUES } from '../../base/config.ts';
 import { systemClock, type Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { renewal, type Auth, type ClientCertificate } from './auth.ts';
@@ -101,7 +102,7 @@ function headerOf({ token }: Credential): string | undefined {
 async function runPlugin(options: ExecPluginOptions): Promise<Credential> {
   const { exec, failed } = options;
   const answer = await output(options);
-  const parsed = credentialSchema.safeParse(jsonOf(answer));
+  const parsed = credentialSchema.safeParse(jsonOf(answer), FEW_VALUES);
   if (!parsed.success) throw failed(`the plugin ${exec.command} printed no ExecCredential with a status`);
   const { status } = parsed.data;
   const hasPair = Boolean(status.clientCertificateData) && Boolean(status.clientKeyData);

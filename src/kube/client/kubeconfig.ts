@@ -4,6 +4,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import { FEW_VALUES } from '../../base/config.ts';
 import { parseYaml } from '../../base/yaml.ts';
 
 const named = z.array(z.looseObject({ name: z.string() })).nullish();
@@ -177,7 +178,7 @@ export function checked<S extends z.ZodType>(
   where: string,
   origin: KubeconfigOrigin,
 ): z.output<S> {
-  const parsed = shape.safeParse(value);
+  const parsed = shape.safeParse(value, FEW_VALUES);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const what = `is not a kubeconfig: ${where} ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`;
