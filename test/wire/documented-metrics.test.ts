@@ -204,11 +204,15 @@ for (const runtime of RUNTIMES)
     });
 
     it('every kind of failure is on the page', () => {
-      const said = documentedMetrics('Gateway')
-        .filter(({ name }) => name.endsWith('bound_http_errors_total'))
-        .map(({ meaning }) => meaning)
-        .join();
-      expect(Object.keys(failures).filter((kind) => !said.includes(`\`${kind}\``))).to.deep.equal([]);
+      const said = (which: string) =>
+        documentedMetrics('Gateway')
+          .filter(({ name }) => name.endsWith(which))
+          .map(({ meaning }) => meaning)
+          .join();
+      for (const which of ['bound_http_errors_total', 'linkspan_failures_total'])
+        expect(Object.keys(failures).filter((kind) => !said(which).includes(`\`${kind}\``))).to.deep.equal(
+          [],
+        );
     });
 
     /** The numbers of one series. @param labels those that matter, in order */

@@ -122,7 +122,8 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   ): Promise<Connection> {
     if (this.#drilled()) throw this.#drillFailure();
     const { name, port } = this.#backend;
-    return this.#to(host).open({ name, port, field: this.target, ...told }, session);
+    const { label, target: field } = this;
+    return this.#to(host).open({ name, port, label, field, ...told }, session);
   }
 
   /** Whether the gateway at some address wants clients to be named, as far as is known. */

@@ -33,6 +33,8 @@ export interface GatewayPoolOptions {
 export interface FlowTarget extends ToldOfConnection {
   readonly name: string;
   readonly port: number;
+  /** As what it is counted here. */
+  readonly label: string;
   /** The same as a field of a stream's head. */
   readonly field: Field;
 }

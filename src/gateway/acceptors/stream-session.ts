@@ -112,14 +112,14 @@ export class StreamSession implements Http2User<Http2Connection> {
       if (!kept) context.leave();
     } catch (error) {
       if (!(error instanceof ProxyFailure)) throw error;
-      this.#options.counters.failure(error.kind);
+      this.#options.counters.failure(error.kind, undefined);
       stream.head(refusalHead(error), true);
       if (!ended) stream.reset(Http2ErrorCode.NO_ERROR);
     }
   }
 
   onTooLarge(stream: Http2Stream): void {
-    this.#options.counters.failure('bad request');
+    this.#options.counters.failure('bad request', undefined);
     stream.head([statusField(431)], true);
   }
 

@@ -47,6 +47,17 @@ export const families = {
     labels: [...REQUEST, 'status_code', 'le'],
     help: 'Time to the first byte of a response, milliseconds.',
   },
+  inFlight: {
+    name: 'linkspan_requests_in_flight',
+    type: 'gauge',
+    labels: REQUEST,
+    help: 'Requests, and opaque connections, that are under way.',
+  },
+  failures: counter(
+    'linkspan_failures_total',
+    [...REQUEST, 'error'],
+    'Requests, and opaque connections, that the proxy itself has answered or ended, by why.',
+  ),
   tcpOpen: counter('tcp_open_total', TCP, 'Connections opened.'),
   tcpOpenNow: {
     name: 'tcp_open_connections',
@@ -186,9 +197,20 @@ function writeRequests(out: Exposition, { targets }: CountersView): void {
     Iterator.from(targets).map(
       ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
     );
+  const used = () => labelled().filter(([, { requests }]) => requests > 0);
   out.write(
     families.request,
-    labelled().map(([labels, { requests }]) => [labels, requests]),
+    used().map(([labels, { requests }]) => [labels, requests]),
+  );
+  out.write(
+    families.inFlight,
+    used().map(([labels, { inFlight }]) => [labels, inFlight]),
+  );
+  out.write(
+    families.failures,
+    labelled().flatMap(([labels, { failures }]) =>
+      Iterator.from(failures).map(([error, count]) => [{ ...labels, error }, count] as const),
+    ),
   );
   out.write(
     families.response,

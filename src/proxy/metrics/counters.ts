@@ -3,12 +3,12 @@ import { plainName } from '../../base/dns-name.ts';
 import type { Clock } from '../../base/clock.ts';
 import { ConnectionCounters, OTHER } from './connection-counters.ts';
 import { type CountersSnapshot, snapshotOf } from './counters-snapshot.ts';
-import { type CountersView, tableOf } from './counters-view.ts';
+import { type CountersView, tableOf, type TargetView } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { GroupCounters } from './group-counters.ts';
-import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 import { RouteCounters } from './route-counters.ts';
+import { TargetCounters } from './target-counters.ts';
 
 /** Most services, transport headers, and keys of each other kind, that are counted one by one. */
 const MAX_SERVICES = 10_000;
@@ -31,13 +31,6 @@ export interface Counter {
   count: number;
 }
 
-/** Requests of one target. */
-export interface TargetCounters {
-  requests: number;
-  /** By `responseKey`. */
-  readonly responses: Map<number, ResponseNumbers>;
-}
-
 /** Which services have series of their own, and who logs exceptions. */
 export interface CountersOptions {
   /**
@@ -57,6 +50,7 @@ export interface CountersOptions {
  */
 export class ProxyCounters implements Boundary {
   readonly targets = new Map<string, TargetCounters>();
+  /** By layer and kind; `TargetCounters.failures` has those of each target. */
   readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
   readonly refused = new Map<string, number>();
@@ -83,18 +77,14 @@ export class ProxyCounters implements Boundary {
     this.#options = options;
   }
 
-  /** A request, or an opaque connection, has come for a service. */
-  request(target: string): void {
-    this.#target(target).requests++;
-  }
-
   /**
-   * A request has been answered by its endpoint.
-   * @param ms time to the first byte of the response, milliseconds
-   * @param grpc status of a gRPC response, which is known at its end; undefined: the response is not gRPC
+   * A request, or an opaque connection, has come for a service.
+   * @returns where the rest of it is counted; `end` is to be called
    */
-  response(target: string, status: number, ms: number, grpc?: number): void {
-    observe(this.#target(target).responses, responseKey(status, grpc), ms);
+  begin(target: string): TargetCounters {
+    const counters = this.#target(target);
+    counters.begin();
+    return counters;
   }
 
   /**
@@ -122,9 +112,13 @@ export class ProxyCounters implements Boundary {
     return counters;
   }
 
-  /** The proxy itself has answered a request, or ended a connection. */
-  failure(kind: FailureKind, layer: Layer = 'http'): void {
+  /**
+   * The proxy itself has answered a request, or ended a connection.
+   * @param target undefined: no service was known yet
+   */
+  failure(kind: FailureKind, target: string | undefined, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
+    if (target !== undefined) this.#target(target).failure(kind);
   }
 
   caught(error: unknown): ProxyFailure {
@@ -196,7 +190,7 @@ export class ProxyCounters implements Boundary {
     this.#forget();
     const numbers = <T>(counters: { readonly numbers: T }) => counters.numbers;
     return {
-      targets: this.targets,
+      targets: tableOf(this.targets, numbersOf),
       routes: tableOf(this.#routes, numbers),
       groups: tableOf(this.#groups, numbers),
       failures: this.failures,
@@ -227,7 +221,7 @@ export class ProxyCounters implements Boundary {
   #open(label: string): TargetCounters {
     const known = this.targets.get(label);
     if (known !== undefined) return known;
-    const counters: TargetCounters = { requests: 0, responses: new Map() };
+    const counters = new TargetCounters();
     this.targets.set(label, counters);
     return counters;
   }
@@ -247,8 +241,8 @@ export class ProxyCounters implements Boundary {
     const { clock } = this.#options;
     if (clock === undefined) return;
     const now = clock.now();
-    for (const [label, { requests }] of this.targets) {
-      if (this.#exists(label)) {
+    for (const [label, { requests, inFlight }] of this.targets) {
+      if (inFlight > 0 || this.#exists(label)) {
         this.#gone.delete(label);
         continue;
       }
@@ -276,6 +270,12 @@ export class ProxyCounters implements Boundary {
     for (const counts of [this.rateLimits, this.faults])
       for (const key of counts.keys()) if (key.startsWith(label + SEPARATOR)) counts.delete(key);
   }
+}
+
+/** What is read of a target; its latency when it is asked for. */
+function numbersOf(counters: TargetCounters): TargetView {
+  const { requests, inFlight, responses, failures } = counters;
+  return { requests, inFlight, responses, failures, latency: () => counters.latency.numbers };
 }
 
 function add(counts: Map<string, number>, key: string): void {

@@ -77,7 +77,7 @@ describe('the listeners of an egress', () => {
   it('take the series of a mirror with them, ten minutes after it has gone', async () => {
     const { label } = route(at(0));
     serve(route(at(0)), route(at(1)));
-    egress.counters.request(label);
+    egress.counters.begin(label).end();
     serve(route(at(1)));
     const known = () => Object.keys(egress.counters.snapshot().targets);
     expect(known()).to.deep.equal([label]);

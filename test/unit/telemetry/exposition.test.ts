@@ -18,8 +18,8 @@ function accountsOf(services: number): ProxyCounters {
   const counters = new ProxyCounters();
   for (let at = 0; at < services; at++) {
     const name = `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
-    counters.request(name);
-    for (const status of [200, 404, 503]) counters.response(name, status, at % 300);
+    const target = counters.begin(name);
+    for (const status of [200, 404, 503]) target.response(status, at % 300);
     counters.route(name, 'GET /things');
     counters.endpointOf(name);
     counters.authorization('http', true, `client-${at}.demo.serviceaccount.identity.linkerd.cluster.local`);
@@ -48,7 +48,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     const pieces = countersExposition(counters.view(), 'inbound', LISTEN).pieces();
     const name = (at: number) => `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
     let text = pieces.next().value ?? '';
-    for (const at of [0, 999]) counters.request(name(at));
+    for (const at of [0, 999]) counters.begin(name(at));
     text += [...pieces].join('');
     for (const [at, requests] of [
       [0, 1],

@@ -1,0 +1,63 @@
+/**
+ * Where flows are counted, HTTP/1, HTTP/2 and raw bytes alike: when one begins, when its answer begins, and
+ * once when it ends.
+ */
+import type { ProxyFailure } from '../http/failures.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
+import type { TargetCounters } from '../metrics/target-counters.ts';
+import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
+
+/** What is counted of the session that a flow belongs to. */
+export interface CountedSession extends LoggedSession {
+  readonly counters: ProxyCounters;
+}
+
+/** A request, or a raw connection, from its beginning to its end. */
+export interface CountedFlow extends LoggedFlow {
+  /** Where it is counted while it is under way; undefined before and after. */
+  counted: TargetCounters | undefined;
+  firstByteMs?: number | undefined;
+}
+
+/** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
+export function beginFlow({ counters, target }: CountedSession, flow: CountedFlow): void {
+  flow.counted = counters.begin(target.label);
+}
+
+/** The head of its final response has come. @param ms since its request came, milliseconds */
+export function flowAnswered(flow: CountedFlow, ms: number): void {
+  flow.counted?.answered(ms);
+  flow.firstByteMs = ms;
+}
+
+/**
+ * A flow has ended: it is counted and entered into the access log. To be called once.
+ * @param upstream undefined: nothing was picked
+ * @param failure why the proxy itself has answered or ended it
+ */
+export function endFlow(
+  session: CountedSession,
+  flow: CountedFlow,
+  upstream: LoggedUpstream | undefined,
+  failure?: ProxyFailure,
+): void {
+  const { counters, target, clock } = session;
+  const { counted, status } = flow;
+  if (failure !== undefined)
+    counters.failure(failure.kind, target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
+  if (counted !== undefined) {
+    if (status !== undefined) {
+      const ms = flow.firstByteMs ?? clock.monotonic() - flow.startedAt;
+      if (flow.firstByteMs === undefined) counted.answered(ms);
+      counted.response(status, ms, flow.grpcStatus);
+    }
+    discardFlow(flow);
+  }
+  recordAccess(session, flow, upstream, failure);
+}
+
+/** A flow has ended, and nothing more is known of it. */
+export function discardFlow(flow: CountedFlow): void {
+  flow.counted?.end();
+  flow.counted = undefined;
+}
