@@ -9,6 +9,7 @@ import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
+import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
@@ -77,8 +78,10 @@ export class Egress {
   readonly #local: LocalServices | undefined;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
-  /** Labels of the current routes. */
-  #labels: ReadonlySet<string> = new Set();
+  /** Labels of the current routes, and where each leads. */
+  #labels: ReadonlyMap<string, TargetPlace | undefined> = new Map();
+  /** The same of former routes whose numbers are still kept. */
+  #formerLabels: ReadonlyMap<string, TargetPlace> = new Map();
   /** By listening port. */
   readonly #servers = new Map<number, RouteServer>();
   /** Servers of closed routes that still have flows. */
@@ -144,11 +147,28 @@ export class Egress {
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     this.#routes = routes;
-    this.#labels = new Set([...routes.values()].flatMap(labelsOf));
+    this.#relabel(routes.values());
     // Existing ports first: new routes may need what they release.
     for (const port of this.#servers.keys()) this.#settle(port);
     for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
     this.#tellLeaving(routes);
+  }
+
+  /** Where what is counted under a label goes; undefined: not to one other cluster. */
+  placeOf(label: string): TargetPlace | undefined {
+    return this.#labels.get(label) ?? this.#formerLabels.get(label);
+  }
+
+  #relabel(routes: Iterable<Route>): void {
+    const labels = new Map([...routes].flatMap(labelsOf));
+    const former = new Map<string, TargetPlace>();
+    // A series keeps its labels for as long as it is there.
+    for (const label of this.counters.targets.keys()) {
+      const place = labels.has(label) ? undefined : this.placeOf(label);
+      if (place !== undefined) former.set(label, place);
+    }
+    this.#labels = labels;
+    this.#formerLabels = former;
   }
 
   /** Brings one port in line with its route. An internal error affects no other port, and is tried again. */

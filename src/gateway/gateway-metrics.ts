@@ -133,7 +133,7 @@ export interface GatewayMetricsOptions {
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
     const [numbers, workers] = await Promise.all([options.numbers(), options.workers()]);
-    const counters = countersExposition(numbers.counters, 'inbound', options.listen);
+    const counters = countersExposition(numbers.counters, 'inbound', options);
     return piecesOf(counters, gatewayExposition(numbers, workers, options.version));
   });
 }

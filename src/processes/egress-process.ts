@@ -98,7 +98,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   });
   const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound');
+  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
   const pods = () => clients?.size ?? 0;
   const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
   publishEgress(registry, { refused: egress.refused, pods, divisions, factsAgeMs: ageOf(routes, time) });

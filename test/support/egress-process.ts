@@ -47,7 +47,7 @@ export function routeOf(service: RelayedService, listenPort: number, gateway: Li
     protocol,
     ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
   };
-  if (members === undefined) return { ...settings, name, port, gateway };
+  if (members === undefined) return { ...settings, targetCluster: 'west', name, port, gateway };
   return {
     ...settings,
     service: `${namespace}/${federated}`,

@@ -85,7 +85,7 @@ const egress: Egress = new Egress({
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
-publishCounters(registry, egress.counters, 'outbound');
+publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
 publishEgress(registry, {
   refused: egress.refused,
   pods: () => Object.keys(config.pods ?? {}).length,

@@ -132,7 +132,16 @@ describe('a path that has no group', () => {
       new Map([
         [
           port,
-          { label, namespace: 'shop', listenPort: port, name: 'a', port: 80, protocol: undefined, gateway },
+          {
+            label,
+            namespace: 'shop',
+            listenPort: port,
+            targetCluster: 'west',
+            name: 'a',
+            port: 80,
+            protocol: undefined,
+            gateway,
+          },
         ],
       ]),
     );

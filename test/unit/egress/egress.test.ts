@@ -17,6 +17,7 @@ function route(listenPort: number, address = '127.0.0.2'): Route {
     label: `demo/web-federated@west:${listenPort}`,
     namespace: 'demo',
     listenPort,
+    targetCluster: 'west',
     name: 'web.demo.svc.cluster.local',
     port: 80,
     // The client's first bytes decide, so a silent client is a connection that only the egress can end.
@@ -81,6 +82,10 @@ describe('the listeners of an egress', () => {
     serve(route(at(1)));
     const known = () => Object.keys(egress.counters.snapshot().targets);
     expect(known()).to.deep.equal([label]);
+    // A series with other labels would be another series.
+    const place = { cluster: 'west', name: 'web.demo.svc.cluster.local' };
+    serve(route(at(1)));
+    expect(egress.placeOf(label)).to.deep.equal(place);
     await clock.advance(600_000);
     expect(known()).to.deep.equal([]);
   });

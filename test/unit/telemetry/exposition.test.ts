@@ -36,16 +36,18 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
   const lines = (text: string) => text.split('\n').length - 1;
 
   it('is written in pieces, none of them long', () => {
-    const pieces = [...countersExposition(counters.view(), 'inbound', LISTEN).pieces()];
+    const pieces = [...countersExposition(counters.view(), 'inbound', { listen: LISTEN }).pieces()];
     expect(Math.max(...pieces.map(lines))).to.be.at.most(MAX_LINES);
     expect(pieces.length).to.be.above(300);
-    expect(pieces.join('')).to.equal(countersExposition(viewOf(counters.snapshot()), 'inbound', LISTEN).text);
+    expect(pieces.join('')).to.equal(
+      countersExposition(viewOf(counters.snapshot()), 'inbound', { listen: LISTEN }).text,
+    );
     expect(pieces.filter((piece) => piece.includes('# TYPE request_total '))).to.have.lengthOf(1);
   });
 
   // What is copied for a scrape lives as long as it: of some dozens V8 collected its whole heap, for 50 ms.
   it('reads a number only when its piece is asked for', () => {
-    const pieces = countersExposition(counters.view(), 'inbound', LISTEN).pieces();
+    const pieces = countersExposition(counters.view(), 'inbound', { listen: LISTEN }).pieces();
     const name = (at: number) => `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
     let text = pieces.next().value ?? '';
     for (const at of [0, 999]) counters.begin(name(at));
@@ -117,7 +119,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
 
   it('gives everything else a turn after each 2 ms of work', async () => {
     const registry = new Registry(busy());
-    publishCounters(registry, counters, 'inbound', LISTEN);
+    publishCounters(registry, counters, 'inbound', { listen: LISTEN });
     let turns = 0;
     let over = false;
     const count = (): void => {

@@ -12,7 +12,7 @@ const SERVER =
 
 describe('metrics of the data path', () => {
   const lines = (counters: ProxyCounters) =>
-    countersExposition(counters.view(), 'inbound', LISTEN).text.split('\n');
+    countersExposition(counters.view(), 'inbound', { listen: LISTEN }).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
     const counters = new ProxyCounters();
@@ -42,6 +42,26 @@ describe('metrics of the data path', () => {
     expect(text).to.include(`response_latency_ms_bucket{${of},le="+Inf"} 4`);
     expect(text).to.include(`response_latency_ms_sum{${of}} 60008.5`);
     expect(text).to.include(`response_latency_ms_count{${of}} 4`);
+  });
+
+  // Linkerd's multicluster board selects `dst_target_cluster` and stayed empty.
+  it("of an egress' mirrors are where Linkerd's boards look for them", () => {
+    const counters = new ProxyCounters();
+    const label = 'shop/web-west:80';
+    const target = counters.begin(label);
+    target.response(200, 3);
+    const places = new Map([[label, { cluster: 'west', name: 'web.shop.svc.cluster.local' }]]);
+    counters.begin('shop/web-federated:80');
+    const text = countersExposition(counters.view(), 'outbound', { placeOf: (one) => places.get(one) }).text;
+    const of =
+      'direction="outbound",authority="shop/web-west:80",dst_service="web-west",dst_namespace="shop",dst_target_cluster="west",dst_target_service="web",dst_target_service_namespace="shop",tls="true"';
+    expect(text).to.contain(`request_total{${of}} 1`);
+    expect(text).to.contain(`response_total{${of},status_code="200",classification="success"} 1`);
+    expect(text).to.contain(`response_latency_ms_count{${of},status_code="200"} 1`);
+    // It leads to several clusters.
+    expect(text).to.contain(
+      'request_total{direction="outbound",authority="shop/web-federated:80",dst_service="web-federated",dst_namespace="shop"} 1',
+    );
   });
 
   it('say what is under way', () => {
