@@ -25,7 +25,7 @@ import type { Division } from './shares/division.ts';
 import { GatewayAddresses } from './gateways/gateway-addresses.ts';
 import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
-import { GatewayPools } from './gateways/gateway-pools.ts';
+import { type GatewayNumbers, GatewayPools } from './gateways/gateway-pools.ts';
 
 /** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
@@ -244,6 +244,11 @@ export class Egress {
   /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
   get trunks(): TrunkReport[] {
     return this.#pools.reports();
+  }
+
+  /** What is known and counted of each gateway address; for metrics. */
+  get gateways(): GatewayNumbers[] {
+    return this.#pools.numbers();
   }
 
   /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */

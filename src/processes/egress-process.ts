@@ -101,7 +101,9 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
   const pods = () => clients?.size ?? 0;
   const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
-  publishEgress(registry, { refused: egress.refused, pods, divisions, factsAgeMs: ageOf(routes, time) });
+  const gateways = () => egress.gateways;
+  const { refused } = egress;
+  publishEgress(registry, { refused, pods, divisions, gateways, factsAgeMs: ageOf(routes, time) });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);

@@ -90,6 +90,7 @@ publishEgress(registry, {
   refused: egress.refused,
   pods: () => Object.keys(config.pods ?? {}).length,
   divisions: () => [...shares.entries(), ...egress.ruleDivisions()],
+  gateways: () => egress.gateways,
   factsAgeMs: () => 0,
 });
 publishHostNames(registry, names);

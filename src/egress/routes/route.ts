@@ -44,6 +44,11 @@ export interface SingleRoute extends RouteSettings, RouteBackend {
   readonly targetCluster: string;
 }
 
+/** The cluster that a backend is in. */
+export function clusterOf(backend: SingleRoute | RouteMember): string {
+  return 'cluster' in backend ? backend.cluster : backend.targetCluster;
+}
+
 /** One of several: a cluster of a group, or a mirror behind the rules of an apex. */
 export interface RouteMember extends RouteBackend {
   readonly cluster: string;

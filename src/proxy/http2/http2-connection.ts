@@ -215,6 +215,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     else this.retire();
   }
 
+  /** Sends a PING; `Http2User.onPong` hears of its answer. @param bytes the frame */
+  ping(bytes: Buffer): void {
+    if (!this.spent) this.#safely(() => this.#sender.control(bytes));
+  }
+
   /** Ends the connection at once. */
   destroy(error?: Error): void {
     this.#ending = true;
@@ -262,14 +267,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   // oxlint-disable-next-line max-params -- as FrameSink says
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     assertOrder(this.#settingsCame, this.#block.open, type, flags);
-    if (type === FrameType.HEADERS) {
-      this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
-      return;
-    }
-    if (type === FrameType.CONTINUATION) {
-      this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
-      return;
-    }
+    if (type === FrameType.HEADERS)
+      return this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
+    if (type === FrameType.CONTINUATION)
+      return this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
     assertControlFrame(type, flags, streamId, end - start);
     // These two come with every request: no view of the bytes is made for them.
     if (type === FrameType.WINDOW_UPDATE)
@@ -291,8 +292,6 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   onDataEnd(_: number, length: number, endStream: boolean): void {
     this.#streams.data.end(length, endStream);
   }
-
-  // --- frames
 
   #headers(streamId: number, whole: boolean): void {
     if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
@@ -338,8 +337,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   #ping(flags: number, payload: Buffer): void {
     this.#budget.spendIdleFrame();
-    if ((flags & Flag.ACK) === 0) this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
-    else this.#shutdown.answered(payload);
+    if ((flags & Flag.ACK) === 0) return this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
+    this.#shutdown.answered(payload);
+    this.#options.user.onPong?.(this, payload);
   }
 
   #goAway(payload: Buffer): void {
