@@ -1,4 +1,5 @@
 import type { TrunkReport } from '../api/answers/trunk-report.ts';
+import type { GatewayStats, StatsReport } from '../api/answers/stats-report.ts';
 import type { EgressTry } from '../api/answers/admin-answers.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { forEachIsolated, reportContained } from '../base/isolation.ts';
@@ -9,6 +10,7 @@ import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
+import { targetStats } from '../proxy/metrics/stats.ts';
 import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
@@ -244,6 +246,16 @@ export class Egress {
   /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
   get trunks(): TrunkReport[] {
     return this.#pools.reports();
+  }
+
+  /** What has been counted since the start, for `GET /stats`. */
+  async stats(): Promise<Pick<StatsReport, 'targets' | 'gateways'>> {
+    const gateways = this.gateways.map(({ gateway: address, roundTrip, ...numbers }): GatewayStats => {
+      if (roundTrip === undefined) return { address, ...numbers };
+      return { address, ...numbers, rttMs: { mean: roundTrip.meanMs, least: roundTrip.leastMs } };
+    });
+    const placeOf = (label: string) => this.placeOf(label);
+    return { targets: await targetStats(this.counters.view(), { placeOf }), gateways };
   }
 
   /** What is known and counted of each gateway address; for metrics. */

@@ -1,3 +1,4 @@
+import type { StatsReport } from '../api/answers/stats-report.ts';
 import { backendOf } from '../api/ports/target-key.ts';
 import type { SocketAddress } from '../base/address.ts';
 import {
@@ -8,6 +9,7 @@ import {
 } from '../proxy/metrics/counters-snapshot.ts';
 import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
+import { targetStats } from '../proxy/metrics/stats.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -80,6 +82,15 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
       contained: a.processErrors.contained + b.processErrors.contained,
     },
   };
+}
+
+/** What a gateway has counted since it started, all workers together, for `GET /stats`. */
+export async function gatewayStats(
+  { counters, balancers }: Pick<GatewayNumbers, 'counters' | 'balancers'>,
+  of: Pick<StatsReport, 'version' | 'startedAt' | 'at' | 'workers'>,
+): Promise<StatsReport> {
+  const targets = await targetStats(counters, { balancers });
+  return { v: 1, process: 'gateway', ...of, targets, gateways: [] };
 }
 
 const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];

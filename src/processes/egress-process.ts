@@ -1,5 +1,6 @@
 import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
 import { EGRESS_DEMAND_PAGE } from '../api/answers/demand-report.ts';
+import { STATS_PAGE, type StatsReport } from '../api/answers/stats-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../api/answers/trunk-report.ts';
 import { demandReports } from '../egress/demand-counts.ts';
 import type { SocketAddress } from '../base/address.ts';
@@ -22,6 +23,7 @@ import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
 import { LOCAL_DOMAIN } from '../egress/routes/route-settings.ts';
 import { RouteSource, type RouteSourceOptions } from '../egress/routes/route-source.ts';
+import { readVersion } from '../base/version.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
@@ -62,6 +64,7 @@ export interface EgressProcess
 /** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
   const stops = new StopSignals();
+  const startedAt = systemClock.now();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const identity = await options.openIdentity();
@@ -118,6 +121,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
         [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
         [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
         [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+        [STATS_PAGE.path, () => statsOf(egress, startedAt)],
       ]),
     });
     for (const part of parts) part?.start();
@@ -133,6 +137,12 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {
+  const at = systemClock.now();
+  const stats = await egress.stats();
+  return { v: 1, process: 'egress', version: readVersion(), startedAt, at, workers: 1, ...stats };
 }
 
 /** The Services of this cluster that groups may lead to. */

@@ -1,3 +1,4 @@
+import { STATS_PAGE } from '../api/answers/stats-report.ts';
 import { listenOn } from '../base/listen.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
@@ -11,7 +12,7 @@ import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
 import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
-import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
+import { gatewayStats, publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
 import type { OwnService } from '../gateway/own-service.ts';
 import { readinessQuery } from '../gateway/target-readiness.ts';
@@ -266,6 +267,11 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
+  const startedAt = systemClock.now();
+  const stats = async () => {
+    const [numbers, { ready: workers }] = await Promise.all([view.numbers(), counts()]);
+    return gatewayStats(numbers, { version: readVersion(), startedAt, at: systemClock.now(), workers });
+  };
   const own = run.openOwnService?.();
   own?.start();
   const ready = async () => {
@@ -290,6 +296,7 @@ async function openAdmin(
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
+    pages: new Map([[STATS_PAGE.path, () => stats()]]),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
     await Promise.all([probe.close(), own?.close()]);

@@ -8,7 +8,7 @@ import {
 } from './counters-view.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
-import type { LatencyNumbers } from './latency-histogram.ts';
+import { type LatencyNumbers, observedLatency } from './latency-histogram.ts';
 import type { RouteCounts } from './route-counters.ts';
 
 /** What was counted of one target, as plain JSON. */
@@ -83,7 +83,7 @@ export function snapshotOf(view: CountersView): CountersSnapshot {
     inFlight,
     responses: Object.fromEntries(responses),
     failures: Object.fromEntries(failures),
-    latency: latency(),
+    latency: latency.numbers,
   });
   const targets = Iterator.from(view.targets).map(([label, target]) => [label, numbers(target)] as const);
   return {
@@ -110,7 +110,7 @@ export function viewOf(snapshot: CountersSnapshot): CountersView {
     inFlight,
     responses: Object.entries(target.responses),
     failures: Object.entries(target.failures),
-    latency: () => target.latency,
+    latency: observedLatency(target.latency),
   });
   return {
     ...snapshot,

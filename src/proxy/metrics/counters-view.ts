@@ -1,7 +1,7 @@
 import type { ConnectionCounts } from './connection-counters.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
-import type { LatencyNumbers } from './latency-histogram.ts';
+import type { ObservedLatency } from './latency-histogram.ts';
 import type { RouteCounts } from './route-counters.ts';
 
 /** Stream mode: connections that are open now, and what has travelled on them. */
@@ -19,7 +19,7 @@ export interface TargetView {
   readonly responses: Iterable<readonly [string | number, ResponseNumbers]>;
   /** By kind. */
   readonly failures: Iterable<readonly [string, number]>;
-  readonly latency: () => LatencyNumbers;
+  readonly latency: ObservedLatency;
 }
 
 /** Numbers by their key, which may be read several times. Each is worked out when it is reached. */

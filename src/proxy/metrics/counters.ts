@@ -3,7 +3,7 @@ import { plainName } from '../../base/dns-name.ts';
 import type { Clock } from '../../base/clock.ts';
 import { ConnectionCounters, OTHER } from './connection-counters.ts';
 import { type CountersSnapshot, snapshotOf } from './counters-snapshot.ts';
-import { type CountersView, tableOf, type TargetView } from './counters-view.ts';
+import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { GroupCounters } from './group-counters.ts';
@@ -190,7 +190,7 @@ export class ProxyCounters implements Boundary {
     this.#forget();
     const numbers = <T>(counters: { readonly numbers: T }) => counters.numbers;
     return {
-      targets: tableOf(this.targets, numbersOf),
+      targets: this.targets,
       routes: tableOf(this.#routes, numbers),
       groups: tableOf(this.#groups, numbers),
       failures: this.failures,
@@ -270,12 +270,6 @@ export class ProxyCounters implements Boundary {
     for (const counts of [this.rateLimits, this.faults])
       for (const key of counts.keys()) if (key.startsWith(label + SEPARATOR)) counts.delete(key);
   }
-}
-
-/** What is read of a target; its latency when it is asked for. */
-function numbersOf(counters: TargetCounters): TargetView {
-  const { requests, inFlight, responses, failures } = counters;
-  return { requests, inFlight, responses, failures, latency: () => counters.latency.numbers };
 }
 
 function add(counts: Map<string, number>, key: string): void {

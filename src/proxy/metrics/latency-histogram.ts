@@ -32,11 +32,17 @@ export interface LatencySpan {
   readonly counts: readonly number[];
 }
 
+/** What was observed, in either form. */
+export interface ObservedLatency {
+  readonly numbers: LatencyNumbers;
+  readonly span: LatencySpan;
+}
+
 /**
  * Times in buckets that grow with what they hold, so that every quantile is known within 4.5 % (0.125 ms to
  * 131 s). What is kept is 640 bytes, once anything is observed.
  */
-export class LatencyHistogram {
+export class LatencyHistogram implements ObservedLatency {
   #counts: Int32Array | undefined;
   #sum = 0;
 
@@ -57,6 +63,30 @@ export class LatencyHistogram {
     for (const [at, count] of this.#counts.entries()) if (count !== 0) buckets[at + FIRST] = count;
     return { sum: this.#sum, buckets };
   }
+
+  /** The same, made without a copy by bucket: there is one for each of thousands of targets. */
+  get span(): LatencySpan {
+    const counts = this.#counts;
+    const first = counts?.findIndex((count) => count !== 0) ?? -1;
+    if (counts === undefined || first < 0) return latencySpan(NO_LATENCY);
+    const end = counts.findLastIndex((count) => count !== 0) + 1;
+    return {
+      schema: LATENCY_SCHEMA,
+      sumMs: this.#sum,
+      offset: first + FIRST,
+      counts: Array.from(counts.subarray(first, end)),
+    };
+  }
+}
+
+/** What another process has observed. */
+export function observedLatency(numbers: LatencyNumbers): ObservedLatency {
+  return {
+    numbers,
+    get span() {
+      return latencySpan(numbers);
+    },
+  };
 }
 
 /** What two processes have observed together. */

@@ -86,6 +86,8 @@ describe('the listeners of an egress', () => {
     const place = { cluster: 'west', name: 'web.demo.svc.cluster.local' };
     serve(route(at(1)));
     expect(egress.placeOf(label)).to.deep.equal(place);
+    const { targets } = await egress.stats();
+    expect(targets.map(({ label: of, there }) => [of, there])).to.deep.equal([[label, place]]);
     await clock.advance(600_000);
     expect(known()).to.deep.equal([]);
   });
