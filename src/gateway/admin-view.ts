@@ -1,4 +1,5 @@
 import type { TargetSource } from '../discovery/target-spec.ts';
+import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
@@ -12,6 +13,8 @@ export interface GatewayAdminView {
   report(): GatewayReport | Promise<GatewayReport>;
   /** The same, for metrics. */
   numbers(): GatewayNumbers | Promise<GatewayNumbers>;
+  /** What was counted of clients and services together, by workers that run. */
+  pairs(): readonly PairNumbers[] | Promise<readonly PairNumbers[]>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
@@ -43,6 +46,7 @@ export function adminViewOf(parts: {
       balancers: gateway.balancers,
       ...ofProcess(),
     }),
+    pairs: () => gateway.counters.pairs.numbers(),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
   };

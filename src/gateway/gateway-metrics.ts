@@ -9,7 +9,8 @@ import {
 } from '../proxy/metrics/counters-snapshot.ts';
 import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
-import { targetStats } from '../proxy/metrics/stats.ts';
+import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
+import { flowStats, targetStats } from '../proxy/metrics/stats.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -87,10 +88,11 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
 /** What a gateway has counted since it started, all workers together, for `GET /stats`. */
 export async function gatewayStats(
   { counters, balancers }: Pick<GatewayNumbers, 'counters' | 'balancers'>,
+  pairs: readonly PairNumbers[],
   of: Pick<StatsReport, 'version' | 'startedAt' | 'at' | 'workers'>,
 ): Promise<StatsReport> {
   const targets = await targetStats(counters, { balancers });
-  return { v: 1, process: 'gateway', ...of, targets, gateways: [] };
+  return { v: 1, process: 'gateway', ...of, targets, flows: flowStats(pairs), gateways: [] };
 }
 
 const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];

@@ -281,6 +281,7 @@ export class Gateway {
       counters: this.counters,
       accessLog,
       clientName: clientIdentity,
+      pair: undefined,
       via,
       clock,
     };

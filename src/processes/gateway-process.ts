@@ -269,8 +269,13 @@ async function openAdmin(
   publishIdentity(registry, identity, systemClock);
   const startedAt = systemClock.now();
   const stats = async () => {
-    const [numbers, { ready: workers }] = await Promise.all([view.numbers(), counts()]);
-    return gatewayStats(numbers, { version: readVersion(), startedAt, at: systemClock.now(), workers });
+    const [numbers, pairs, { ready: workers }] = await Promise.all([view.numbers(), view.pairs(), counts()]);
+    return gatewayStats(numbers, pairs, {
+      version: readVersion(),
+      startedAt,
+      at: systemClock.now(),
+      workers,
+    });
   };
   const own = run.openOwnService?.();
   own?.start();

@@ -6,11 +6,15 @@ import { eventually } from './eventually.ts';
  * is forgotten on some way would be under way for ever in metrics, and one that ends twice would hide
  * another.
  */
-export async function flowsEnded(name: string, { targets }: Pick<ProxyCounters, 'targets'>): Promise<void> {
+export async function flowsEnded(
+  name: string,
+  { targets, pairs }: Pick<ProxyCounters, 'targets' | 'pairs'>,
+): Promise<void> {
   await eventually(
     `every flow of the ${name} has ended once`,
     () => {
-      const wrong = [...targets].filter(([, { inFlight }]) => inFlight !== 0);
+      const ofClients = pairs.numbers().map((pair) => [`${pair.peer} to ${pair.target}`, pair] as const);
+      const wrong = [...targets, ...ofClients].filter(([, { inFlight }]) => inFlight !== 0);
       if (wrong.length === 0) return true;
       throw new Error(wrong.map(([label, { inFlight }]) => `${label}: ${inFlight} under way`).join(', '));
     },

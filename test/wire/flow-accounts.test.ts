@@ -112,11 +112,19 @@ describe('A flow is counted', () => {
     },
   };
 
+  /** What is counted of the client is what is counted of the service, where there is one client. */
+  const pairOf = (name: string) => {
+    const pair = local.gateway.counters.pairs.numbers().find(({ target }) => target === `${name}:80`);
+    expect(pair?.peer).to.match(/^client\./);
+    return pair;
+  };
+
   const counted = (name: string) => {
     const target = local.gateway.counters.snapshot().targets[`${name}:80`];
     if (target === undefined) return undefined;
     const { requests, inFlight, responses, failures, latency } = target;
     const answers = Object.values(responses).map(({ count }) => count);
+    expect(pairOf(name)).to.include({ requests, inFlight }).and.to.deep.include({ errors: failures });
     return { requests, inFlight, answers, failures, timed: latencyCount(latency) };
   };
   const becomes = (name: string, expected: ReturnType<typeof counted>) =>
@@ -134,6 +142,7 @@ describe('A flow is counted', () => {
         expect(counted(name)).to.deep.equal(underWay);
         flow.finish();
         await becomes(name, over);
+        expect(pairOf(name)).to.include({ bytesOut: 8, failures: 0 });
       });
 
       it('as over when its client leaves', async () => {

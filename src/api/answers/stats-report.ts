@@ -1,12 +1,12 @@
 import { z } from 'zod';
 
 /** Longest label, name or address that is read. */
-const MAX_TEXT = 512;
+export const MAX_STATS_TEXT = 512;
 /** Most targets and gateways that are read: somewhat more than a process counts one by one. */
 const MAX_ROWS = 20_000;
 
 const count = z.number().min(0);
-const text = z.string().max(MAX_TEXT);
+const text = z.string().max(MAX_STATS_TEXT);
 /** How often, by kind. */
 const counts = z.record(text, count);
 
@@ -52,6 +52,23 @@ const target = z.object({
   endpoints: z.object({ ready: count, known: count }).optional(),
 });
 
+/** Who asks for what. */
+const flow = z.object({
+  /** Identity of the client; at an egress its address. `other`: clients that are not told apart. */
+  peer: text,
+  /** Label of a target; `other` as above. */
+  target: text,
+  requests: count,
+  inFlight: count,
+  failures: count,
+  errors: counts,
+  /** Body bytes from the client, and to it, of what has ended. */
+  bytesIn: count,
+  bytesOut: count,
+  /** How long ago the last one began, milliseconds. */
+  idleMs: count,
+});
+
 const gateway = z.object({
   cluster: text,
   /** `host:port`; of IPv6 `[host]:port`. */
@@ -73,6 +90,7 @@ const report = z.object({
   at: count,
   workers: count,
   targets: z.array(target).max(MAX_ROWS),
+  flows: z.array(flow).max(MAX_ROWS),
   /** Egress: gateway addresses. */
   gateways: z.array(gateway).max(MAX_ROWS),
 });
@@ -83,6 +101,7 @@ const report = z.object({
  */
 export type StatsReport = z.infer<typeof report>;
 export type TargetStats = StatsReport['targets'][number];
+export type FlowStats = StatsReport['flows'][number];
 export type GatewayStats = StatsReport['gateways'][number];
 
 /** The page, for whoever writes it and whoever reads it. */

@@ -2,14 +2,17 @@
  * Where flows are counted, HTTP/1, HTTP/2 and raw bytes alike: when one begins, when its answer begins, and
  * once when it ends.
  */
+import { isFailedAnswer } from '../http/classify.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
+import type { PairCounters } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
 export interface CountedSession extends LoggedSession {
   readonly counters: ProxyCounters;
+  pair?: PairCounters | undefined;
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
@@ -20,8 +23,16 @@ export interface CountedFlow extends LoggedFlow {
 }
 
 /** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
-export function beginFlow({ counters, target }: CountedSession, flow: CountedFlow): void {
-  flow.counted = counters.begin(target.label);
+export function beginFlow(session: CountedSession, flow: CountedFlow): void {
+  flow.counted = session.counters.begin(session.target.label);
+  pairOf(session).begin(flow.startedAt);
+}
+
+/** It is looked up once for each session. One that was forgotten had nothing in flight. */
+function pairOf(session: CountedSession): PairCounters {
+  const { pair } = session;
+  if (pair !== undefined && !pair.forgotten) return pair;
+  return (session.pair = session.counters.pair(session.clientName, session.target.label));
 }
 
 /** The head of its final response has come. @param ms since its request came, milliseconds */
@@ -43,21 +54,27 @@ export function endFlow(
 ): void {
   const { counters, target, clock } = session;
   const { counted, status } = flow;
-  if (failure !== undefined)
+  if (failure !== undefined) {
     counters.failure(failure.kind, target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
+    pairOf(session).error(failure.kind);
+  }
   if (counted !== undefined) {
     if (status !== undefined) {
       const ms = flow.firstByteMs ?? clock.monotonic() - flow.startedAt;
       if (flow.firstByteMs === undefined) counted.answered(ms);
       counted.response(status, ms, flow.grpcStatus);
+      if (session.pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) session.pair.failures++;
     }
-    discardFlow(flow);
+    session.pair?.carried(flow.bytesIn, flow.bytesOut);
+    discardFlow(session, flow);
   }
   recordAccess(session, flow, upstream, failure);
 }
 
 /** A flow has ended, and nothing more is known of it. */
-export function discardFlow(flow: CountedFlow): void {
-  flow.counted?.end();
+export function discardFlow({ pair }: CountedSession, flow: CountedFlow): void {
+  if (flow.counted === undefined) return;
+  flow.counted.end();
   flow.counted = undefined;
+  pair?.end();
 }

@@ -158,7 +158,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
       }
     } catch (error) {
       this.#session.counters.caught(error);
-      if (exchange !== undefined) discardFlow(exchange);
+      if (exchange !== undefined) discardFlow(this.#session, exchange);
       this.#exchange = undefined;
       this.#translated = undefined;
       this.#closing = true;

@@ -203,7 +203,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#session.counters.caught(error);
       this.#over = true;
       this.#passed?.drop();
-      discardFlow(this.#exchange);
+      discardFlow(this.#session, this.#exchange);
       this.#session.client.abort(failure);
     }
   }

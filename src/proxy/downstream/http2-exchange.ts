@@ -245,7 +245,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
       this.#over = true;
       this.#passed?.drop();
       this.hold?.cancel();
-      discardFlow(this);
+      discardFlow(this.#session, this);
       this.#stream.reset(Http2ErrorCode.INTERNAL_ERROR);
     }
   }

@@ -95,7 +95,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, CountedFlow {
    */
   leave(): void {
     this.#left = true;
-    discardFlow(this);
+    discardFlow(this.#session, this);
     this.hold?.cancel();
     this.#lease?.endpoint.abandon();
     if (this.#upstream === undefined) return;

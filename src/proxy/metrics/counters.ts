@@ -7,6 +7,7 @@ import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { GroupCounters } from './group-counters.ts';
+import { type PairCounters, Pairs } from './pair-counters.ts';
 import { RouteCounters } from './route-counters.ts';
 import { TargetCounters } from './target-counters.ts';
 
@@ -60,6 +61,7 @@ export class ProxyCounters implements Boundary {
   readonly faults = new Map<string, number>();
   readonly client = new ConnectionCounters();
   readonly shared = new ConnectionCounters();
+  readonly pairs: Pairs;
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   /** Exceptions that nobody foresaw. */
   internalErrors = 0;
@@ -75,6 +77,7 @@ export class ProxyCounters implements Boundary {
 
   constructor(options: CountersOptions = {}) {
     this.#options = options;
+    this.pairs = new Pairs(options.clock);
   }
 
   /**
@@ -141,6 +144,11 @@ export class ProxyCounters implements Boundary {
   /** A fault was injected into a request or raw connection. */
   fault(target: string, kind: 'delay' | 'abort' | 'reset'): void {
     addBounded(this.faults, keyOf(target, kind), keyOf(OTHER, kind));
+  }
+
+  /** What is counted of a client and a target together. @param client identity or address */
+  pair(client: string, target: string): PairCounters {
+    return this.pairs.of(client, this.#exists(target) ? target : OTHER);
   }
 
   /** A connection was refused before it was known what it wants. */

@@ -1,10 +1,11 @@
-import type { TargetStats } from '../../api/answers/stats-report.ts';
+import { type FlowStats, MAX_STATS_TEXT, type TargetStats } from '../../api/answers/stats-report.ts';
 import { backendOf, mirrorOf } from '../../api/ports/target-key.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 import { nextTurn } from '../../telemetry/pieces.ts';
 import type { ConnectionCounts } from './connection-counters.ts';
 import type { CountersView, Table, TargetView } from './counters-view.ts';
 import type { ExpositionSource } from './exposition-labels.ts';
+import type { PairNumbers } from './pair-counters.ts';
 import { readResponseKey } from './histogram.ts';
 
 /** What is said of targets beside what was counted of them. */
@@ -40,6 +41,13 @@ export async function targetStats(
     });
   }
   return stats;
+}
+
+/**
+ * Pairs of clients and targets. One whose name is too long is left out: for it nobody could read the others.
+ */
+export function flowStats(pairs: readonly PairNumbers[]): FlowStats[] {
+  return pairs.filter(({ peer }) => peer.length <= MAX_STATS_TEXT);
 }
 
 type Numbers = Pick<TargetStats, 'requests' | 'inFlight' | 'responses' | 'failures' | 'errors' | 'latency'>;

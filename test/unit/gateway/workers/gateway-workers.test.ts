@@ -43,6 +43,7 @@ class FakeWorker {
       report: this.report,
       target: { status: 503, reason: 'none' },
       level: true,
+      pairs: this.counters.pairs.numbers(),
     };
     queueMicrotask(() => this.tell({ id, answer: answers[question.ask] }));
   }
@@ -90,6 +91,7 @@ describe('Workers of a gateway', () => {
     if (worker === undefined) throw new Error(`no worker ${index}`);
     return worker;
   };
+
   const requests = async () => (await workers.report()).counters.targets[WEB]?.requests;
 
   it('say once what is wrong with the configuration: the first starts alone', async () => {
@@ -120,6 +122,14 @@ describe('Workers of a gateway', () => {
     const { ok, reason } = await workers.ready();
     expect(ok).to.equal(false);
     expect(reason).to.contain('worker 3: no exports yet');
+  });
+
+  it('add up what passed between clients and services', async () => {
+    await start();
+    for (const { counters } of spawned.slice(0, 2)) counters.pair('web.east', WEB).begin(clock.monotonic());
+    at(0).counters.pair('api.east', WEB).begin(clock.monotonic());
+    const found = (await workers.pairs()).map(({ peer, requests: asked }) => [peer, asked] as const);
+    expect(Object.fromEntries(found)).to.deep.equal({ 'api.east': 1, 'web.east': 2 });
   });
 
   it('add up what they have counted, and take the best view of endpoints', async () => {

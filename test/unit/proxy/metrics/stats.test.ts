@@ -6,6 +6,7 @@ import {
   gatewayStats,
   numbersOf,
 } from '../../../../src/gateway/gateway-metrics.ts';
+import { addPairs } from '../../../../src/proxy/metrics/pair-counters.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { targetStats } from '../../../../src/proxy/metrics/stats.ts';
 import { expectGolden } from '../../../support/golden.ts';
@@ -24,6 +25,9 @@ function count(...processes: readonly ProxyCounters[]): void {
     target.end();
   }
   of(0).begin(WEB);
+  of(0).pair('web.east', WEB).begin(0);
+  of(1).pair('web.east', WEB).error('unauthorized');
+  of(1).pair('x'.repeat(1000), WEB).begin(0);
   of(1).failure('unauthorized', WEB);
   const refused = of(1).begin(WEB);
   refused.answered(0.5);
@@ -39,7 +43,11 @@ describe('GET /stats', () => {
     counters: counters.snapshot(),
   });
   const stats = (...processes: readonly ProxyCounters[]): Promise<StatsReport> =>
-    gatewayStats(numbersOf(processes.map(reportOf).reduce(addReports, EMPTY_REPORT)), OF_ALL);
+    gatewayStats(
+      numbersOf(processes.map(reportOf).reduce(addReports, EMPTY_REPORT)),
+      addPairs(processes.map(({ pairs }) => pairs.numbers())),
+      OF_ALL,
+    );
 
   it('says what there is, as the golden file has it, and is read as it was written', async () => {
     const counters = new ProxyCounters();
