@@ -10,7 +10,7 @@ import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
-import { flowStats, targetStats } from '../proxy/metrics/stats.ts';
+import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
 import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
@@ -249,14 +249,15 @@ export class Egress {
   }
 
   /** What has been counted since the start, for `GET /stats`. */
-  async stats(): Promise<Pick<StatsReport, 'targets' | 'flows' | 'gateways'>> {
+  async stats(): Promise<Pick<StatsReport, 'targets' | 'flows' | 'gateways' | 'routes'>> {
     const gateways = this.gateways.map(({ gateway: address, roundTrip, ...numbers }): GatewayStats => {
       if (roundTrip === undefined) return { address, ...numbers };
       return { address, ...numbers, rttMs: { mean: roundTrip.meanMs, least: roundTrip.leastMs } };
     });
     const placeOf = (label: string) => this.placeOf(label);
-    const targets = await targetStats(this.counters.view(), { placeOf });
-    return { targets, flows: flowStats(this.counters.pairs.numbers()), gateways };
+    const view = this.counters.view();
+    const [targets, routes] = [await targetStats(view, { placeOf }), await routeStats(view)];
+    return { targets, flows: flowStats(this.counters.pairs.numbers()), gateways, routes };
   }
 
   /** What is known and counted of each gateway address; for metrics. */

@@ -10,7 +10,7 @@ import {
 import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
 import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
-import { flowStats, targetStats } from '../proxy/metrics/stats.ts';
+import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -89,10 +89,10 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
 export async function gatewayStats(
   { counters, balancers }: Pick<GatewayNumbers, 'counters' | 'balancers'>,
   pairs: readonly PairNumbers[],
-  of: Pick<StatsReport, 'version' | 'startedAt' | 'at' | 'workers'>,
+  of: Omit<StatsReport, 'v' | 'process' | 'targets' | 'flows' | 'gateways' | 'routes'>,
 ): Promise<StatsReport> {
-  const targets = await targetStats(counters, { balancers });
-  return { v: 1, process: 'gateway', ...of, targets, flows: flowStats(pairs), gateways: [] };
+  const [targets, routes] = [await targetStats(counters, { balancers }), await routeStats(counters)];
+  return { v: 1, process: 'gateway', ...of, targets, flows: flowStats(pairs), gateways: [], routes };
 }
 
 const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];

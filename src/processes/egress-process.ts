@@ -30,6 +30,7 @@ import type { ClusterAccess } from '../kube/client/access.ts';
 import { ClusterTime } from '../kube/client/cluster-time.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
+import { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -111,18 +112,14 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
   lastResort.surviveUncaught();
+  const recent = recentOf(egress, startedAt, log);
   try {
     const admin = await startAdmin({
       address: options.admin,
       registry,
       ready: () =>
         firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready)),
-      pages: new Map<string, () => unknown>([
-        [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
-        [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
-        [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
-        [STATS_PAGE.path, () => statsOf(egress, startedAt)],
-      ]),
+      pages: pagesOf(egress, recent),
     });
     for (const part of parts) part?.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
@@ -133,10 +130,29 @@ export async function runEgress(options: EgressProcess): Promise<void> {
       await admin.close();
     });
   } finally {
+    recent.close();
     shares.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+/** The pages of its admin port. */
+function pagesOf(egress: Egress, recent: Recent): ReadonlyMap<string, (query: URLSearchParams) => unknown> {
+  return new Map<string, (query: URLSearchParams) => unknown>([
+    [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
+    [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+    [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+    [STATS_PAGE.path, (query) => recent.answer(query)],
+  ]);
+}
+
+function recentOf(egress: Egress, startedAt: number, log: Logger): Recent {
+  return new Recent({
+    clock: systemClock,
+    read: () => statsOf(egress, startedAt),
+    onError: (err) => log.warn({ err }, 'what was counted could not be read'),
+  });
 }
 
 async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {

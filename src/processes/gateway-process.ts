@@ -21,6 +21,7 @@ import { GatewayWorkers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ConnectionAge } from '../identity/trust/open-peers.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
+import { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
@@ -277,6 +278,8 @@ async function openAdmin(
       workers,
     });
   };
+  const onError = (err: unknown) => run.log.warn({ err }, 'what was counted could not be read');
+  const recent = new Recent({ clock: systemClock, read: stats, onError });
   const own = run.openOwnService?.();
   own?.start();
   const ready = async () => {
@@ -301,13 +304,19 @@ async function openAdmin(
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
-    pages: new Map([[STATS_PAGE.path, () => stats()]]),
+    pages: new Map([[STATS_PAGE.path, (query) => recent.answer(query)]]),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
+    recent.close();
     await Promise.all([probe.close(), own?.close()]);
     throw error;
   });
-  return { close: async () => void (await Promise.all([probe.close(), admin.close(), own?.close()])) };
+  return {
+    close: async () => {
+      recent.close();
+      await Promise.all([probe.close(), admin.close(), own?.close()]);
+    },
+  };
 }
 
 /** The addresses for other clusters. */

@@ -48,6 +48,9 @@ export interface AdminContent {
   readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
 }
 
+/** Thrown by a page of `AdminContent.pages` whose query is none: answered with 400 and the message. */
+export class BadQuery extends Error {}
+
 /** A request to an admin port, independent of the HTTP version. */
 export interface AdminRequest {
   readonly method: string;
@@ -120,6 +123,7 @@ export class AdminPages {
     try {
       return await page.answer(request, query);
     } catch (error) {
+      if (error instanceof BadQuery) return textAnswer(400, `${error.message}\n`);
       return textAnswer(500, this.#content.reasons === false ? 'internal error\n' : `${messageOf(error)}\n`);
     }
   }

@@ -91,6 +91,11 @@ export class GatewayPool {
     this.#evidence = new TrunkEvidence({ ...options, prove: () => this.#connectTogether() });
   }
 
+  /** How flows travel to it, as the last handshake said. */
+  get mode(): 'unknown' | 'streams' | 'header' {
+    return this.#mode;
+  }
+
   /** Whether the gateway supports stream mode; true until it is known. */
   get takesStreams(): boolean {
     return this.#mode !== 'header' || this.#trunks.pooled.size > 0;

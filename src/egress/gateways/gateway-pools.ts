@@ -17,7 +17,12 @@ export interface GatewayNumbers extends EndpointCounts {
   readonly cluster: string;
   /** `host:port`; of IPv6 `[host]:port`. */
   readonly gateway: string;
+  /** The identity that is expected there. */
+  readonly identity: string;
+  readonly mode: GatewayPool['mode'];
   readonly state: EvidenceState;
+  /** Open connections in stream mode. */
+  readonly connections: number;
   /** Streams that are open on its connections. */
   readonly streams: number;
   readonly roundTrip: RoundTripTimes | undefined;
@@ -91,10 +96,23 @@ export class GatewayPools {
     for (const { pool, cluster } of this.#pools.values()) {
       if (found.size >= MAX_TRUNKS) break;
       const gateway = formatAddress(pool.place);
-      const { counts, streams, roundTrip, report } = pool;
+      const { counts, mode, streams, roundTrip, report, connections: open } = pool;
+      const { identity } = pool.place;
+      if (Math.max(gateway.length, identity.length) > MAX_TRUNK_TEXT) continue;
+      const [state, connections] = [report.state, open.open];
       const key = `${cluster} ${gateway}`;
       if (!found.has(key))
-        found.set(key, { cluster, gateway, ...counts, streams, roundTrip, state: report.state });
+        found.set(key, {
+          cluster,
+          gateway,
+          identity,
+          mode,
+          state,
+          connections,
+          streams,
+          ...counts,
+          roundTrip,
+        });
     }
     return [...found.values()];
   }

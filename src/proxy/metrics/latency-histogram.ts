@@ -8,8 +8,8 @@ export const LATENCY_SCHEMA = 3;
  * Index of the first bucket, as Prometheus counts them (bucket 0 ends at 1 ms), and how many there are: from
  * 0.125 ms to 131 s. What is outside counts in the first or last one.
  */
-const FIRST = -23;
-const BUCKETS = 160;
+export const FIRST_BUCKET = -23;
+export const ALL_BUCKETS = 160;
 
 /** What was observed, as plain JSON: the sum of two is the sum of the numbers at each place. */
 export interface LatencyNumbers {
@@ -48,10 +48,10 @@ export class LatencyHistogram implements ObservedLatency {
 
   /** @param ms milliseconds */
   observe(ms: number): void {
-    const counts = (this.#counts ??= new Int32Array(BUCKETS));
+    const counts = (this.#counts ??= new Int32Array(ALL_BUCKETS));
     // Less than nothing (a clock that was wrong) and NaN count as the least.
-    const at = ms > 0 ? Math.ceil(Math.log2(ms) * PER_OCTAVE) - FIRST : 0;
-    const bounded = at <= 0 ? 0 : Math.min(at, BUCKETS - 1);
+    const at = ms > 0 ? Math.ceil(Math.log2(ms) * PER_OCTAVE) - FIRST_BUCKET : 0;
+    const bounded = at <= 0 ? 0 : Math.min(at, ALL_BUCKETS - 1);
     counts[bounded] = (counts[bounded] ?? 0) + 1;
     if (ms > 0) this.#sum += ms;
   }
@@ -60,23 +60,28 @@ export class LatencyHistogram implements ObservedLatency {
   get numbers(): LatencyNumbers {
     if (this.#counts === undefined) return NO_LATENCY;
     const buckets: Record<string, number> = {};
-    for (const [at, count] of this.#counts.entries()) if (count !== 0) buckets[at + FIRST] = count;
+    for (const [at, count] of this.#counts.entries()) if (count !== 0) buckets[at + FIRST_BUCKET] = count;
     return { sum: this.#sum, buckets };
   }
 
   /** The same, made without a copy by bucket: there is one for each of thousands of targets. */
   get span(): LatencySpan {
-    const counts = this.#counts;
-    const first = counts?.findIndex((count) => count !== 0) ?? -1;
-    if (counts === undefined || first < 0) return latencySpan(NO_LATENCY);
-    const end = counts.findLastIndex((count) => count !== 0) + 1;
-    return {
-      schema: LATENCY_SCHEMA,
-      sumMs: this.#sum,
-      offset: first + FIRST,
-      counts: Array.from(counts.subarray(first, end)),
-    };
+    return spanOf(this.#counts ?? NO_COUNTS, this.#sum);
   }
+}
+
+const NO_COUNTS = new Int32Array(0);
+
+/** A span of all buckets, from the first one on, without the empty ones at both ends. */
+export function spanOf(all: Int32Array | Float64Array, sumMs: number): LatencySpan {
+  let [first, end] = [0, all.length];
+  while (first < end && all[first] === 0) first++;
+  while (end > first && all[end - 1] === 0) end--;
+  const offset = first === end ? 0 : first + FIRST_BUCKET;
+  // A loop: to make an array from a typed one takes ten times as long.
+  const counts: number[] = [];
+  for (let at = first; at < end; at++) counts.push(all[at] ?? 0);
+  return { schema: LATENCY_SCHEMA, sumMs, offset, counts };
 }
 
 /** What another process has observed. */
@@ -112,10 +117,30 @@ export function latencyQuantile(numbers: LatencyNumbers, q: number): number | un
   let before = 0;
   for (const [index, count] of ordered) {
     before += count;
-    // The middle of the bucket, by ratio.
-    if (before >= rank) return 2 ** ((index - 0.5) / PER_OCTAVE);
+    if (before >= rank) return middleOf(index);
   }
   return undefined;
+}
+
+/**
+ * The same of all buckets, from the first one on.
+ * @returns undefined: nothing was observed
+ */
+export function quantileOf(all: Float64Array, q: number): number | undefined {
+  let total = 0;
+  for (const count of all) total += count;
+  const rank = Math.max(1, Math.ceil(q * total));
+  let before = 0;
+  for (let at = 0; at < all.length; at++) {
+    before += all[at] ?? 0;
+    if (before >= rank) return middleOf(at + FIRST_BUCKET);
+  }
+  return undefined;
+}
+
+/** The middle of a bucket, by ratio, milliseconds. */
+function middleOf(index: number): number {
+  return 2 ** ((index - 0.5) / PER_OCTAVE);
 }
 
 /** The same numbers without gaps, as other programs read them. */

@@ -33,6 +33,18 @@ function count(...processes: readonly ProxyCounters[]): void {
   refused.answered(0.5);
   refused.response(403, 0.5);
   refused.end();
+  const route = of(0).route(WEB, 'GET /cart');
+  route.requests++;
+  route.attempts += 2;
+  route.retries.sent++;
+  of(1).route(WEB, 'GET /cart').timeouts.try++;
+  for (const [status, failed] of [
+    [503, true],
+    [200, false],
+  ] as const)
+    route.answer({ status, failed, grpc: undefined, ms: 3 });
+  route.response({ status: 200, failed: false, grpc: undefined, ms: 7 });
+  of(1).rateLimited(WEB, 'policy.linkspan.dev/ratelimit/all', 'total');
   of(1).endpointOf(WEB).begin({ bytesRead: 10, bytesWritten: 20 });
 }
 
