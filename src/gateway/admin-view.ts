@@ -1,3 +1,4 @@
+import type { SyncStats } from '../api/answers/stats-report.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
@@ -15,6 +16,8 @@ export interface GatewayAdminView {
   numbers(): GatewayNumbers | Promise<GatewayNumbers>;
   /** What was counted of clients and services together, by workers that run. */
   pairs(): readonly PairNumbers[] | Promise<readonly PairNumbers[]>;
+  /** What is followed at the API server. */
+  sync(): readonly SyncStats[] | Promise<readonly SyncStats[]>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
@@ -25,6 +28,7 @@ export function adminViewOf(parts: {
   readonly targets: TargetSource;
   readonly lines: LineWriter;
   readonly lastResort: LastResort;
+  readonly sync: () => readonly SyncStats[];
   readonly setLogLevel: (level: string) => void;
   /** Whether it accepts connections. */
   readonly listening: () => boolean;
@@ -47,6 +51,7 @@ export function adminViewOf(parts: {
       ...ofProcess(),
     }),
     pairs: () => gateway.counters.pairs.numbers(),
+    sync: parts.sync,
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
   };

@@ -23,18 +23,20 @@ import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
 import { LOCAL_DOMAIN } from '../egress/routes/route-settings.ts';
 import { RouteSource, type RouteSourceOptions } from '../egress/routes/route-source.ts';
-import { readVersion } from '../base/version.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
 import { ClusterTime } from '../kube/client/cluster-time.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { syncStats } from '../kube/informer/followed.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
-import { Recent } from '../proxy/metrics/recent/recent.ts';
+import type { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { StatsOfProcess } from './stats-of-process.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 
@@ -65,7 +67,6 @@ export interface EgressProcess
 /** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
   const stops = new StopSignals();
-  const startedAt = systemClock.now();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const identity = await options.openIdentity();
@@ -112,7 +113,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
   lastResort.surviveUncaught();
-  const recent = recentOf(egress, startedAt, log);
+  const recent = recentOf(egress, { identity, client, log });
   try {
     const admin = await startAdmin({
       address: options.admin,
@@ -147,18 +148,16 @@ function pagesOf(egress: Egress, recent: Recent): ReadonlyMap<string, (query: UR
   ]);
 }
 
-function recentOf(egress: Egress, startedAt: number, log: Logger): Recent {
-  return new Recent({
-    clock: systemClock,
-    read: () => statsOf(egress, startedAt),
-    onError: (err) => log.warn({ err }, 'what was counted could not be read'),
-  });
-}
-
-async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {
-  const at = systemClock.now();
-  const stats = await egress.stats();
-  return { v: 1, process: 'egress', version: readVersion(), startedAt, at, workers: 1, ...stats };
+function recentOf(
+  egress: Egress,
+  { identity, client, log }: { identity: IdentitySource; client: KubeClient; log: Logger },
+): Recent {
+  const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
+  const read = async (): Promise<StatsReport> => {
+    const [stats, sync] = [await egress.stats(), syncStats(client, systemClock.now())];
+    return { v: 1, process: 'egress', ...about.now, sync, workers: 1, ...stats };
+  };
+  return about.remember(read, log);
 }
 
 /** The Services of this cluster that groups may lead to. */

@@ -1,4 +1,4 @@
-import { STATS_PAGE } from '../api/answers/stats-report.ts';
+import { STATS_PAGE, type SyncStats } from '../api/answers/stats-report.ts';
 import { listenOn } from '../base/listen.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
@@ -21,12 +21,12 @@ import { GatewayWorkers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ConnectionAge } from '../identity/trust/open-peers.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
-import { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { StatsOfProcess } from './stats-of-process.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
@@ -69,6 +69,8 @@ export interface GatewayRun {
 export interface OpenTargets {
   readonly targets: TargetSource;
   readonly policies: PolicySource;
+  /** What of it is followed at an API server. */
+  readonly sync: () => readonly SyncStats[];
   close(): Promise<void>;
 }
 
@@ -224,6 +226,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     targets: source.targets,
     lines,
     lastResort: run.lastResort,
+    sync: source.sync,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -268,18 +271,16 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
-  const startedAt = systemClock.now();
-  const stats = async () => {
-    const [numbers, pairs, { ready: workers }] = await Promise.all([view.numbers(), view.pairs(), counts()]);
-    return gatewayStats(numbers, pairs, {
-      version: readVersion(),
-      startedAt,
-      at: systemClock.now(),
-      workers,
-    });
-  };
-  const onError = (err: unknown) => run.log.warn({ err }, 'what was counted could not be read');
-  const recent = new Recent({ clock: systemClock, read: stats, onError });
+  const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
+  const recent = about.remember(async () => {
+    const [numbers, pairs, sync, { ready: workers }] = await Promise.all([
+      view.numbers(),
+      view.pairs(),
+      view.sync(),
+      counts(),
+    ]);
+    return gatewayStats(numbers, pairs, { ...about.now, sync: [...sync], workers });
+  }, run.log);
   const own = run.openOwnService?.();
   own?.start();
   const ready = async () => {

@@ -12,6 +12,7 @@ export type WorkerQuestion =
   | { readonly ask: 'ready' }
   | { readonly ask: 'report' }
   | { readonly ask: 'pairs' }
+  | { readonly ask: 'sync' }
   | { readonly ask: 'target'; readonly target: ReadinessQuery }
   | { readonly ask: 'level'; readonly level: string };
 
@@ -129,6 +130,7 @@ function answerOf(view: GatewayAdminView, question: WorkerQuestion): unknown {
   if (question.ask === 'ready') return view.ready();
   if (question.ask === 'report') return view.report();
   if (question.ask === 'pairs') return view.pairs();
+  if (question.ask === 'sync') return view.sync();
   if (question.ask === 'target') return view.targetReady(question.target);
   view.setLogLevel(question.level);
   return true;

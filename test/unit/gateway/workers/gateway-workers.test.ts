@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
+import type { SyncStats } from '../../../../src/api/answers/stats-report.ts';
 import type { WorkerRequest, WorkerMessage, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
 import { GatewayWorkers } from '../../../../src/gateway/workers/gateway-workers.ts';
 import type { Health } from '../../../../src/telemetry/admin.ts';
@@ -15,6 +16,7 @@ class FakeWorker {
   readonly signals: string[] = [];
   readonly number: number;
   readonly events: WorkerEvents;
+  sync: SyncStats[];
   ready: Health = { ok: true, reason: '' };
   /** Its event loop hangs. */
   silent = false;
@@ -22,6 +24,7 @@ class FakeWorker {
 
   constructor(number: number, events: WorkerEvents) {
     this.number = number;
+    this.sync = [{ kind: 'services', ok: true, ageS: number }];
     this.events = events;
   }
 
@@ -44,6 +47,7 @@ class FakeWorker {
       target: { status: 503, reason: 'none' },
       level: true,
       pairs: this.counters.pairs.numbers(),
+      sync: this.sync,
     };
     queueMicrotask(() => this.tell({ id, answer: answers[question.ask] }));
   }
@@ -130,6 +134,16 @@ describe('Workers of a gateway', () => {
     at(0).counters.pair('api.east', WEB).begin(clock.monotonic());
     const found = (await workers.pairs()).map(({ peer, requests: asked }) => [peer, asked] as const);
     expect(Object.fromEntries(found)).to.deep.equal({ 'api.east': 1, 'web.east': 2 });
+  });
+
+  it('say the worst of what any of them follows', async () => {
+    await start();
+    expect(await workers.sync()).to.deep.equal([{ kind: 'services', ok: true, ageS: 3 }]);
+    at(1).sync = [{ kind: 'services', ok: false }];
+    at(2).silent = true;
+    const answer = workers.sync();
+    await clock.advance(2000);
+    expect(await answer).to.deep.equal([{ kind: 'services', ok: false }]);
   });
 
   it('add up what they have counted, and take the best view of endpoints', async () => {
