@@ -217,7 +217,7 @@ export class RouteServer {
       counters,
       accessLog: NO_ACCESS_LOG,
       clientName: client.remoteAddress,
-      pair: undefined,
+      kept: undefined,
       plainClient: true,
       leavesWith,
       clock,

@@ -281,7 +281,7 @@ export class Gateway {
       counters: this.counters,
       accessLog,
       clientName: clientIdentity,
-      pair: undefined,
+      kept: undefined,
       via,
       clock,
     };

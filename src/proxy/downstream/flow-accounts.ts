@@ -12,7 +12,13 @@ import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess 
 /** What is counted of the session that a flow belongs to. */
 export interface CountedSession extends LoggedSession {
   readonly counters: ProxyCounters;
-  pair?: PairCounters | undefined;
+  kept?: KeptCounters | undefined;
+}
+
+/** Where the flows of one session are counted, looked up once for all of them. */
+export interface KeptCounters {
+  target: TargetCounters;
+  pair: PairCounters;
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
@@ -24,15 +30,19 @@ export interface CountedFlow extends LoggedFlow {
 
 /** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
 export function beginFlow(session: CountedSession, flow: CountedFlow): void {
-  flow.counted = session.counters.begin(session.target.label);
-  pairOf(session).begin(flow.startedAt);
+  const { target, pair } = keptOf(session);
+  flow.counted = target;
+  target.begin();
+  pair.begin(flow.startedAt);
 }
 
-/** It is looked up once for each session. One that was forgotten had nothing in flight. */
-function pairOf(session: CountedSession): PairCounters {
-  const { pair } = session;
-  if (pair !== undefined && !pair.forgotten) return pair;
-  return (session.pair = session.counters.pair(session.clientName, session.target.label));
+/** Those that were forgotten had nothing in flight. */
+function keptOf(session: CountedSession): KeptCounters {
+  const { kept } = session;
+  if (kept !== undefined && !kept.target.forgotten && !kept.pair.forgotten) return kept;
+  const { counters, clientName, target } = session;
+  const { label } = target;
+  return (session.kept = { target: counters.target(label), pair: counters.pair(clientName, label) });
 }
 
 /** The head of its final response has come. @param ms since its request came, milliseconds */
@@ -52,29 +62,29 @@ export function endFlow(
   upstream: LoggedUpstream | undefined,
   failure?: ProxyFailure,
 ): void {
-  const { counters, target, clock } = session;
   const { counted, status } = flow;
   if (failure !== undefined) {
-    counters.failure(failure.kind, target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
-    pairOf(session).error(failure.kind);
+    session.counters.failure(failure.kind, session.target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
+    keptOf(session).pair.error(failure.kind);
   }
   if (counted !== undefined) {
+    const pair = session.kept?.pair;
     if (status !== undefined) {
-      const ms = flow.firstByteMs ?? clock.monotonic() - flow.startedAt;
+      const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
       if (flow.firstByteMs === undefined) counted.answered(ms);
       counted.response(status, ms, flow.grpcStatus);
-      if (session.pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) session.pair.failures++;
+      if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
     }
-    session.pair?.carried(flow.bytesIn, flow.bytesOut);
+    pair?.carried(flow.bytesIn, flow.bytesOut);
     discardFlow(session, flow);
   }
   recordAccess(session, flow, upstream, failure);
 }
 
 /** A flow has ended, and nothing more is known of it. */
-export function discardFlow({ pair }: CountedSession, flow: CountedFlow): void {
+export function discardFlow({ kept }: CountedSession, flow: CountedFlow): void {
   if (flow.counted === undefined) return;
   flow.counted.end();
   flow.counted = undefined;
-  pair?.end();
+  kept?.pair.end();
 }

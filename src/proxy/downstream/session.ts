@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { HeadRules } from '../http/forwarding.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
-import type { PairCounters } from '../metrics/pair-counters.ts';
+import type { KeptCounters } from './flow-accounts.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
@@ -23,8 +23,8 @@ export interface Session {
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
-  /** What is counted of the client and the target together; there from when the first flow begins. */
-  pair?: PairCounters | undefined;
+  /** Where its flows are counted; there from when the first one begins. */
+  kept?: KeptCounters | undefined;
   /** The relay that has said so, for the access log; absent where the client has proven it itself. */
   readonly via?: string | undefined;
   /**

@@ -85,9 +85,17 @@ export class ProxyCounters implements Boundary {
    * @returns where the rest of it is counted; `end` is to be called
    */
   begin(target: string): TargetCounters {
-    const counters = this.#target(target);
+    const counters = this.target(target);
     counters.begin();
     return counters;
+  }
+
+  /**
+   * The counters of a target, which may be kept until they are `forgotten`; `OTHER`'s where it has none of
+   * its own.
+   */
+  target(label: string): TargetCounters {
+    return this.targets.get(label) ?? this.#open(this.#takes(label, this.targets) ? label : OTHER);
   }
 
   /**
@@ -121,7 +129,7 @@ export class ProxyCounters implements Boundary {
    */
   failure(kind: FailureKind, target: string | undefined, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
-    if (target !== undefined) this.#target(target).failure(kind);
+    if (target !== undefined) this.target(target).failure(kind);
   }
 
   caught(error: unknown): ProxyFailure {
@@ -220,12 +228,6 @@ export class ProxyCounters implements Boundary {
     return snapshotOf(this.view());
   }
 
-  #target(label: string): TargetCounters {
-    const counters = this.targets.get(label);
-    if (counters !== undefined) return counters;
-    return this.#open(this.#takes(label, this.targets) ? label : OTHER);
-  }
-
   #open(label: string): TargetCounters {
     const known = this.targets.get(label);
     if (known !== undefined) return known;
@@ -269,6 +271,8 @@ export class ProxyCounters implements Boundary {
 
   #drop(label: string): void {
     this.#gone.delete(label);
+    const counters = this.targets.get(label);
+    if (counters !== undefined) counters.forgotten = true;
     this.targets.delete(label);
     this.#groups.delete(label);
     for (const key of this.#routes.keys()) if (key.startsWith(label + SEPARATOR)) this.#routes.delete(key);

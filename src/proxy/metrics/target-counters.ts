@@ -3,10 +3,12 @@ import { LatencyHistogram } from './latency-histogram.ts';
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 
 /**
- * Requests and raw connections of one target. Whoever has begun one keeps this until its end: it is looked up
- * once for each.
+ * Requests and raw connections of one target. Whoever serves a client keeps it, and looks for it anew once it
+ * is `forgotten`.
  */
 export class TargetCounters {
+  /** It counts no more, and is to be asked for anew; never while anything is in flight. */
+  forgotten = false;
   /** All that have begun. */
   requests = 0;
   /** Those that have not ended. */

@@ -30,7 +30,7 @@ const STEPS = 12;
 /** How many steps make one of the long ones, and how many of those are kept. */
 const LONG = 6;
 const LONG_STEPS = 30;
-/** Most bytes that all of it takes. */
+/** Default of `RecentOptions.maxBytes`. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /** What had been counted when the last step ended (monotonic milliseconds). */
@@ -46,6 +46,8 @@ export interface RecentOptions {
   read(): Promise<StatsReport>;
   /** Told what `read` throws; what was counted meanwhile is part of the next step. */
   readonly onError: (error: unknown) => void;
+  /** Most bytes that all of it takes; default 8 MiB. */
+  readonly maxBytes?: number;
 }
 
 /**
@@ -166,7 +168,8 @@ export class Recent {
     const long = number % LONG === 0 ? await longStep(steps.slice(-LONG), parts.turns) : undefined;
     const reached = { to, totals: await byKind((kind) => made[kind].totals) };
     const longs = long === undefined ? this.#long : [...this.#long, long].slice(-LONG_STEPS);
-    const fitting = await fittingSteps({ steps, longs }, sizeOf(reached), parts.turns);
+    const room = { bytes: this.#options.maxBytes ?? MAX_BYTES, taken: sizeOf(reached) };
+    const fitting = await fittingSteps({ steps, longs }, room, parts.turns);
     // All at once: an answer is of before or of after.
     this.#number = number;
     this.#reached = reached;
@@ -188,12 +191,16 @@ interface Steps {
 /**
  * The steps as there is room for: where all are too many, those that take more than their share lose what is
  * above it.
- * @param other bytes that are taken anyway
+ * @param room for all, and what of it is taken by other things
  */
-async function fittingSteps(all: Steps, other: number, turns: Turns): Promise<Steps> {
-  const size = [...all.steps, ...all.longs].reduce((sum, step) => sum + stepSize(step), other);
-  if (size <= MAX_BYTES) return all;
-  const share = Math.max(0, MAX_BYTES - other) / (STEPS + LONG_STEPS);
+async function fittingSteps(
+  all: Steps,
+  { bytes, taken }: { readonly bytes: number; readonly taken: number },
+  turns: Turns,
+): Promise<Steps> {
+  const size = [...all.steps, ...all.longs].reduce((sum, step) => sum + stepSize(step), taken);
+  if (size <= bytes) return all;
+  const share = Math.max(0, bytes - taken) / (STEPS + LONG_STEPS);
   const [steps, longs]: [Step[], Step[]] = [[], []];
   for (const step of all.steps) steps.push(await fittedStep(step, share, turns));
   for (const step of all.longs) longs.push(await fittedStep(step, share, turns));

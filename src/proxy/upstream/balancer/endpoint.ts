@@ -221,8 +221,8 @@ export class EndpointState implements DialAddress {
   release(outcome: EndpointOutcome): void {
     this.pending--;
     this.#parts.pending--;
-    const failed = outcome === 'failed' || outcome === 'refused';
-    if (failed && this.#counts !== undefined) this.#counts.failures++;
+    const counts = this.#counts;
+    if (counts !== undefined && (outcome === 'failed' || outcome === 'refused')) counts.failures++;
   }
 
   /**

@@ -279,7 +279,12 @@ describe('the writer of a Link’s status', () => {
     const { writer, clock, fail } = start();
     const standing = object(first.patches[0]?.status);
     const counted = () =>
-      [...writer.transitions].map(({ condition, status, reason, count }) => [condition, status, reason, count]);
+      [...writer.transitions].map(({ condition, status, reason, count }) => [
+        condition,
+        status,
+        reason,
+        count,
+      ]);
     await writer.write(standing, { problem: undefined, peer: peerOf() });
     expect(counted()).to.deep.equal([]);
     const away = peerOf({ apiError: new Error('refused') });
