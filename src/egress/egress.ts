@@ -44,6 +44,8 @@ export interface EgressOptions
   readonly relayPolicy?: RelayPolicy;
   /** Whether flows share connections to gateways that support it (stream mode); default true. */
   readonly streams?: boolean;
+  /** What this cluster is called, for gateways; default: they are not told. */
+  readonly cluster?: string | undefined;
   /** The Services of this cluster that groups may lead to; default: none is known. */
   readonly local?: Pick<LocalServicesOptions, 'targets' | 'dial'>;
   /** How long flows may go on after `stop`, milliseconds; default 30,000. */

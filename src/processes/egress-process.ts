@@ -36,7 +36,7 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { StatsOfProcess } from './stats-of-process.ts';
+import { clusterName, StatsOfProcess } from './stats-of-process.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 
@@ -97,6 +97,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     streams,
     connectionAge,
     graceMs,
+    cluster: clusterName(process.env),
     shares,
     known: new PublishedBackends(knownFrom(routes, local)),
     local: { targets: local, dial: endpointDial },

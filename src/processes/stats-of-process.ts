@@ -12,6 +12,11 @@ export type ProcessStats = Pick<
   'pod' | 'node' | 'cluster' | 'version' | 'startedAt' | 'at' | 'certificate'
 >;
 
+/** What this cluster is called, where the process was told. */
+export function clusterName(env: NodeJS.ProcessEnv): string | undefined {
+  return env['LINKSPAN_CLUSTER_NAME'] || undefined;
+}
+
 /** What `GET /stats` says of this process, and what it remembers of what was counted. */
 export class StatsOfProcess {
   readonly #place: Pick<StatsReport, 'pod' | 'node' | 'cluster'>;

@@ -43,6 +43,8 @@ export interface EgressProgramConfig {
    * members are equal.
    */
   readonly groups?: string;
+  /** What its cluster is called, for gateways; absent: they are not told. */
+  readonly cluster?: string;
   /** A file with Services of its own cluster (`--targets` of a gateway); absent: there are none. */
   readonly local?: string;
 }
@@ -80,6 +82,7 @@ const egress: Egress = new Egress({
   identity,
   listenAddress: '127.0.0.1',
   streams: config.streams,
+  cluster: config.cluster,
   graceMs: config.graceMs,
   names,
   shares,

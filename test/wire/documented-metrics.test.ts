@@ -123,6 +123,7 @@ for (const runtime of RUNTIMES)
         dir: path.join(dir, 'egress'),
         identity: await issueLeaf(issuer, { identity: `linkspan-egress.linkerd.${EAST}` }),
         gateway: own,
+        cluster: 'east',
         pods: { [POD]: [pod('other', 'web')] },
         services: [
           { name: service('one') },
@@ -227,7 +228,11 @@ for (const runtime of RUNTIMES)
             timed: latency.counts,
           }));
         expect(numbers(lately)).to.have.deep.members(numbers(all)).and.to.not.have.length(0);
-        expect(lately.flows.length).to.be.above(0);
+        const sources = lately.flows.map(({ from }) => from && `${from.cluster} ${from.proven}`);
+        // Its client without a cluster is no egress of ours.
+        expect([...new Set(sources)]).to.have.members(
+          name === 'gateway' ? ['east true', undefined] : [undefined],
+        );
         expect(lately.points).to.be.an('array');
         const { identity, notAfter = 0, anchorsNotAfter = 0 } = all.certificate ?? {};
         expect(identity).to.equal(name === 'gateway' ? GATEWAY : `linkspan-egress.linkerd.${EAST}`);

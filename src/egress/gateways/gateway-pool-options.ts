@@ -23,6 +23,8 @@ export interface GatewayPoolOptions {
   readonly log: Logger;
   /** Whether stream mode is offered; default true. */
   readonly streams?: boolean;
+  /** What this cluster is called, for gateways; default: they are not told. */
+  readonly cluster?: string | undefined;
   /** Idle time after which a PING is sent, milliseconds; default 2 s. */
   readonly keepAliveMs?: number;
   /** Called for each connection whose gateway has proven its identity. */

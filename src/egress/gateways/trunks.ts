@@ -4,6 +4,7 @@ import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import { RoundTrip, type RoundTripTimes } from '../../proxy/http2/round-trip.ts';
 import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
+import { clusterFrame } from '../../proxy/streams/cluster-frame.ts';
 import { MAX_STREAMS, STREAM_WINDOWS } from '../../proxy/streams/stream-head.ts';
 import type { GatewayPoolOptions } from './gateway-pool-options.ts';
 
@@ -98,7 +99,7 @@ export class Trunks implements Http2User<Http2Connection> {
    * @param namesClients whether its streams name the client on whose behalf they are (ADR 0031)
    */
   add(bytes: Connection, namesClients: boolean): Http2Connection {
-    const { clock, random, counters, keepAliveMs } = this.#options;
+    const { clock, random, counters, keepAliveMs, cluster } = this.#options;
     const trunk = new Http2Connection(bytes, {
       role: 'client',
       clock,
@@ -117,6 +118,7 @@ export class Trunks implements Http2User<Http2Connection> {
     this.#open.set(trunk, { old, round: this.#measure(trunk, FIRST_ROUND_MS) });
     this.#pooled.add(trunk);
     trunk.start(EMPTY);
+    if (cluster !== undefined) trunk.control(clusterFrame(cluster));
     this.#watchIdle(trunk, -1);
     if (this.#closed) this.#retireUnused(trunk);
     return trunk;

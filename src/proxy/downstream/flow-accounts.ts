@@ -5,13 +5,14 @@
 import { isFailedAnswer } from '../http/classify.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
-import type { PairCounters } from '../metrics/pair-counters.ts';
+import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
 export interface CountedSession extends LoggedSession {
   readonly counters: ProxyCounters;
+  readonly from?: SourceOfFlows | undefined;
   kept?: KeptCounters | undefined;
 }
 
@@ -40,9 +41,10 @@ export function beginFlow(session: CountedSession, flow: CountedFlow): void {
 function keptOf(session: CountedSession): KeptCounters {
   const { kept } = session;
   if (kept !== undefined && !kept.target.forgotten && !kept.pair.forgotten) return kept;
-  const { counters, clientName, target } = session;
+  const { counters, clientName, from, target } = session;
   const { label } = target;
-  return (session.kept = { target: counters.target(label), pair: counters.pair(clientName, label) });
+  const pair = counters.pair(clientName, label, from);
+  return (session.kept = { target: counters.target(label), pair });
 }
 
 /** The head of its final response has come. @param ms since its request came, milliseconds */

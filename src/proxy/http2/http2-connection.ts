@@ -215,8 +215,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     else this.retire();
   }
 
-  /** Sends a PING; `Http2User.onPong` hears of its answer. @param bytes the frame */
-  ping(bytes: Buffer): void {
+  /** Sends a frame of no stream, such as a PING. @param bytes the frame */
+  control(bytes: Buffer): void {
     if (!this.spent) this.#safely(() => this.#sender.control(bytes));
   }
 
@@ -262,8 +262,6 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#options.user.onClosed(this, error);
   }
 
-  // --- FrameSink
-
   // oxlint-disable-next-line max-params -- as FrameSink says
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     assertOrder(this.#settingsCame, this.#block.open, type, flags);
@@ -276,7 +274,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (type === FrameType.WINDOW_UPDATE)
       this.#windowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
     else if (type === FrameType.RST_STREAM) this.#reset(streamId, bytes.readUInt32BE(start));
-    else this.#control(type, flags, bytes.subarray(start, end));
+    else this.#control(type, flags, streamId, bytes.subarray(start, end));
   }
 
   onDataStart(streamId: number, length: number): void {
@@ -301,7 +299,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
 
-  #control(type: number, flags: number, payload: Buffer): void {
+  #control(type: number, flags: number, streamId: number, payload: Buffer): void {
     switch (type) {
       case FrameType.SETTINGS:
         return this.#settings(flags, payload);
@@ -310,8 +308,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       case FrameType.GOAWAY:
         return this.#goAway(payload);
       default:
-        // PRIORITY is not heeded, and unknown types are ignored (RFC 9113 sections 5.3 and 5.5).
-        return this.#budget.spendIdleFrame();
+        // PRIORITY is not heeded, nor are unknown types, mostly (RFC 9113 sections 5.3 and 5.5).
+        this.#budget.spendIdleFrame();
+        this.#options.user.onExtension?.(type, streamId, payload);
     }
   }
 

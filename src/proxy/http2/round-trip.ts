@@ -19,7 +19,7 @@ export interface RoundTripTimes {
 
 /** A connection that a PING can be sent on. */
 interface Pinged {
-  ping(bytes: Buffer): void;
+  control(bytes: Buffer): void;
 }
 
 /**
@@ -45,7 +45,7 @@ export class RoundTrip {
   ask(connection: Pinged): void {
     if (this.#asked.has(connection)) return;
     this.#asked.set(connection, this.#clock.monotonic());
-    connection.ping(PING);
+    connection.control(PING);
   }
 
   /** A PING was answered, maybe somebody else's. */

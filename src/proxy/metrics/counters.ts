@@ -7,7 +7,7 @@ import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { GroupCounters } from './group-counters.ts';
-import { type PairCounters, Pairs } from './pair-counters.ts';
+import { type PairCounters, Pairs, type SourceOfFlows } from './pair-counters.ts';
 import { RouteCounters } from './route-counters.ts';
 import { TargetCounters } from './target-counters.ts';
 
@@ -154,9 +154,13 @@ export class ProxyCounters implements Boundary {
     addBounded(this.faults, keyOf(target, kind), keyOf(OTHER, kind));
   }
 
-  /** What is counted of a client and a target together. @param client identity or address */
-  pair(client: string, target: string): PairCounters {
-    return this.pairs.of(client, this.#exists(target) ? target : OTHER);
+  /**
+   * What is counted of a client and a target together.
+   * @param client identity or address
+   * @param from the cluster that it says it is in
+   */
+  pair(client: string, target: string, from?: SourceOfFlows): PairCounters {
+    return this.pairs.of(client, this.#exists(target) ? target : OTHER, from);
   }
 
   /** A connection was refused before it was known what it wants. */

@@ -14,10 +14,18 @@ const AGAIN_MS = 1000;
 /** How long a pair is kept that nothing passes between. */
 const RETAIN_MS = 600_000;
 
+/** The cluster that flows are said to come from. */
+export interface SourceOfFlows {
+  readonly cluster: string;
+  /** Whether more than the word of whoever sends them says so. */
+  readonly proven: boolean;
+}
+
 /** What passed between one client and one target, as plain JSON. */
 export interface PairNumbers {
   /** Identity, or address where clients have none; `other`: clients that are not told apart. */
   readonly peer: string;
+  readonly from?: SourceOfFlows;
   readonly target: string;
   readonly requests: number;
   readonly inFlight: number;
@@ -36,6 +44,7 @@ export interface PairNumbers {
 export class PairCounters {
   readonly peer: string;
   readonly target: string;
+  readonly from: SourceOfFlows | undefined;
   requests = 0;
   inFlight = 0;
   failures = 0;
@@ -47,9 +56,10 @@ export class PairCounters {
   forgotten = false;
   errors: Map<FailureKind, number> | undefined;
 
-  constructor(peer: string, target: string) {
+  constructor(peer: string, target: string, from?: SourceOfFlows) {
     this.peer = peer;
     this.target = target;
+    this.from = from;
   }
 
   begin(at: number): void {
@@ -77,7 +87,8 @@ export class PairCounters {
     const { peer, target, requests, inFlight, failures, bytesIn, bytesOut } = this;
     const errors = Object.fromEntries(this.errors ?? []);
     const idleMs = Math.max(0, Math.round(now - this.lastAt));
-    return { peer, target, requests, inFlight, failures, errors, bytesIn, bytesOut, idleMs };
+    const said = this.from === undefined ? {} : { from: this.from };
+    return { peer, ...said, target, requests, inFlight, failures, errors, bytesIn, bytesOut, idleMs };
   }
 }
 
@@ -106,7 +117,8 @@ export class Pairs {
   }
 
   /** @param target one that is counted one by one, or `OTHER` */
-  of(name: string, target: string): PairCounters {
+  of(client: string, target: string, from?: SourceOfFlows): PairCounters {
+    const name = nameOf(client, from);
     const known = this.#peers.get(name)?.pairs.get(target);
     if (known !== undefined) return known;
     const isNew = !this.#peers.has(name);
@@ -114,7 +126,7 @@ export class Pairs {
     if (this.#size >= MAX_PAIRS || (isNew && this.#peers.size >= MAX_PEERS)) return this.#rest;
     const peer = this.#peers.get(name) ?? { inherited: this.#inherited, pairs: new Map() };
     this.#peers.set(name, peer);
-    const pair = new PairCounters(name, target);
+    const pair = new PairCounters(client, target, from);
     peer.pairs.set(target, pair);
     this.#size++;
     return pair;
@@ -171,11 +183,16 @@ export class Pairs {
   }
 }
 
+/** A client is another one where it says it is in another cluster. */
+function nameOf(client: string, from: SourceOfFlows | undefined): string {
+  return from === undefined ? client : `${client}\t${from.cluster}${from.proven ? '' : '?'}`;
+}
+
 /** What several processes have counted of pairs together. */
 export function addPairs(all: readonly (readonly PairNumbers[])[]): PairNumbers[] {
   const sums = new Map<string, PairNumbers>();
   for (const pair of all.flat()) {
-    const key = `${pair.peer}\t${pair.target}`;
+    const key = `${nameOf(pair.peer, pair.from)}\t${pair.target}`;
     const sum = sums.get(key);
     sums.set(key, sum === undefined ? pair : together(sum, pair));
   }
@@ -187,6 +204,7 @@ function together(a: PairNumbers, b: PairNumbers): PairNumbers {
   for (const [kind, count] of Object.entries(b.errors)) errors[kind] = (errors[kind] ?? 0) + count;
   return {
     peer: a.peer,
+    ...(a.from && { from: a.from }),
     target: a.target,
     requests: a.requests + b.requests,
     inFlight: a.inFlight + b.inFlight,

@@ -103,7 +103,7 @@ export const TARGET_ROWS: RowShape<TargetStats> = {
 };
 
 export const FLOW_ROWS: RowShape<FlowStats> = {
-  key: ({ peer, target }) => `${peer}\t${target}`,
+  key: ({ peer, from, target }) => `${peer}\t${target}\t${from?.cluster ?? ''}`,
   each: (row, names) => (put) => {
     eachPlain(row, FLOW, put);
     eachNamed(row.errors, names, 0, put);

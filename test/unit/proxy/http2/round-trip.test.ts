@@ -9,7 +9,7 @@ describe('The round trip to a peer', () => {
   const opened = () => {
     const clock = new VirtualClock();
     const sent: Buffer[] = [];
-    const connection = { ping: (bytes: Buffer) => void sent.push(bytes) };
+    const connection = { control: (bytes: Buffer) => void sent.push(bytes) };
     return { clock, sent, connection, round: new RoundTrip(clock) };
   };
   const payload = (sent: readonly Buffer[]) => sent.at(-1)?.subarray(HEAD) ?? Buffer.alloc(0);
@@ -28,7 +28,7 @@ describe('The round trip to a peer', () => {
 
   it('is not asked for twice at a time, and is of each connection alone', async () => {
     const { clock, sent, connection, round } = opened();
-    const other = { ping: connection.ping };
+    const other = { control: connection.control };
     round.ask(connection);
     round.ask(connection);
     expect(sent).to.have.length(1);

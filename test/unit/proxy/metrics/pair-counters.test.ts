@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Pairs } from '../../../../src/proxy/metrics/pair-counters.ts';
+import { addPairs, Pairs } from '../../../../src/proxy/metrics/pair-counters.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 const MINUTE = 60_000;
@@ -34,6 +34,21 @@ describe('what passes between clients and services', () => {
       ['b', 'web:80', 1, 1],
     ]);
     expect(bed.pairs.numbers()[1]?.errors).to.deep.equal({ unauthorized: 1 });
+  });
+
+  it('is counted apart for clusters that share an identity', () => {
+    const { pairs } = opened();
+    const [east, north] = ['east', 'north'].map((cluster) => ({ cluster, proven: false }));
+    for (const from of [east, north, east, undefined]) pairs.of('egress', 'web:80', from).begin(0);
+    const found = [pairs.numbers(), addPairs([pairs.numbers(), pairs.numbers()])].map((numbers) =>
+      numbers.map(({ peer, from, requests }) => [peer, from?.cluster, requests]),
+    );
+    const times = (n: number) => [
+      ['egress', 'east', 2 * n],
+      ['egress', 'north', n],
+      ['egress', undefined, n],
+    ];
+    expect(found).to.deep.equal([times(1), times(2)]);
   });
 
   it('is forgotten ten minutes after the last has begun, and not while one is under way', async () => {
