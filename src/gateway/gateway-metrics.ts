@@ -147,12 +147,9 @@ export function publishGateway(registry: Registry, options: GatewayMetricsOption
   registry.addText(async () => {
     const [numbers, workers] = await Promise.all([options.numbers(), options.workers()]);
     const counters = countersExposition(numbers.counters, 'inbound', options);
-    return piecesOf(counters, gatewayExposition(numbers, workers, options.version));
+    counters.append(gatewayExposition(numbers, workers, options.version));
+    return counters.pieces();
   });
-}
-
-function* piecesOf(...expositions: Exposition[]): Iterable<string> {
-  for (const exposition of expositions) yield* exposition.pieces();
 }
 
 function gatewayExposition(numbers: GatewayNumbers, workers: WorkerCounts, version: string): Exposition {

@@ -47,6 +47,12 @@ export const families = {
     labels: [...TARGET_LABELS, 'status_code', 'le'],
     help: 'Time to the first byte of a response, milliseconds.',
   },
+  latencyNative: {
+    name: 'linkspan_response_latency_ms',
+    type: 'histogram',
+    labels: TARGET_LABELS,
+    help: 'Time to the first byte of a response, milliseconds; a native histogram.',
+  },
   inFlight: {
     name: 'linkspan_requests_in_flight',
     type: 'gauge',
@@ -243,6 +249,13 @@ function writeRequests(
           ] as const,
       ),
     ),
+  );
+  out.writeNative(
+    families.latencyNative,
+    labelled().flatMap(([labels, { latency }]) => {
+      const { schema, offset, counts, sumMs: sum } = latency.span;
+      return counts.length === 0 ? [] : [[labels, { schema, offset, counts, sum }] as const];
+    }),
   );
 }
 

@@ -47,7 +47,8 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
 
   // What is copied for a scrape lives as long as it: of some dozens V8 collected its whole heap, for 50 ms.
   it('reads a number only when its piece is asked for', () => {
-    const pieces = countersExposition(counters.view(), 'inbound', { listen: LISTEN }).pieces();
+    const both = countersExposition(counters.view(), 'inbound', { listen: LISTEN }).pieces();
+    const pieces = both[Symbol.iterator]();
     const name = (at: number) => `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
     let text = pieces.next().value ?? '';
     for (const at of [0, 999]) counters.begin(name(at));
@@ -70,7 +71,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     const out = new Exposition();
     out.write({ name: 'things', type: 'gauge', labels: ['at'], help: 'Things.' }, samples());
     expect(made).to.equal(0);
-    const pieces = out.pieces();
+    const pieces = out.pieces()[Symbol.iterator]();
     for (const count of [1, 2, 3]) {
       pieces.next();
       expect(made).to.be.within(count * 200, count * MAX_LINES);
