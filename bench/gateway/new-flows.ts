@@ -71,7 +71,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
       streams,
     },
   );
-  const purpose = { ...target, field: targetField(`${target.name}:${target.port}`) };
+  const purpose = { ...target, label: target.name, field: targetField(`${target.name}:${target.port}`) };
   const flow = async () => new EchoedByte(await pool.open(purpose, 'opaque')).done;
   let flows = 0;
   const until = async (end: number) => {

@@ -94,3 +94,102 @@ function encodeVarint(value: bigint): Buffer {
   bytes.push(Number(left));
   return Buffer.from(bytes);
 }
+
+const FIRST_BYTES = 16 * 1024;
+
+/**
+ * Writes messages field by field into one buffer, for those that are many and long: `bytesField` copies a
+ * field once for each message that it is nested in.
+ */
+export class ProtobufWriter {
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #end = 0;
+
+  /** How many bytes have been written since `take`. */
+  get length(): number {
+    return this.#end;
+  }
+
+  /** What was written, which is the caller's from now on. */
+  take(): Buffer {
+    const taken = Buffer.from(this.#bytes.subarray(0, this.#end));
+    this.#end = 0;
+    return taken;
+  }
+
+  /** A varint field. @param value a whole number from 0 to 2^53 */
+  uint(number: number, value: number): void {
+    this.#tag(number, 0);
+    this.#varint(value);
+  }
+
+  /** A `sint32` or `sint64` field (zigzag). @param value a whole number, of less than 2^52 */
+  sint(number: number, value: number): void {
+    this.uint(number, value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  double(number: number, value: number): void {
+    this.#tag(number, 1);
+    this.#room(8);
+    this.#end = this.#bytes.writeDoubleLE(value, this.#end);
+  }
+
+  string(number: number, value: string): void {
+    this.message(number, () => {
+      this.#room(3 * value.length);
+      this.#end += this.#bytes.write(value, this.#end, 'utf8');
+    });
+  }
+
+  /** A nested message. @param write writes its fields here */
+  message(number: number, write: () => void): void {
+    this.#tag(number, 2);
+    this.delimited(write);
+  }
+
+  /** What is written, with its length before it. */
+  delimited(write: () => void): void {
+    this.#room(1);
+    const start = this.#end++;
+    write();
+    const length = this.#end - start - 1;
+    const more = varintLength(length) - 1;
+    if (more > 0) {
+      this.#room(more);
+      this.#bytes.copyWithin(start + 1 + more, start + 1, this.#end);
+    }
+    this.#end = start;
+    this.#varint(length);
+    this.#end += length;
+  }
+
+  #tag(number: number, type: number): void {
+    this.#varint(number * 8 + type);
+  }
+
+  #varint(value: number): void {
+    this.#room(8);
+    let left = value;
+    for (; left >= 0x80; left = Math.floor(left / 0x80)) this.#bytes[this.#end++] = (left % 0x80) | 0x80;
+    this.#bytes[this.#end++] = left;
+  }
+
+  #room(more: number): void {
+    if (this.#end + more <= this.#bytes.length) return;
+    const longer = Buffer.allocUnsafe(2 * Math.max(this.#bytes.length, this.#end + more));
+    this.#bytes.copy(longer, 0, 0, this.#end);
+    this.#bytes = longer;
+  }
+}
+
+/** Bytes that a number takes as a varint. */
+function varintLength(value: number): number {
+  let length = 1;
+  for (let left = value; left >= 0x80; left = Math.floor(left / 0x80)) length++;
+  return length;
+}
+
+/** A length as it stands before a message in a stream of them. */
+export function delimiter(length: number): Buffer {
+  return encodeVarint(BigInt(length));
+}

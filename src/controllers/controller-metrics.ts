@@ -1,6 +1,7 @@
 import { collectedGauges, type MakeGauge, type Registry } from '../telemetry/registry.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { BUDGETS } from '../kube/budget/peer-budget.ts';
+import { publishLinkMetrics } from './link-metrics.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 
@@ -45,7 +46,7 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
   );
   perPeer(
     'linkspan_mirror_writes',
-    'Writes to mirrors since this replica took the Link.',
+    'Until 0.3: linkspan_mirror_writes_total.',
     (peer) => peer.mirrors.reconciler.written + peer.federated.reconciler.written,
   );
   perPeer(
@@ -78,6 +79,7 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
   egress(gauge, controller);
   imports(gauge, controller);
   cacheSizes(gauge, controller);
+  publishLinkMetrics(registry, controller);
 }
 
 /** What egress pods say. */
@@ -199,7 +201,7 @@ function credentials(gauge: MakeGauge, { runs }: MirrorController): void {
   );
   gauge(
     'linkspan_credentials_renewals',
-    "Renewals of a Link's token since this replica took the Link, by result: renewed or failed.",
+    'Until 0.3: linkspan_credentials_renewals_total.',
     ['target_cluster_name', 'result'],
     (metric) => {
       for (const { peer, renewals } of runs.values()) {

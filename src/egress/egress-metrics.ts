@@ -1,8 +1,11 @@
-import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
+import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/registry.ts';
 import { BASIS_POINTS } from '../policy/failover/apportion.ts';
 import type { RefusedClients } from './clients/refusals.ts';
+import type { GatewayNumbers } from './gateways/gateway-pools.ts';
 import type { Division } from './shares/division.ts';
+
+const GATEWAY = ['target_cluster_name', 'gateway'];
 
 /** Metrics of an egress beside those of the data path. `docs/reference/metrics.md` lists the same. */
 export const egressFamilies = {
@@ -30,6 +33,42 @@ export const egressFamilies = {
     labels: ['service', 'backend', 'state'],
     help: '1 for the state that a backend of a federated Service, or of a rule, is in.',
   },
+  gatewayRtt: {
+    name: 'linkspan_gateway_rtt_seconds',
+    type: 'gauge',
+    labels: GATEWAY,
+    help: 'Mean time of a round trip to a gateway, on connections in stream mode; the latest count most.',
+  },
+  gatewayRttLeast: {
+    name: 'linkspan_gateway_rtt_least_seconds',
+    type: 'gauge',
+    labels: GATEWAY,
+    help: 'The least time that a round trip to a gateway has taken.',
+  },
+  trunkStreams: {
+    name: 'linkspan_trunk_streams',
+    type: 'gauge',
+    labels: GATEWAY,
+    help: 'Streams that are open on connections to a gateway.',
+  },
+  gatewayRequests: {
+    name: 'linkspan_gateway_requests_total',
+    type: 'counter',
+    labels: GATEWAY,
+    help: 'Requests and raw flows sent to a gateway, tries included.',
+  },
+  gatewayFailures: {
+    name: 'linkspan_gateway_failures_total',
+    type: 'counter',
+    labels: GATEWAY,
+    help: 'Those that a gateway has answered with 5xx, or not at all.',
+  },
+  gatewayState: {
+    name: 'linkspan_gateway_state',
+    type: 'gauge',
+    labels: [...GATEWAY, 'state'],
+    help: '1 for what connections to a gateway say of it.',
+  },
   factsAge: {
     name: 'linkspan_failover_facts_age_seconds',
     type: 'gauge',
@@ -45,10 +84,12 @@ export function publishEgress(
     refused,
     pods,
     divisions,
+    gateways,
     factsAgeMs = () => undefined,
   }: {
     readonly refused: RefusedClients;
     readonly pods: () => number;
+    readonly gateways: () => readonly GatewayNumbers[];
     /** How the requests of groups, and of rules, are divided. */
     readonly divisions: () => Iterable<readonly [service: string, division: Division]>;
     /** Milliseconds; undefined: it was never heard, or nobody knows. */
@@ -76,8 +117,34 @@ export function publishEgress(
       egressFamilies.state,
       backends.map(({ service, backend, one }) => [{ service, backend, state: one.state }, 1] as const),
     );
+    writeGateways(out, gateways());
     const age = factsAgeMs();
     if (age !== undefined) out.write(egressFamilies.factsAge, [[{}, age / 1000]]);
     return out.pieces();
   });
+}
+
+function writeGateways(out: Exposition, gateways: readonly GatewayNumbers[]): void {
+  const write = (family: MetricFamily, read: (numbers: GatewayNumbers) => number | undefined) =>
+    out.write(
+      family,
+      gateways.flatMap((numbers) => {
+        const value = read(numbers);
+        return value === undefined ? [] : [[labelsOf(numbers), value] as const];
+      }),
+    );
+  const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
+  write(egressFamilies.gatewayRtt, ({ roundTrip }) => seconds(roundTrip?.meanMs));
+  write(egressFamilies.gatewayRttLeast, ({ roundTrip }) => seconds(roundTrip?.leastMs));
+  write(egressFamilies.trunkStreams, ({ streams }) => streams);
+  write(egressFamilies.gatewayRequests, ({ requests }) => requests);
+  write(egressFamilies.gatewayFailures, ({ failures }) => failures);
+  out.write(
+    egressFamilies.gatewayState,
+    gateways.map((numbers) => [{ ...labelsOf(numbers), state: numbers.state }, 1] as const),
+  );
+}
+
+function labelsOf({ cluster, gateway }: GatewayNumbers): LabelValues {
+  return { target_cluster_name: cluster, gateway };
 }

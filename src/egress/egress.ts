@@ -1,4 +1,5 @@
 import type { TrunkReport } from '../api/answers/trunk-report.ts';
+import type { GatewayStats, StatsReport } from '../api/answers/stats-report.ts';
 import type { EgressTry } from '../api/answers/admin-answers.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { forEachIsolated, reportContained } from '../base/isolation.ts';
@@ -9,6 +10,8 @@ import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
+import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
+import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
@@ -24,7 +27,7 @@ import type { Division } from './shares/division.ts';
 import { GatewayAddresses } from './gateways/gateway-addresses.ts';
 import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool-options.ts';
-import { GatewayPools } from './gateways/gateway-pools.ts';
+import { type GatewayNumbers, GatewayPools } from './gateways/gateway-pools.ts';
 
 /** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
@@ -41,6 +44,8 @@ export interface EgressOptions
   readonly relayPolicy?: RelayPolicy;
   /** Whether flows share connections to gateways that support it (stream mode); default true. */
   readonly streams?: boolean;
+  /** What this cluster is called, for gateways; default: they are not told. */
+  readonly cluster?: string | undefined;
   /** The Services of this cluster that groups may lead to; default: none is known. */
   readonly local?: Pick<LocalServicesOptions, 'targets' | 'dial'>;
   /** How long flows may go on after `stop`, milliseconds; default 30,000. */
@@ -77,8 +82,10 @@ export class Egress {
   readonly #local: LocalServices | undefined;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
-  /** Labels of the current routes. */
-  #labels: ReadonlySet<string> = new Set();
+  /** Labels of the current routes, and where each leads. */
+  #labels: ReadonlyMap<string, TargetPlace | undefined> = new Map();
+  /** The same of former routes whose numbers are still kept. */
+  #formerLabels: ReadonlyMap<string, TargetPlace> = new Map();
   /** By listening port. */
   readonly #servers = new Map<number, RouteServer>();
   /** Servers of closed routes that still have flows. */
@@ -144,11 +151,28 @@ export class Egress {
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     this.#routes = routes;
-    this.#labels = new Set([...routes.values()].flatMap(labelsOf));
+    this.#relabel(routes.values());
     // Existing ports first: new routes may need what they release.
     for (const port of this.#servers.keys()) this.#settle(port);
     for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
     this.#tellLeaving(routes);
+  }
+
+  /** Where what is counted under a label goes; undefined: not to one other cluster. */
+  placeOf(label: string): TargetPlace | undefined {
+    return this.#labels.get(label) ?? this.#formerLabels.get(label);
+  }
+
+  #relabel(routes: Iterable<Route>): void {
+    const labels = new Map([...routes].flatMap(labelsOf));
+    const former = new Map<string, TargetPlace>();
+    // A series keeps its labels for as long as it is there.
+    for (const label of this.counters.targets.keys()) {
+      const place = labels.has(label) ? undefined : this.placeOf(label);
+      if (place !== undefined) former.set(label, place);
+    }
+    this.#labels = labels;
+    this.#formerLabels = former;
   }
 
   /** Brings one port in line with its route. An internal error affects no other port, and is tried again. */
@@ -224,6 +248,23 @@ export class Egress {
   /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
   get trunks(): TrunkReport[] {
     return this.#pools.reports();
+  }
+
+  /** What has been counted since the start, for `GET /stats`. */
+  async stats(): Promise<Pick<StatsReport, 'targets' | 'flows' | 'gateways' | 'routes'>> {
+    const gateways = this.gateways.map(({ gateway: address, roundTrip, ...numbers }): GatewayStats => {
+      if (roundTrip === undefined) return { address, ...numbers };
+      return { address, ...numbers, rttMs: { mean: roundTrip.meanMs, least: roundTrip.leastMs } };
+    });
+    const placeOf = (label: string) => this.placeOf(label);
+    const view = this.counters.view();
+    const [targets, routes] = [await targetStats(view, { placeOf }), await routeStats(view)];
+    return { targets, flows: flowStats(this.counters.pairs.numbers()), gateways, routes };
+  }
+
+  /** What is known and counted of each gateway address; for metrics. */
+  get gateways(): GatewayNumbers[] {
+    return this.#pools.numbers();
   }
 
   /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */

@@ -217,6 +217,7 @@ export class RouteServer {
       counters,
       accessLog: NO_ACCESS_LOG,
       clientName: client.remoteAddress,
+      kept: undefined,
       plainClient: true,
       leavesWith,
       clock,

@@ -1,4 +1,6 @@
+import type { SyncStats } from '../api/answers/stats-report.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
+import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
@@ -12,6 +14,10 @@ export interface GatewayAdminView {
   report(): GatewayReport | Promise<GatewayReport>;
   /** The same, for metrics. */
   numbers(): GatewayNumbers | Promise<GatewayNumbers>;
+  /** What was counted of clients and services together, by workers that run. */
+  pairs(): readonly PairNumbers[] | Promise<readonly PairNumbers[]>;
+  /** What is followed at the API server. */
+  sync(): readonly SyncStats[] | Promise<readonly SyncStats[]>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
@@ -22,6 +28,7 @@ export function adminViewOf(parts: {
   readonly targets: TargetSource;
   readonly lines: LineWriter;
   readonly lastResort: LastResort;
+  readonly sync: () => readonly SyncStats[];
   readonly setLogLevel: (level: string) => void;
   /** Whether it accepts connections. */
   readonly listening: () => boolean;
@@ -43,6 +50,8 @@ export function adminViewOf(parts: {
       balancers: gateway.balancers,
       ...ofProcess(),
     }),
+    pairs: () => gateway.counters.pairs.numbers(),
+    sync: parts.sync,
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
   };

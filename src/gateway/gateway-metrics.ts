@@ -1,3 +1,4 @@
+import type { StatsReport } from '../api/answers/stats-report.ts';
 import { backendOf } from '../api/ports/target-key.ts';
 import type { SocketAddress } from '../base/address.ts';
 import {
@@ -8,6 +9,8 @@ import {
 } from '../proxy/metrics/counters-snapshot.ts';
 import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
+import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
+import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -82,6 +85,16 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
   };
 }
 
+/** What a gateway has counted since it started, all workers together, for `GET /stats`. */
+export async function gatewayStats(
+  { counters, balancers }: Pick<GatewayNumbers, 'counters' | 'balancers'>,
+  pairs: readonly PairNumbers[],
+  of: Omit<StatsReport, 'v' | 'process' | 'targets' | 'flows' | 'gateways' | 'routes'>,
+): Promise<StatsReport> {
+  const [targets, routes] = [await targetStats(counters, { balancers }), await routeStats(counters)];
+  return { v: 1, process: 'gateway', ...of, targets, flows: flowStats(pairs), gateways: [], routes };
+}
+
 const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];
 const BACKEND = ['backend_group', 'backend_kind', 'backend_namespace', 'backend_name', 'backend_port'];
 
@@ -133,13 +146,10 @@ export interface GatewayMetricsOptions {
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
     const [numbers, workers] = await Promise.all([options.numbers(), options.workers()]);
-    const counters = countersExposition(numbers.counters, 'inbound', options.listen);
-    return piecesOf(counters, gatewayExposition(numbers, workers, options.version));
+    const counters = countersExposition(numbers.counters, 'inbound', options);
+    counters.append(gatewayExposition(numbers, workers, options.version));
+    return counters.pieces();
   });
-}
-
-function* piecesOf(...expositions: Exposition[]): Iterable<string> {
-  for (const exposition of expositions) yield* exposition.pieces();
 }
 
 function gatewayExposition(numbers: GatewayNumbers, workers: WorkerCounts, version: string): Exposition {

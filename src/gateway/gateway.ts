@@ -29,6 +29,7 @@ import { lookUp, ServiceReference, type ServiceEntry, ServiceTable } from './ser
 import { type AuthenticatedConnection, HeaderAcceptor } from './acceptors/header-acceptor.ts';
 import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
 import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
+import { SourceClusters } from './authorization/source-clusters.ts';
 import { type RequestingClient, clientVia, TrustedRelays } from './authorization/trusted-relays.ts';
 import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
 
@@ -90,6 +91,7 @@ export class Gateway {
   readonly #access: AccessFacts;
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
+  readonly #sources = new SourceClusters();
   readonly #relays: TrustedRelays;
   readonly #unsubscribe: () => void;
   #draining = false;
@@ -228,13 +230,18 @@ export class Gateway {
     const { clock, targets, log } = this.#options;
     const clients = this.#relays.clientNamesFrom(relay, namesClients);
     log.debug({ client: relay, clients }, 'connection in stream mode accepted');
+    let from: Session['from'];
     const session = new StreamSession({
       connection,
       clock,
       counters: this.counters,
       clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      context: (name, port, client) => this.#context(connection, clientVia(relay, client), { name, port }),
+      onCluster: (cluster) => {
+        from ??= this.#sources.of(relay, this.#options.identity.current()?.name ?? '', cluster);
+      },
+      context: (name, port, client) =>
+        this.#context(connection, { ...clientVia(relay, client), from }, { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -245,7 +252,7 @@ export class Gateway {
   /** What the flows of one client to one service share, in stream mode. */
   #context(
     connection: Connection,
-    asking: RequestingClient,
+    asking: RequestingClient & { readonly from: Session['from'] },
     asked: { readonly name: string; readonly port: number },
   ): StreamContext {
     const { entry, session } = this.#session(connection, asking, asked);
@@ -261,7 +268,7 @@ export class Gateway {
   /** The session of a client that uses a service. */
   #session(
     client: Connection,
-    { identity: clientIdentity, via }: RequestingClient,
+    { identity: clientIdentity, via, from }: RequestingClient & { readonly from?: Session['from'] },
     asked: { readonly name: string; readonly port: number },
   ): { readonly entry: ServiceEntry; readonly session: Session } {
     const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
@@ -281,6 +288,8 @@ export class Gateway {
       counters: this.counters,
       accessLog,
       clientName: clientIdentity,
+      kept: undefined,
+      from,
       via,
       clock,
     };

@@ -1,5 +1,7 @@
 import { LEAF_EXPIRY_METRIC, LEAF_REFRESH_METRIC } from '../api/names.ts';
 import type { Clock } from '../base/clock.ts';
+import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
+import { anchorExpiries } from './trust/anchor-expiries.ts';
 import { Counter, Gauge, type Registry } from '../telemetry/registry.ts';
 import type { IdentitySource } from './sources/identity.ts';
 import type { IssuerSource } from './authority/issuer-dir.ts';
@@ -37,6 +39,16 @@ export function publishIdentity(registry: Registry, source: IdentitySource, cloc
       },
     });
   };
+  registry.addText(() => {
+    const out = new Exposition();
+    const identity = source.current();
+    const anchors = identity === undefined ? [] : anchorExpiries(identity);
+    out.write(
+      trustAnchorFamily,
+      anchors.map(({ fingerprint, notAfter }) => [{ fingerprint }, notAfter / 1000]),
+    );
+    return out.pieces();
+  });
   seconds(LEAF_REFRESH_METRIC, 'When the leaf certificate in use was taken; 0 without one.', () => refreshed);
   seconds(
     LEAF_EXPIRY_METRIC,
@@ -44,6 +56,13 @@ export function publishIdentity(registry: Registry, source: IdentitySource, cloc
     () => source.current()?.notAfter,
   );
 }
+
+const trustAnchorFamily: MetricFamily = {
+  name: 'linkspan_trust_anchor_expiration_timestamp_seconds',
+  type: 'gauge',
+  labels: ['fingerprint'],
+  help: 'When each trust anchor expires.',
+};
 
 /** Publishes what a signer has done and how long its issuer is good. */
 export function publishSigner(registry: Registry, signer: Signer, issuer: IssuerSource): void {

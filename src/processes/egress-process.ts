@@ -1,5 +1,6 @@
 import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
 import { EGRESS_DEMAND_PAGE } from '../api/answers/demand-report.ts';
+import { STATS_PAGE, type StatsReport } from '../api/answers/stats-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../api/answers/trunk-report.ts';
 import { demandReports } from '../egress/demand-counts.ts';
 import type { SocketAddress } from '../base/address.ts';
@@ -26,12 +27,16 @@ import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
 import { ClusterTime } from '../kube/client/cluster-time.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { syncStats } from '../kube/informer/followed.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
+import type { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { clusterName, StatsOfProcess } from './stats-of-process.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 
@@ -92,31 +97,31 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     streams,
     connectionAge,
     graceMs,
+    cluster: clusterName(process.env),
     shares,
     known: new PublishedBackends(knownFrom(routes, local)),
     local: { targets: local, dial: endpointDial },
   });
   const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound');
+  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
   const pods = () => clients?.size ?? 0;
   const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
-  publishEgress(registry, { refused: egress.refused, pods, divisions, factsAgeMs: ageOf(routes, time) });
+  const gateways = () => egress.gateways;
+  const { refused } = egress;
+  publishEgress(registry, { refused, pods, divisions, gateways, factsAgeMs: ageOf(routes, time) });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
   lastResort.surviveUncaught();
+  const recent = recentOf(egress, { identity, client, log });
   try {
     const admin = await startAdmin({
       address: options.admin,
       registry,
       ready: () =>
         firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready)),
-      pages: new Map<string, () => unknown>([
-        [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
-        [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
-        [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
-      ]),
+      pages: pagesOf(egress, recent),
     });
     for (const part of parts) part?.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
@@ -127,10 +132,33 @@ export async function runEgress(options: EgressProcess): Promise<void> {
       await admin.close();
     });
   } finally {
+    recent.close();
     shares.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+/** The pages of its admin port. */
+function pagesOf(egress: Egress, recent: Recent): ReadonlyMap<string, (query: URLSearchParams) => unknown> {
+  return new Map<string, (query: URLSearchParams) => unknown>([
+    [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
+    [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+    [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+    [STATS_PAGE.path, (query) => recent.answer(query)],
+  ]);
+}
+
+function recentOf(
+  egress: Egress,
+  { identity, client, log }: { identity: IdentitySource; client: KubeClient; log: Logger },
+): Recent {
+  const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
+  const read = async (): Promise<StatsReport> => {
+    const [stats, sync] = [await egress.stats(), syncStats(client, systemClock.now())];
+    return { v: 1, process: 'egress', ...about.now, sync, workers: 1, ...stats };
+  };
+  return about.remember(read, log);
 }
 
 /** The Services of this cluster that groups may lead to. */

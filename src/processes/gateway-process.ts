@@ -1,3 +1,4 @@
+import { STATS_PAGE, type SyncStats } from '../api/answers/stats-report.ts';
 import { listenOn } from '../base/listen.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
@@ -11,7 +12,7 @@ import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
 import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
-import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
+import { gatewayStats, publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
 import type { OwnService } from '../gateway/own-service.ts';
 import { readinessQuery } from '../gateway/target-readiness.ts';
@@ -25,6 +26,7 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { StatsOfProcess } from './stats-of-process.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
@@ -67,6 +69,8 @@ export interface GatewayRun {
 export interface OpenTargets {
   readonly targets: TargetSource;
   readonly policies: PolicySource;
+  /** What of it is followed at an API server. */
+  readonly sync: () => readonly SyncStats[];
   close(): Promise<void>;
 }
 
@@ -222,6 +226,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     targets: source.targets,
     lines,
     lastResort: run.lastResort,
+    sync: source.sync,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -266,6 +271,16 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
+  const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
+  const recent = about.remember(async () => {
+    const [numbers, pairs, sync, { ready: workers }] = await Promise.all([
+      view.numbers(),
+      view.pairs(),
+      view.sync(),
+      counts(),
+    ]);
+    return gatewayStats(numbers, pairs, { ...about.now, sync: [...sync], workers });
+  }, run.log);
   const own = run.openOwnService?.();
   own?.start();
   const ready = async () => {
@@ -290,12 +305,19 @@ async function openAdmin(
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
+    pages: new Map([[STATS_PAGE.path, (query) => recent.answer(query)]]),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
+    recent.close();
     await Promise.all([probe.close(), own?.close()]);
     throw error;
   });
-  return { close: async () => void (await Promise.all([probe.close(), admin.close(), own?.close()])) };
+  return {
+    close: async () => {
+      recent.close();
+      await Promise.all([probe.close(), admin.close(), own?.close()]);
+    },
+  };
 }
 
 /** The addresses for other clusters. */

@@ -42,6 +42,7 @@ async function respond(
   const request: AdminRequest = {
     method,
     path: headers[':path'] ?? '/',
+    accept: headers.accept,
     acceptEncoding: headers['accept-encoding'] ?? '',
     local,
     body: body ?? '',

@@ -1,6 +1,16 @@
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './registry.ts';
-import { type Body, gzipped, inTurns, nextTurn, type Pieces, SharedPieces, type Turns } from './pieces.ts';
+import { PROTOBUF_TYPE } from './protobuf-exposition.ts';
+import {
+  type Body,
+  bytesInTurns,
+  gzipped,
+  inTurns,
+  nextTurn,
+  type Pieces,
+  SharedPieces,
+  type Turns,
+} from './pieces.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
@@ -48,12 +58,17 @@ export interface AdminContent {
   readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
 }
 
+/** Thrown by a page of `AdminContent.pages` whose query is none: answered with 400 and the message. */
+export class BadQuery extends Error {}
+
 /** A request to an admin port, independent of the HTTP version. */
 export interface AdminRequest {
   readonly method: string;
   /** With query. */
   readonly path: string;
   readonly acceptEncoding: string;
+  /** Default: whatever there is. */
+  readonly accept?: string | undefined;
   /** Whether it came over loopback (in Kubernetes: from this pod). */
   readonly local: boolean;
   /** Only read for PUT. */
@@ -91,8 +106,13 @@ export class AdminPages {
     });
     read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live', reasons));
     if (registry !== undefined) {
-      const metrics = new MetricsPage(registry);
-      read('/metrics', (request) => metrics.answer(request));
+      const text = new MetricsPage(registry, registry.contentType, async (turns) =>
+        inTurns(await registry.read(), turns),
+      );
+      const protobuf = new MetricsPage(registry, PROTOBUF_TYPE, async (turns) =>
+        bytesInTurns(await registry.readProtobuf(), turns),
+      );
+      read('/metrics', (request) => (wantsProtobuf(request.accept) ? protobuf : text).answer(request));
     }
     for (const [path, page] of content.pages ?? [])
       read(path, async (_, query) =>
@@ -120,6 +140,7 @@ export class AdminPages {
     try {
       return await page.answer(request, query);
     } catch (error) {
+      if (error instanceof BadQuery) return textAnswer(400, `${error.message}\n`);
       return textAnswer(500, this.#content.reasons === false ? 'internal error\n' : `${messageOf(error)}\n`);
     }
   }
@@ -151,6 +172,8 @@ const MAX_HELD = 16 * 1024 * 1024;
  */
 class MetricsPage {
   readonly #registry: Registry;
+  readonly #type: string;
+  readonly #read: (turns: Turns) => Promise<Pieces>;
   /** The one that nothing has been read for, which others may join. */
   #coming: Scrape | undefined;
   /** The last one that was begun. */
@@ -158,13 +181,16 @@ class MetricsPage {
   /** Those that have all been made, and that somebody has not taken; the last one first. */
   #untaken: readonly Scrape[] = [];
 
-  constructor(registry: Registry) {
+  /** @param read makes a body from the numbers, which it reads */
+  constructor(registry: Registry, type: string, read: (turns: Turns) => Promise<Pieces>) {
     this.#registry = registry;
+    this.#type = type;
+    this.#read = read;
   }
 
   async answer({ method, acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
     const packed = acceptsGzip(acceptEncoding);
-    const type = { 'content-type': this.#registry.contentType, vary: 'accept-encoding' };
+    const type = { 'content-type': this.#type, vary: 'accept, accept-encoding' };
     const headers = packed ? { ...type, 'content-encoding': 'gzip' } : type;
     if (method === 'HEAD') return { status: 200, headers, body: inTurns([]) };
     const scrape = (this.#coming ??= this.#next());
@@ -174,6 +200,7 @@ class MetricsPage {
   }
 
   #next(): Scrape {
+    const turns = this.#registry.turns();
     const scrape: Scrape = new Scrape(async () => {
       const last = this.#begun;
       await last?.finish();
@@ -181,8 +208,8 @@ class MetricsPage {
       await nextTurn();
       this.#coming = undefined;
       this.#begun = scrape;
-      return this.#registry.read();
-    }, this.#registry.turns());
+      return this.#read(turns);
+    });
     return scrape;
   }
 
@@ -208,11 +235,11 @@ class Scrape {
   readonly #plain: SharedPieces;
   #packed: SharedPieces | undefined;
 
-  /** @param read gives the text of all numbers, once it may */
-  constructor(read: () => Promise<Iterable<string>>, turns: Turns) {
-    const texts = read();
-    this.read = texts.then(() => undefined);
-    this.#plain = new SharedPieces(bytesOf(texts, turns));
+  /** @param read gives the body of all numbers, once it may */
+  constructor(read: () => Promise<Pieces>) {
+    const body = read();
+    this.read = body.then(() => undefined);
+    this.#plain = new SharedPieces(whenRead(body));
   }
 
   /** One who joins, which has to be before the numbers are read. */
@@ -239,8 +266,8 @@ class Scrape {
   }
 }
 
-async function* bytesOf(texts: Promise<Iterable<string>>, turns: Turns): AsyncGenerator<Buffer> {
-  yield* inTurns(await texts, turns);
+async function* whenRead(body: Promise<Pieces>): AsyncGenerator<Buffer> {
+  yield* await body;
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
@@ -265,6 +292,16 @@ export function textAnswer(status: number, body: string, type = TEXT): AdminAnsw
 
 function withHeader(answer: AdminAnswer, headers: Readonly<Record<string, string>>): AdminAnswer {
   return { ...answer, headers: { ...answer.headers, ...headers } };
+}
+
+/** Whether somebody prefers Prometheus' protobuf format, as those do who take native histograms. */
+function wantsProtobuf(accept = ''): boolean {
+  const [first = ''] = accept.split(',');
+  return (
+    first.startsWith('application/vnd.google.protobuf') &&
+    first.includes('proto=io.prometheus.client.MetricFamily') &&
+    first.includes('encoding=delimited')
+  );
 }
 
 /** RFC 9110 section 12.5.3, as far as it concerns gzip. */

@@ -178,7 +178,7 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
   const answer =
     body === undefined
       ? textAnswer(413, 'that is too much\n')
-      : await pages.answer({ method, path: url, acceptEncoding, local, body });
+      : await pages.answer({ method, path: url, accept: headers.accept, acceptEncoding, local, body });
   const length = answer.status === 204 ? {} : lengthField(answer.body);
   // The connection closes, so that an unread request body is not parsed as the next request.
   const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };

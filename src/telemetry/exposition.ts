@@ -1,19 +1,14 @@
-/** Name, help text and labels of one metric: for the series, and for docs/reference/metrics.md. */
-export interface MetricFamily {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  /** Names of its labels, in the order in which they are written. */
-  readonly labels: readonly string[];
-  readonly help: string;
-}
+import type { HistogramCounts, LabelValues, MetricFamily } from './metric-family.ts';
+import {
+  classicMetric,
+  nativeMetric,
+  type NativeCounts,
+  protobufFamily,
+  scalarMetric,
+  type WriteMetric,
+} from './protobuf-exposition.ts';
 
-export type LabelValues = Readonly<Record<string, string | number>>;
-
-/** Counts per bucket (not cumulative), one more than there are bounds; and the sum of what was observed. */
-export interface HistogramCounts {
-  readonly buckets: readonly (number | undefined)[];
-  readonly sum: number;
-}
+export type { HistogramCounts, LabelValues, MetricFamily } from './metric-family.ts';
 
 /** Lines in one piece, which take about half a millisecond to write. */
 const PIECE_LINES = 250;
@@ -26,18 +21,31 @@ const PIECE_LINES = 250;
  * traffic of a process for as long. So samples should be lazy iterables, not lists.
  */
 export class Exposition {
-  readonly #families: (() => Iterable<readonly string[]>)[] = [];
+  readonly #families: Family[] = [];
 
   /** The whole text in one string. */
   get text(): string {
     return [...this.pieces()].join('');
   }
 
-  /** The text in pieces of about `PIECE_LINES` lines. Can be iterated once. */
-  *pieces(): Generator<string> {
+  /** Adds all families of another one. */
+  append(other: Exposition): void {
+    this.#families.push(...other.#families);
+  }
+
+  /** All of it, in one of two formats. Can be read once. */
+  pieces(): MetricsPieces {
+    return { [Symbol.iterator]: () => this.#text(), protobuf: () => this.#protobuf() };
+  }
+
+  *#protobuf(): Generator<Buffer> {
+    for (const { family, metrics } of this.#families) yield* protobufFamily(family, metrics());
+  }
+
+  *#text(): Generator<string> {
     let lines: string[] = [];
-    for (const family of this.#families) {
-      for (const some of family()) {
+    for (const { text } of this.#families) {
+      for (const some of text()) {
         lines.push(...some);
         if (lines.length < PIECE_LINES) continue;
         yield `${lines.join('\n')}\n`;
@@ -49,7 +57,13 @@ export class Exposition {
 
   /** Adds the samples of a counter or gauge; nothing when there are none. */
   write(family: MetricFamily, samples: Iterable<readonly [LabelValues, number]>): void {
-    this.#families.push(() => scalarLines(family, samples));
+    this.#families.push({
+      family,
+      text: () => scalarLines(family, samples),
+      *metrics() {
+        for (const [labels, value] of samples) yield scalarMetric(family, labels, value);
+      },
+    });
   }
 
   /** Adds the samples of a histogram. */
@@ -58,8 +72,40 @@ export class Exposition {
     bounds: readonly number[],
     samples: Iterable<readonly [LabelValues, HistogramCounts]>,
   ): void {
-    this.#families.push(() => histogramLines(family, bounds, samples));
+    this.#families.push({
+      family,
+      text: () => histogramLines(family, bounds, samples),
+      *metrics() {
+        for (const [labels, counts] of samples) yield classicMetric(family, bounds, labels, counts);
+      },
+    });
   }
+
+  /**
+   * Adds the samples of a native histogram, which the text format cannot have. In a family of its own:
+   * Prometheus takes all metrics of a family for what the first one is.
+   */
+  writeNative(family: MetricFamily, samples: Iterable<readonly [LabelValues, NativeCounts]>): void {
+    this.#families.push({
+      family,
+      text: () => [],
+      *metrics() {
+        for (const [labels, counts] of samples) yield nativeMetric(family, labels, counts);
+      },
+    });
+  }
+}
+
+/** Metrics as text in pieces of about `PIECE_LINES` lines, or as messages, some pieces of which are empty. */
+export interface MetricsPieces extends Iterable<string> {
+  [Symbol.iterator](): Generator<string>;
+  protobuf(): Iterable<Buffer>;
+}
+
+interface Family {
+  readonly family: MetricFamily;
+  readonly text: () => Iterable<readonly string[]>;
+  readonly metrics: () => Iterable<WriteMetric>;
 }
 
 function* scalarLines(

@@ -62,6 +62,23 @@ export async function* inTurns(texts: Iterable<string>, turns = new Turns()): As
   if (piece !== '') yield Buffer.from(piece);
 }
 
+/** The same of bytes. After a piece that is empty there may be a turn. */
+export async function* bytesInTurns(pieces: Iterable<Buffer>, turns = new Turns()): AsyncGenerator<Buffer> {
+  let held: Buffer[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    held.push(piece);
+    length += piece.length;
+    const due = turns.due;
+    if (length >= PIECE || (due && length > 0)) {
+      yield Buffer.concat(held);
+      [held, length] = [[], 0];
+    }
+    if (due) await turns.rest();
+  }
+  if (length > 0) yield Buffer.concat(held);
+}
+
 /** `content-length`, of a body that is whole. */
 export function lengthField(body: Body): Readonly<Record<string, string>> {
   return isWhole(body) ? { 'content-length': String(body.length) } : {};

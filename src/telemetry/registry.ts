@@ -1,9 +1,11 @@
 import type { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram } from 'prom-client';
+import type { MetricsPieces } from './exposition.ts';
 import { Turns } from './pieces.ts';
+import { type PromMetric, promMessage } from './prom-client-messages.ts';
 import { collectDefaultMetrics, promClient } from './prom-client-parts.ts';
 
-/** Text of metrics, or its pieces, made lazily. */
-export type MetricsText = string | Iterable<string>;
+/** Text of metrics, or its pieces, made lazily; what has no `protobuf` is left out of that format. */
+export type MetricsText = string | Iterable<string> | MetricsPieces;
 
 /** Metrics of a process: prom-client's, and text that is written when Prometheus asks. */
 export class Registry extends promClient.Registry {
@@ -36,14 +38,31 @@ export class Registry extends promClient.Registry {
    * @throws what a source throws
    */
   async read(): Promise<Iterable<string>> {
+    const own = await super.metrics();
+    return piecesOf([own, ...(await this.#texts())]);
+  }
+
+  /** The same as protobuf (`PROTOBUF_TYPE`), as `read`; some pieces are empty. */
+  async readProtobuf(): Promise<Iterable<Buffer>> {
+    const own = (await super.getMetricsAsJSON()) as unknown as PromMetric[];
+    return messagesOf(own, await this.#texts());
+  }
+
+  async #texts(): Promise<MetricsText[]> {
     const turns = this.turns();
-    const texts: MetricsText[] = [await super.metrics()];
+    const texts: MetricsText[] = [];
     for (const source of this.#sources) {
       await turns.rest();
       texts.push(await source());
     }
-    return piecesOf(texts);
+    return texts;
   }
+}
+
+/** Messages of all metrics that can be told so. */
+function* messagesOf(own: readonly PromMetric[], texts: readonly MetricsText[]): Iterable<Buffer> {
+  for (const metric of own) yield* promMessage(metric);
+  for (const text of texts) if (typeof text !== 'string' && 'protobuf' in text) yield* text.protobuf();
 }
 
 function* piecesOf(texts: readonly MetricsText[]): Iterable<string> {

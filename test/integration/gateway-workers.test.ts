@@ -1,3 +1,4 @@
+import { STATS_PAGE } from '../../src/api/answers/stats-report.ts';
 import { expect } from 'chai';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -120,6 +121,11 @@ for (const runtime of runtimes) {
       for (let n = 0; n < 20; n++) expect(await request()).to.match(/^HTTP\/1\.1 200 [\s\S]*hello$/);
       expect(await served()).to.equal('20');
       expect(await ask(`/ready/demo/web?port=80`)).to.equal('ready\n');
+      const stats = async () => STATS_PAGE.read(JSON.parse(await ask('/stats')));
+      const { workers, targets } = await stats();
+      const [one] = targets;
+      expect([workers, targets.length]).to.deep.equal([2, 1]);
+      expect(one).to.include({ label: `${NAME}:80`, requests: 20, responses: 20, failures: 0, inFlight: 0 });
 
       const [victim = 0, other = 0] = childrenOf(pid);
       process.kill(victim, 'SIGKILL');
@@ -130,6 +136,7 @@ for (const runtime of runtimes) {
       expect(childrenOf(pid)).to.include(other).and.to.have.length(2);
       for (let n = 0; n < 10; n++) expect(await request()).to.match(/^HTTP\/1\.1 200 /);
       expect(await served()).to.equal('30');
+      expect((await stats()).targets[0]?.responses).to.equal(30);
 
       parent.kill('SIGTERM');
       const [code] = (await once(parent, 'exit')) as [number];

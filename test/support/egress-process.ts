@@ -47,7 +47,7 @@ export function routeOf(service: RelayedService, listenPort: number, gateway: Li
     protocol,
     ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
   };
-  if (members === undefined) return { ...settings, name, port, gateway };
+  if (members === undefined) return { ...settings, targetCluster: 'west', name, port, gateway };
   return {
     ...settings,
     service: `${namespace}/${federated}`,
@@ -84,6 +84,8 @@ export class EgressProcess extends RuntimeProcess {
     readonly gateway: LinkGateway;
     readonly services: readonly RelayedService[];
     readonly streams?: boolean;
+    /** What its cluster is called, for gateways; default: they are not told. */
+    readonly cluster?: string;
     /** What its groups are divided by; default: all members are equal. */
     readonly groups?: GroupObjects;
     /** Pods by their address; default: clients are not told apart. */
@@ -117,6 +119,7 @@ export class EgressProcess extends RuntimeProcess {
       streams,
       graceMs: 0,
       routes,
+      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
       ...(options.pods === undefined ? {} : { pods: options.pods }),
       ...(options.groups === undefined ? {} : { groups }),
       ...(own.length === 0 ? {} : { local }),

@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { EGRESS_DEMAND_PAGE } from '../../src/api/answers/demand-report.ts';
+import { STATS_PAGE } from '../../src/api/answers/stats-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../../src/api/answers/trunk-report.ts';
 import { demandReports } from '../../src/egress/demand-counts.ts';
 import { systemClock } from '../../src/base/clock.ts';
@@ -16,6 +17,7 @@ import { GroupShares } from '../../src/egress/shares/group-shares.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
+import { StatsOfProcess } from '../../src/processes/stats-of-process.ts';
 import { StopSignals } from '../../src/processes/signals.ts';
 import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
@@ -41,6 +43,8 @@ export interface EgressProgramConfig {
    * members are equal.
    */
   readonly groups?: string;
+  /** What its cluster is called, for gateways; absent: they are not told. */
+  readonly cluster?: string;
   /** A file with Services of its own cluster (`--targets` of a gateway); absent: there are none. */
   readonly local?: string;
 }
@@ -78,6 +82,7 @@ const egress: Egress = new Egress({
   identity,
   listenAddress: '127.0.0.1',
   streams: config.streams,
+  cluster: config.cluster,
   graceMs: config.graceMs,
   names,
   shares,
@@ -85,22 +90,29 @@ const egress: Egress = new Egress({
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
-publishCounters(registry, egress.counters, 'outbound');
+publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
 publishEgress(registry, {
   refused: egress.refused,
   pods: () => Object.keys(config.pods ?? {}).length,
   divisions: () => [...shares.entries(), ...egress.ruleDivisions()],
+  gateways: () => egress.gateways,
   factsAgeMs: () => 0,
 });
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
 lastResort.surviveUncaught();
+const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
+const recent = about.remember(
+  async () => ({ v: 1, process: 'egress', ...about.now, workers: 1, ...(await egress.stats()) }),
+  log,
+);
 const admin = await startAdmin({
   address: { host: config.adminHost ?? '127.0.0.1', port: config.admin },
   registry,
   ready: () => egress.ready,
-  pages: new Map<string, () => unknown>([
+  pages: new Map<string, (query: URLSearchParams) => unknown>([
+    [STATS_PAGE.path, (query) => recent.answer(query)],
     [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
     [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
   ]),
@@ -108,6 +120,7 @@ const admin = await startAdmin({
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
 await new StopSignals().untilStopped(async () => {
   await egress.stop();
+  recent.close();
   await admin.close();
 });
 await identity.close();

@@ -10,7 +10,7 @@ import { Ear, NEVER, ScriptedGateway } from './scripted-gateway.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** The Service that flows of the bed are for. */
-export const ECHO = { name: 'echo', port: 7, field: targetField('echo:7') };
+export const ECHO = { name: 'echo', port: 7, label: 'echo', field: targetField('echo:7') };
 
 /** Pools of connections to scripted gateways, in virtual time. */
 export class GatewayPoolBed {

@@ -219,7 +219,8 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
   const page = () => {
     const registry = createRegistry();
     const divisions = () => relay.egress.ruleDivisions();
-    publishEgress(registry, { refused: relay.egress.refused, pods: () => 0, divisions });
+    const { refused } = relay.egress;
+    publishEgress(registry, { refused, pods: () => 0, divisions, gateways: () => [] });
     return registry.metrics();
   };
   /** The shares on metrics, by Service, backend and tier. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { STATS_PAGE, type StatsReport } from '../../src/api/answers/stats-report.ts';
 import { failures } from '../../src/proxy/http/failures.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -122,6 +123,7 @@ for (const runtime of RUNTIMES)
         dir: path.join(dir, 'egress'),
         identity: await issueLeaf(issuer, { identity: `linkspan-egress.linkerd.${EAST}` }),
         gateway: own,
+        cluster: 'east',
         pods: { [POD]: [pod('other', 'web')] },
         services: [
           { name: service('one') },
@@ -203,12 +205,60 @@ for (const runtime of RUNTIMES)
       expect(differences(page, scraped)).to.deep.equal([]);
     });
 
+    it('GET /stats says the same of both, and what has happened lately', async () => {
+      for (const client of [await meshClient(WEB), egress.clientAt(POD)])
+        expect(await status(client, 'http1', 'one')).to.equal(200);
+      for (const [one, name] of [
+        [gateway, 'gateway'],
+        [egress, 'egress'],
+      ] as const) {
+        const asked = async (query: string) => {
+          const answer = await fetch(`http://127.0.0.1:${one.admin}/stats${query}`);
+          return STATS_PAGE.read(await answer.json());
+        };
+        const [all, lately] = [await asked(''), await asked('?window=30m&since=')];
+        expect(all).to.include({ process: name, workers: 1 });
+        expect(all.windowMs).to.equal(undefined);
+        expect(lately).to.include({ complete: false });
+        // The process is younger than the window: all is in it.
+        const numbers = ({ targets }: StatsReport) =>
+          targets.map(({ label, requests, responses, failures, errors, latency }) => ({
+            label,
+            numbers: [requests, responses, failures, errors],
+            timed: latency.counts,
+          }));
+        expect(numbers(lately)).to.have.deep.members(numbers(all)).and.to.not.have.length(0);
+        const sources = lately.flows.map(({ from }) => from && `${from.cluster} ${from.proven}`);
+        // Its client without a cluster is no egress of ours.
+        expect([...new Set(sources)]).to.have.members(
+          name === 'gateway' ? ['east true', undefined] : [undefined],
+        );
+        expect(lately.points).to.be.an('array');
+        const { identity, notAfter = 0, anchorsNotAfter = 0 } = all.certificate ?? {};
+        expect(identity).to.equal(name === 'gateway' ? GATEWAY : `linkspan-egress.linkerd.${EAST}`);
+        expect(notAfter).to.be.above(all.at);
+        expect(anchorsNotAfter).to.be.above(notAfter);
+        const trunks = all.gateways.map(({ mode, cluster, connections = 0 }) => [
+          mode,
+          cluster,
+          connections > 0,
+        ]);
+        if (name === 'gateway') expect(trunks).to.deep.equal([]);
+        else expect(trunks).to.deep.include(['streams', 'west', true]);
+        expect((await fetch(`http://127.0.0.1:${one.admin}/stats?window=5m`)).status).to.equal(400);
+      }
+    });
+
     it('every kind of failure is on the page', () => {
-      const said = documentedMetrics('Gateway')
-        .filter(({ name }) => name.endsWith('bound_http_errors_total'))
-        .map(({ meaning }) => meaning)
-        .join();
-      expect(Object.keys(failures).filter((kind) => !said.includes(`\`${kind}\``))).to.deep.equal([]);
+      const said = (which: string) =>
+        documentedMetrics('Gateway')
+          .filter(({ name }) => name.endsWith(which))
+          .map(({ meaning }) => meaning)
+          .join();
+      for (const which of ['bound_http_errors_total', 'linkspan_failures_total'])
+        expect(Object.keys(failures).filter((kind) => !said(which).includes(`\`${kind}\``))).to.deep.equal(
+          [],
+        );
     });
 
     /** The numbers of one series. @param labels those that matter, in order */

@@ -11,6 +11,7 @@ import type { PolicySource } from '../../src/gateway/authorization/policy-source
 import { NO_POLICIES } from '../../src/gateway/authorization/policy-source.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
 import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
+import { TargetCounters } from '../../src/proxy/metrics/target-counters.ts';
 import { Balancer } from '../../src/proxy/upstream/balancer/balancer.ts';
 import { RequestFilter } from '../../src/proxy/filters/request-filter.ts';
 import { BodyReader } from '../../src/proxy/http1/body.ts';
@@ -31,6 +32,7 @@ import { Target } from '../../src/proxy/upstream/target.ts';
 import { UndecidedFlow } from '../../src/proxy/downstream/undecided-flow.ts';
 import { captureLog, type LogLine } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
+import { flowsEnded } from '../support/flows-ended.ts';
 import { GRPC_FIELDS } from '../support/grpc.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
@@ -70,9 +72,9 @@ const AT_GATEWAY: readonly Row[] = [
   [watcher, 'record', ANY, 'whole'],
   [ProxyCounters, 'authorization', HTTP, 'answer'],
   [ProxyCounters, 'authorization', RAW, 'cut'],
-  [ProxyCounters, 'request', HTTP, 'answer'],
-  [ProxyCounters, 'request', RAW, 'cut'],
-  [ProxyCounters, 'response', HTTP1, 'answer'],
+  [ProxyCounters, 'begin', HTTP, 'answer'],
+  [ProxyCounters, 'begin', RAW, 'cut'],
+  [TargetCounters, 'answered', HTTP, 'answer'],
   [ProxyCounters, 'header', ENTRY, 'cut'],
   [HeaderAcceptor, 'admit', ENTRY, 'cut'],
   [RequestFilter, 'pass', HTTP, 'answer'],
@@ -252,6 +254,8 @@ for (const [way, rows] of [
     });
 
     after(async () => {
+      await flowsEnded('egress', relay.egress.counters);
+      await flowsEnded('gateway', relay.local.gateway.counters);
       await relay.close();
       for (const origin of origins) origin.close();
     });

@@ -314,3 +314,12 @@ spec:
   behavior: { scaleDown: { stabilizationWindowSeconds: 600 } }
 {{- end }}
 {{- end }}
+
+{{/* What a process says of itself in GET /stats, in traces and to gateways: its pod, its node, its cluster. */}}
+{{- define "linkspan.placeEnv" -}}
+- { name: LINKSPAN_POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+- { name: LINKSPAN_NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
+{{- with .Values.telemetry.clusterName | default .Values.clusterName }}
+- { name: LINKSPAN_CLUSTER_NAME, value: {{ . | quote }} }
+{{- end }}
+{{- end }}

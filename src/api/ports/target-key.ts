@@ -36,6 +36,17 @@ export function backendOf(key: string): ServicePort {
   return serviceOf(key) ?? { ...splitTargetKey(key), namespace: '' };
 }
 
+/**
+ * The mirror in `namespace/name[@member]:port`, as an egress calls what it serves; undefined for other keys.
+ */
+export function mirrorOf(key: string): ServicePort | undefined {
+  const { name: whole, port } = splitTargetKey(key);
+  const slash = whole.indexOf('/');
+  if (slash < 0) return undefined;
+  const [name = ''] = whole.slice(slash + 1).split('@', 1);
+  return { name, namespace: whole.slice(0, slash), port };
+}
+
 /** `web.demo:8080` of `web.demo.svc.cluster.local:8080`, for people. */
 export function shortTarget(key: string): string {
   const { name, port } = splitTargetKey(key);

@@ -17,6 +17,7 @@ import { workerNumber } from '../../gateway/workers/worker.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import { relayDomain } from '../../identity/names/relayed-name.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
+import { syncStats } from '../../kube/informer/followed.ts';
 import { openPolicies } from '../../processes/gateway-policies.ts';
 import { meshSettings, ownZone } from '../../processes/gateway-mesh.ts';
 import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
@@ -271,7 +272,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
       clock: systemClock,
       log,
     });
-    return { targets, policies: NO_POLICIES, close: () => targets.close() };
+    return { targets, policies: NO_POLICIES, sync: () => [], close: () => targets.close() };
   }
   const access = accessOf(settings);
   const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
@@ -298,6 +299,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
   return {
     targets,
     policies,
+    sync: () => syncStats(client, systemClock.now()),
     close: async () => {
       await Promise.all([targets.close(), policies.close(), drills?.close()]);
       await client.close();

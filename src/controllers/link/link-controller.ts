@@ -101,6 +101,11 @@ export class LinkController {
     return this.#status.failures;
   }
 
+  /** How often its conditions have changed, as this replica has written them. */
+  get transitions(): LinkStatusWriter['transitions'] {
+    return this.#status.transitions;
+  }
+
   /** Why its status in the cluster is out of date; undefined: it is not. */
   get statusFailure(): Error | undefined {
     return this.#object === undefined ? undefined : this.#status.failure;

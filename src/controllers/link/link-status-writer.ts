@@ -31,6 +31,14 @@ interface Situation {
   readonly credentials?: CredentialsVerdict | undefined;
 }
 
+/** A verdict of a condition, and how often it became that. */
+export interface Transition {
+  readonly condition: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly count: number;
+}
+
 type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
 
 /** The status of the Link in the cluster, as last written or seen. */
@@ -57,6 +65,7 @@ export class LinkStatusWriter {
   /** Why the last write failed; undefined: it did not. */
   #failure: Error | undefined;
   #failures = 0;
+  readonly #transitions = new Map<string, Transition>();
   /** When a write was last begun (monotonic milliseconds). */
   #writtenAt = Number.NEGATIVE_INFINITY;
   /** Until when the present peer may take to know how things are (monotonic milliseconds). */
@@ -72,6 +81,11 @@ export class LinkStatusWriter {
 
   constructor(options: { local: KubeClient; clock: Clock; log: Logger }) {
     this.#options = options;
+  }
+
+  /** How often each condition was written with another verdict than before. */
+  get transitions(): Iterable<Transition> {
+    return this.#transitions.values();
   }
 
   /** How many writes have failed. */
@@ -160,8 +174,19 @@ export class LinkStatusWriter {
     const busyMs = this.#busyMs(peer, status, previous);
     if (busyMs > 0) return { failed: false, againMs: busyMs };
     await this.#send(object, { ...previous, ...status }, status);
+    this.#count(status.conditions, previous?.conditions);
     this.#failure = undefined;
     return { failed: false };
+  }
+
+  #count(conditions: LinkStatus['conditions'] = [], previous: LinkStatus['conditions'] = []): void {
+    for (const { type: condition, status, reason } of conditions) {
+      const before = previous.find(({ type }) => type === condition);
+      if (before?.status === status && before.reason === reason) continue;
+      const key = `${condition} ${status} ${reason}`;
+      const { count = 0 } = this.#transitions.get(key) ?? {};
+      this.#transitions.set(key, { condition, status, reason, count: count + 1 });
+    }
   }
 
   async #send({ metadata }: LinkObject, whole: LinkStatus, status: LinkStatus): Promise<void> {

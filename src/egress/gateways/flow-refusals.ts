@@ -17,9 +17,9 @@ export class FlowRefusals {
     this.#options = options;
   }
 
-  add({ name, port }: FlowTarget, { kind, message: reason }: ProxyFailure): void {
+  add({ name, port, label }: FlowTarget, { kind, message: reason }: ProxyFailure): void {
     const { counters, log, clock } = this.#options;
-    counters.failure(kind, 'tcp');
+    counters.failure(kind, label, 'tcp');
     const now = clock.monotonic();
     if (now - this.#saidAt < SAID_MS) return;
     this.#saidAt = now;

@@ -10,8 +10,9 @@ import type { Field } from '../../proxy/http/fields.ts';
 import type { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import { targetField } from '../../proxy/streams/stream-head.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
+import type { EndpointCounts } from '../../proxy/upstream/balancer/endpoint.ts';
 import type { PathState, StreamCarrier, TargetOptions } from '../../proxy/upstream/target-options.ts';
-import type { RouteBackend } from '../routes/route.ts';
+import { clusterOf, type RouteMember, type SingleRoute } from '../routes/route.ts';
 import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
 
@@ -33,7 +34,7 @@ const NO_DRILL = (): boolean => false;
 export class GatewayConnections implements StreamCarrier, TargetOptions {
   readonly label: string;
   readonly proxies = true;
-  readonly #backend: RouteBackend;
+  readonly #backend: SingleRoute | RouteMember;
   /** Of the whole egress. */
   readonly #options: GatewayConnectionsOptions;
   /** Those that this route uses, one for each host: mostly one. */
@@ -44,7 +45,7 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   #target: Field | undefined;
 
   constructor(
-    backend: RouteBackend,
+    backend: SingleRoute | RouteMember,
     label: string,
     options: GatewayConnectionsOptions,
     drilled: () => boolean = NO_DRILL,
@@ -94,7 +95,8 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     const { port, identity } = this.#backend.gateway;
     const { pools } = this.#options;
     const former = this.#pools;
-    this.#pools = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }));
+    const cluster = clusterOf(this.#backend);
+    this.#pools = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }, cluster));
     for (const pool of former) if (!this.#pools.includes(pool)) pools.release(pool);
   }
 
@@ -122,7 +124,8 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   ): Promise<Connection> {
     if (this.#drilled()) throw this.#drillFailure();
     const { name, port } = this.#backend;
-    return this.#to(host).open({ name, port, field: this.target, ...told }, session);
+    const { label, target: field } = this;
+    return this.#to(host).open({ name, port, label, field, ...told }, session);
   }
 
   /** Whether the gateway at some address wants clients to be named, as far as is known. */
@@ -167,6 +170,10 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     if (good && ready?.doubtful === true) return undefined;
     if (ready !== undefined) this.#options.counters.streams.requests++;
     return ready;
+  }
+
+  countsOf({ host }: SocketAddress): EndpointCounts | undefined {
+    return this.#poolOf(host)?.counts;
   }
 
   async prepare({ host }: SocketAddress): Promise<boolean> {

@@ -23,6 +23,8 @@ export interface GatewayPoolOptions {
   readonly log: Logger;
   /** Whether stream mode is offered; default true. */
   readonly streams?: boolean;
+  /** What this cluster is called, for gateways; default: they are not told. */
+  readonly cluster?: string | undefined;
   /** Idle time after which a PING is sent, milliseconds; default 2 s. */
   readonly keepAliveMs?: number;
   /** Called for each connection whose gateway has proven its identity. */
@@ -33,6 +35,8 @@ export interface GatewayPoolOptions {
 export interface FlowTarget extends ToldOfConnection {
   readonly name: string;
   readonly port: number;
+  /** As what it is counted here. */
+  readonly label: string;
   /** The same as a field of a stream's head. */
   readonly field: Field;
 }

@@ -9,6 +9,8 @@ import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
 import { tunnelHead } from '../../proxy/streams/stream-head.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
+import type { RoundTripTimes } from '../../proxy/http2/round-trip.ts';
+import type { EndpointCounts } from '../../proxy/upstream/balancer/endpoint.ts';
 import type { PathState } from '../../proxy/upstream/target-options.ts';
 import { FirstThrough } from './first-through.ts';
 import { FlowRefusals } from './flow-refusals.ts';
@@ -40,6 +42,8 @@ const SPARE_MS = 3000;
  */
 export class GatewayPool {
   readonly place: GatewayEndpoint;
+  /** What all routes have sent to it. */
+  readonly counts: EndpointCounts = { requests: 0, failures: 0 };
   readonly #options: GatewayPoolOptions;
   readonly #trunks: Trunks;
   /** Open connections on which no transport header has been sent yet. */
@@ -87,6 +91,11 @@ export class GatewayPool {
     this.#evidence = new TrunkEvidence({ ...options, prove: () => this.#connectTogether() });
   }
 
+  /** How flows travel to it, as the last handshake said. */
+  get mode(): 'unknown' | 'streams' | 'header' {
+    return this.#mode;
+  }
+
   /** Whether the gateway supports stream mode; true until it is known. */
   get takesStreams(): boolean {
     return this.#mode !== 'header' || this.#trunks.pooled.size > 0;
@@ -124,6 +133,16 @@ export class GatewayPool {
    */
   get provenMs(): number | undefined {
     return this.#trunks.pooled.size === 0 ? undefined : this.#evidence.aliveMs(this.#doubtful);
+  }
+
+  /** Streams on its connections. */
+  get streams(): number {
+    return this.#trunks.streams;
+  }
+
+  /** How long round trips take; undefined: not measured, which without stream mode nobody does. */
+  get roundTrip(): RoundTripTimes | undefined {
+    return this.#trunks.roundTrip;
   }
 
   /** Numbers of connections: those that take new flows, and all that are open. */

@@ -9,7 +9,7 @@ import { Target } from '../../proxy/upstream/target.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { LocalServices } from '../local/local-pods.ts';
 import type { Drills } from './drills.ts';
-import { isMember, type RouteBackend, type RouteMember } from '../routes/route.ts';
+import { isMember, type RouteMember, type SingleRoute } from '../routes/route.ts';
 import type { Shares } from '../shares/group-shares.ts';
 import type { AddressUser, GatewayAddresses } from './gateway-addresses.ts';
 import { GatewayConnections } from './gateway-connections.ts';
@@ -40,7 +40,7 @@ export interface RouteGatewayOptions {
  */
 export class RouteGateway implements AddressUser {
   readonly #targets = new PerProtocol<Target>();
-  readonly #backend: RouteBackend | RouteMember;
+  readonly #backend: SingleRoute | RouteMember;
   readonly #label: string;
   readonly #options: RouteGatewayOptions;
   readonly #connections: GatewayConnections;
@@ -49,7 +49,7 @@ export class RouteGateway implements AddressUser {
   #requests: RequestRules | undefined;
 
   /** @param label `namespace/name:port`, for logs and metrics */
-  constructor(backend: RouteBackend | RouteMember, label: string, options: RouteGatewayOptions) {
+  constructor(backend: SingleRoute | RouteMember, label: string, options: RouteGatewayOptions) {
     this.#backend = backend;
     this.#label = label;
     this.#options = options;

@@ -1,8 +1,10 @@
 import type { Timer } from '../../base/clock.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
 import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
+import { RoundTrip, type RoundTripTimes } from '../../proxy/http2/round-trip.ts';
 import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
+import { clusterFrame } from '../../proxy/streams/cluster-frame.ts';
 import { MAX_STREAMS, STREAM_WINDOWS } from '../../proxy/streams/stream-head.ts';
 import type { GatewayPoolOptions } from './gateway-pool-options.ts';
 
@@ -16,6 +18,12 @@ const MAX_AGE_MS = 12 * 60_000;
 const IDLE_MS = 60_000;
 /** How soon an old trunk for which no other could be opened is tried to be replaced again, milliseconds. */
 const AGAIN_MS = 10_000;
+/**
+ * How soon a new trunk is asked how long a round trip takes, and how often after that, busy or not;
+ * milliseconds.
+ */
+const FIRST_ROUND_MS = 1000;
+const ROUND_MS = 10_000;
 /** How often a trunk that its gateway has ended is replaced at once, milliseconds. */
 const REPLACE_MS = 1000;
 /** Keep-alive, milliseconds: all flows to a gateway are on its trunks, so a dead one must be noticed soon. */
@@ -51,8 +59,9 @@ export class Trunks implements Http2User<Http2Connection> {
   readonly #options: GatewayPoolOptions;
   readonly #owner: TrunksOwner;
   readonly #pooled = new Set<Http2Connection>();
-  /** All that are open, with the timer of their replacement. */
-  readonly #open = new Map<Http2Connection, Timer>();
+  /** All that are open, with the timers of their replacement and of their next PING. */
+  readonly #open = new Map<Http2Connection, { readonly old: Timer; round: Timer }>();
+  readonly #round: RoundTrip;
   /** Before then, one that its gateway has ended is not replaced at once (monotonic milliseconds). */
   #noReplacementUntil = 0;
   #closed = false;
@@ -60,6 +69,19 @@ export class Trunks implements Http2User<Http2Connection> {
   constructor(options: GatewayPoolOptions, owner: TrunksOwner) {
     this.#options = options;
     this.#owner = owner;
+    this.#round = new RoundTrip(options.clock);
+  }
+
+  /** How long round trips to the address take; undefined: none has been measured yet. */
+  get roundTrip(): RoundTripTimes | undefined {
+    return this.#round.times;
+  }
+
+  /** Streams on all trunks. */
+  get streams(): number {
+    let streams = 0;
+    for (const { active } of this.#open.keys()) streams += active;
+    return streams;
   }
 
   /** Those that take new streams; changes as they come and go. */
@@ -77,7 +99,7 @@ export class Trunks implements Http2User<Http2Connection> {
    * @param namesClients whether its streams name the client on whose behalf they are (ADR 0031)
    */
   add(bytes: Connection, namesClients: boolean): Http2Connection {
-    const { clock, random, counters, keepAliveMs } = this.#options;
+    const { clock, random, counters, keepAliveMs, cluster } = this.#options;
     const trunk = new Http2Connection(bytes, {
       role: 'client',
       clock,
@@ -93,9 +115,10 @@ export class Trunks implements Http2User<Http2Connection> {
     counters.streams.connections++;
     const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
     const old = clock.after(ageMs, () => this.replace(trunk), { unref: true });
-    this.#open.set(trunk, old);
+    this.#open.set(trunk, { old, round: this.#measure(trunk, FIRST_ROUND_MS) });
     this.#pooled.add(trunk);
     trunk.start(EMPTY);
+    if (cluster !== undefined) trunk.control(clusterFrame(cluster));
     this.#watchIdle(trunk, -1);
     if (this.#closed) this.#retireUnused(trunk);
     return trunk;
@@ -153,10 +176,27 @@ export class Trunks implements Http2User<Http2Connection> {
     this.#replaceEnded();
   }
 
+  onPong(trunk: Http2Connection, payload: Buffer): void {
+    this.#round.answered(trunk, payload);
+  }
+
   onClosed(trunk: Http2Connection): void {
     if (this.#pooled.delete(trunk) && this.#pooled.size === 0) this.#owner.onLost();
-    this.#open.get(trunk)?.cancel();
+    const timers = this.#open.get(trunk);
+    timers?.old.cancel();
+    timers?.round.cancel();
+    this.#round.forget(trunk);
     if (this.#open.delete(trunk)) this.#options.counters.streams.connections--;
+  }
+
+  #measure(trunk: Http2Connection, ms: number): Timer {
+    const ask = () => {
+      const timers = this.#open.get(trunk);
+      if (timers === undefined) return;
+      timers.round = this.#measure(trunk, ROUND_MS);
+      this.#round.ask(trunk);
+    };
+    return this.#options.clock.after(ms, ask, { unref: true });
   }
 
   /** Opens another where the gateway does not want the last one used any more. */

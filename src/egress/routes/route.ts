@@ -4,6 +4,7 @@ import { LOCAL } from '../../api/names.ts';
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import { targetKey } from '../../api/ports/target-key.ts';
 import type { Routing } from '../../policy/routing/routing.ts';
+import type { TargetPlace } from '../../proxy/metrics/exposition-labels.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 
 /** One port of one Service in one cluster, and the gateway through which it is reached. */
@@ -38,7 +39,15 @@ export interface RouteSettings {
 }
 
 /** One port of the egress, which leads to one port of one Service in one cluster. */
-export interface SingleRoute extends RouteSettings, RouteBackend {}
+export interface SingleRoute extends RouteSettings, RouteBackend {
+  /** Name of the cluster; not called as in `RouteMember`, because it is not one of several. */
+  readonly targetCluster: string;
+}
+
+/** The cluster that a backend is in. */
+export function clusterOf(backend: SingleRoute | RouteMember): string {
+  return 'cluster' in backend ? backend.cluster : backend.targetCluster;
+}
 
 /** One of several: a cluster of a group, or a mirror behind the rules of an apex. */
 export interface RouteMember extends RouteBackend {
@@ -125,21 +134,22 @@ export function memberLabel(label: string, member: string): string {
   return [label.slice(0, at), '@', member, label.slice(at)].join('');
 }
 
+/** A label under which flows are counted, and where they go; undefined: not to one other cluster. */
+type Labelled = readonly [label: string, place: TargetPlace | undefined];
+
 /** All labels under which a route's requests and connections are counted. */
-export function labelsOf(route: Route): string[] {
-  if (isApex(route)) return [route.label, ...route.backends.flatMap(labelsOfBackend)];
-  if (!isGroup(route)) return [route.label];
-  const members = route.members.map(({ cluster }) => cluster);
-  return [
-    route.label,
-    ...[...members, ...(route.local === undefined ? [] : [LOCAL])].map((one) =>
-      memberLabel(route.label, one),
-    ),
-  ];
+export function labelsOf(route: Route): Labelled[] {
+  const { label } = route;
+  if (isApex(route)) return [[label, undefined], ...route.backends.flatMap(labelsOfBackend)];
+  if (!isGroup(route)) return [[label, { cluster: route.targetCluster, name: route.name }]];
+  const members = route.members.map((one): Labelled => [memberLabel(label, one.cluster), one]);
+  const local: Labelled[] = route.local === undefined ? [] : [[memberLabel(label, LOCAL), undefined]];
+  return [[label, undefined], ...members, ...local];
 }
 
-function labelsOfBackend({ label, to }: ApexBackend): string[] {
-  return 'group' in to ? labelsOf(to.group) : [label];
+function labelsOfBackend({ label, to }: ApexBackend): Labelled[] {
+  if ('group' in to) return labelsOf(to.group);
+  return [[label, 'gateway' in to ? { cluster: to.cluster, name: to.gateway.name } : undefined]];
 }
 
 /** The targets of a route as `name:port`, for logs. */

@@ -94,7 +94,8 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
 function singleRoute(listenPort: number, claim: EgressClaim, facts: RouteFacts): SingleRoute | undefined {
   const backend = backendOf(claim, facts);
   if (backend === undefined) return undefined;
-  return { ...settingsOf(listenPort, holderOf(claim), claim, facts), ...backend };
+  const settings = settingsOf(listenPort, holderOf(claim), claim, facts);
+  return { ...settings, ...backend, targetCluster: claim.cluster };
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   type StreamPurpose,
 } from '../../proxy/streams/stream-head.ts';
 import type { ClientNames } from '../authorization/trusted-relays.ts';
+import { readClusterFrame } from '../../proxy/streams/cluster-frame.ts';
 import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -54,6 +55,8 @@ export interface StreamSessionOptions {
    * @throws ProxyFailure when the relay may not name this client
    */
   readonly context: (name: string, port: number, client: string | undefined) => StreamContext;
+  /** Called where the peer says in which cluster it is, before its first stream; default: nobody asks. */
+  readonly onCluster?: (name: string) => void;
 }
 
 /**
@@ -112,15 +115,20 @@ export class StreamSession implements Http2User<Http2Connection> {
       if (!kept) context.leave();
     } catch (error) {
       if (!(error instanceof ProxyFailure)) throw error;
-      this.#options.counters.failure(error.kind);
+      this.#options.counters.failure(error.kind, undefined);
       stream.head(refusalHead(error), true);
       if (!ended) stream.reset(Http2ErrorCode.NO_ERROR);
     }
   }
 
   onTooLarge(stream: Http2Stream): void {
-    this.#options.counters.failure('bad request');
+    this.#options.counters.failure('bad request', undefined);
     stream.head([statusField(431)], true);
+  }
+
+  onExtension(type: number, streamId: number, payload: Buffer): void {
+    const cluster = readClusterFrame(type, streamId, payload);
+    if (cluster !== undefined) this.#options.onCluster?.(cluster);
   }
 
   onStreamClosed(): void {

@@ -1,3 +1,6 @@
+import type { SyncStats } from '../../api/answers/stats-report.ts';
+import { worstSync } from '../../kube/informer/followed.ts';
+import { addPairs, type PairNumbers } from '../../proxy/metrics/pair-counters.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
@@ -172,6 +175,16 @@ export class GatewayWorkers implements GatewayAdminView {
 
   async numbers(): Promise<GatewayNumbers> {
     return numbersOf(await this.report());
+  }
+
+  async pairs(): Promise<readonly PairNumbers[]> {
+    const answers = await this.#askAll({ ask: 'pairs' });
+    return addPairs(answers.filter((answer) => answer !== undefined) as PairNumbers[][]);
+  }
+
+  async sync(): Promise<readonly SyncStats[]> {
+    const answers = await this.#askAll({ ask: 'sync' });
+    return worstSync((answers.filter((answer) => answer !== undefined) as SyncStats[][]).flat());
   }
 
   async targetReady(target: ReadinessQuery): Promise<PartHealth> {

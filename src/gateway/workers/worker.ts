@@ -11,6 +11,8 @@ export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
 export type WorkerQuestion =
   | { readonly ask: 'ready' }
   | { readonly ask: 'report' }
+  | { readonly ask: 'pairs' }
+  | { readonly ask: 'sync' }
   | { readonly ask: 'target'; readonly target: ReadinessQuery }
   | { readonly ask: 'level'; readonly level: string };
 
@@ -127,6 +129,8 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentChannel
 function answerOf(view: GatewayAdminView, question: WorkerQuestion): unknown {
   if (question.ask === 'ready') return view.ready();
   if (question.ask === 'report') return view.report();
+  if (question.ask === 'pairs') return view.pairs();
+  if (question.ask === 'sync') return view.sync();
   if (question.ask === 'target') return view.targetReady(question.target);
   view.setLogLevel(question.level);
   return true;

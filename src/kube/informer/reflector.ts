@@ -9,6 +9,7 @@ import { listPages } from '../client/list-pages.ts';
 import { slowDown, type Pace } from '../budget/pace.ts';
 import type { BudgetShare } from '../budget/peer-budget.ts';
 import { compareVersions } from '../objects/resource-version.ts';
+import { follows } from './followed.ts';
 import { HasSynced } from './has-synced.ts';
 import { ObjectTransform } from './object-transform.ts';
 import { keyOf, type KubeObject, type Resource } from '../../api/kubernetes/resource.ts';
@@ -84,6 +85,7 @@ export class Reflector<T extends KubeObject> {
   readonly #hasSynced = new HasSynced();
   readonly #listeners = new Set<() => void>();
   #running: Promise<void> | undefined;
+  #unfollow: (() => void) | undefined;
   /** Aborts the watch that is under way, or the wait after a failure. */
   #turn = new AbortController();
   #lastHeard: number | undefined;
@@ -125,7 +127,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   start(): void {
-    this.#running ??= this.#run();
+    if (this.#running !== undefined) return;
+    this.#unfollow = follows(this.#options.client, this);
+    this.#running = this.#run();
   }
 
   /** Ends the watch; the store keeps what it holds and changes no more. */
@@ -134,6 +138,7 @@ export class Reflector<T extends KubeObject> {
     this.#stop.abort(reason);
     this.#turn.abort(reason);
     this.#hasSynced.never(reason);
+    this.#unfollow?.();
     await this.#running;
   }
 

@@ -1,7 +1,8 @@
 import type { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { NO_BODY } from '../http/messages.ts';
-import { type LoggedFlow, recordAccess } from './access-log.ts';
+import { type CountedFlow, endFlow, flowAnswered } from './flow-accounts.ts';
+import type { TargetCounters } from '../metrics/target-counters.ts';
 import type { Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { LeasedRequest, SessionTarget } from '../upstream/session-target.ts';
@@ -15,10 +16,11 @@ const EMPTY = Buffer.alloc(0);
  * One request of an HTTP/1 client, and its response. What is about the endpoint's connection is used only
  * where that speaks HTTP/1, too (`Http1Forwarder`).
  */
-export class Http1Exchange implements LoggedFlow {
+export class Http1Exchange implements CountedFlow {
   readonly head: RequestHead;
   /** When its head came (monotonic milliseconds). */
   readonly startedAt: number;
+  counted: TargetCounters | undefined;
   /** Milliseconds until the response's head. */
   firstByteMs: number | undefined;
   /** What the client has been answered. */
@@ -67,20 +69,16 @@ export class Http1Exchange implements LoggedFlow {
 }
 
 /**
- * Takes the head of the final response: counts it, tells the balancer how the endpoint did, begins its body.
+ * Takes the head of the final response: notes when it came, tells the balancer how the endpoint did, begins
+ * its body.
  */
-export function takeResponse(
-  { counters, clock, target }: Session,
-  exchange: Http1Exchange,
-  head: ResponseHead,
-): void {
+export function takeResponse({ clock }: Session, exchange: Http1Exchange, head: ResponseHead): void {
   const ms = clock.monotonic() - exchange.startedAt;
-  counters.response(target.label, head.status, ms);
+  flowAnswered(exchange, ms);
   if (head.status >= 500) exchange.lease?.endpoint.fail();
   else exchange.lease?.endpoint.succeed(ms);
   exchange.response = head;
   exchange.status = head.status;
-  exchange.firstByteMs = ms;
   exchange.responseBody = new BodyReader(head.framing);
   exchange.held = EMPTY;
 }
@@ -95,10 +93,8 @@ export function recordFailed(
   lease: ConnectionLease | undefined,
   failure: ProxyFailure,
 ): void {
-  const { counters, target, clock } = session;
   exchange.status = failure.status;
-  counters.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
-  recordAccess(session, exchange, lease?.endpoint, failure);
+  endFlow(session, exchange, lease?.endpoint, failure);
 }
 
 /** The head of a response, saying so where fault injection delayed the request. */

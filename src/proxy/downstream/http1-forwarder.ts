@@ -15,7 +15,7 @@ import { renderRequest, renderResponse } from '../http1/render.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
-import { recordAccess } from './access-log.ts';
+import { endFlow } from './flow-accounts.ts';
 import {
   abandonLease,
   askedOf,
@@ -257,7 +257,7 @@ export class Http1Forwarder implements ConnectionHandler {
   #finish(exchange: Http1Exchange, spoiled = false): void {
     const { lease, response, requestBody } = exchange;
     this.#from.over();
-    recordAccess(this.#session, exchange, lease?.endpoint);
+    endFlow(this.#session, exchange, lease?.endpoint);
     if (lease !== undefined) {
       if (response?.keepAlive !== true || !requestBody.done || spoiled) lease.connection.destroy();
       else if (exchange.personal) this.#own.keep(lease, this.#session.clock.monotonic());

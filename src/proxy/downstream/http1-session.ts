@@ -1,6 +1,6 @@
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { recordAccess } from './access-log.ts';
+import { beginFlow, discardFlow, endFlow } from './flow-accounts.ts';
 import type { Flow, Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
@@ -152,17 +152,24 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
       else if (this.#translated !== undefined) this.#translated.onFailure(failure, false);
       else if (this.#advancing && !this.#closing && !this.#client.closed) this.answer(failure, undefined);
       else {
-        this.#session.counters.failure(failure.kind);
-        this.#upgraded?.abort(failure);
+        if (this.#upgraded === undefined) this.#failed(failure);
+        else this.#upgraded.abort(failure);
         this.#client.abort(failure);
       }
     } catch (error) {
       this.#session.counters.caught(error);
+      if (exchange !== undefined) discardFlow(this.#session, exchange);
       this.#exchange = undefined;
       this.#translated = undefined;
       this.#closing = true;
       this.#client.abort(failure);
     }
+  }
+
+  /** Counts a failure outside of any request. */
+  #failed({ kind }: ProxyFailure): void {
+    const { counters, target } = this.#session;
+    counters.failure(kind, target.label);
   }
 
   #failExchange(exchange: Http1Exchange, failure: ProxyFailure): void {
@@ -192,10 +199,10 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   }
 
   #begin(head: RequestHead): void {
-    const { counters, clock, target, clientName } = this.#session;
+    const { clock, target, clientName } = this.#session;
     const exchange = new Http1Exchange(head, clock.monotonic());
     this.#exchange = exchange;
-    counters.request(target.label);
+    beginFlow(this.#session, exchange);
     const refusal = isServableTarget(head)
       ? this.#session.check(head)
       : new ProxyFailure('bad request', `${head.method} of that target is not served`);
@@ -257,8 +264,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
 
   cut(failure: ProxyFailure, exchange: Http1Exchange, lease: ConnectionLease | undefined): void {
     this.#exchange = undefined;
-    this.#session.counters.failure(failure.kind);
-    recordAccess(this.#session, exchange, lease?.endpoint, failure);
+    endFlow(this.#session, exchange, lease?.endpoint, failure);
     this.#client.abort(failure);
   }
 
@@ -291,7 +297,7 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
     this.#exchange = undefined;
     exchange.hold?.cancel();
     const { lease } = exchange;
-    recordAccess(this.#session, exchange, lease?.endpoint);
+    endFlow(this.#session, exchange, lease?.endpoint);
     if (lease !== undefined) {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
@@ -302,8 +308,8 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   /** Answers in the target's stead, saying why. */
   answer(failure: ProxyFailure, exchange: Http1Exchange | undefined, lease?: ConnectionLease): void {
     if (failure.breaks && exchange !== undefined) return this.cut(failure, exchange, lease);
-    this.#session.counters.failure(failure.kind);
-    if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);
+    if (exchange === undefined) this.#failed(failure);
+    else recordFailed(this.#session, exchange, lease, failure);
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';

@@ -13,7 +13,7 @@ import { PassedBody } from '../upstream/retry/replay-body.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
-import { recordAccess } from './access-log.ts';
+import { discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
 import type { Http1Exchange } from './http1-exchange.ts';
 import { failureResponse } from '../http1/failure-response.ts';
 import { HeadError, type RequestHead } from '../http1/head.ts';
@@ -112,7 +112,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#over = true;
     this.#passed?.drop();
     this.#upstream?.abandon();
-    recordAccess(this.#session, this.#exchange, this.#asked);
+    endFlow(this.#session, this.#exchange, this.#asked);
   }
 
   onBodyBytes(chunk: Buffer): void {
@@ -135,11 +135,10 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   onResponse({ status, fields, framing }: IncomingResponse): void {
-    const { counters, clock, target, client, draining } = this.#session;
+    const { clock, client, draining } = this.#session;
     this.#exchange.status = status;
     this.#passed?.drop();
-    this.#exchange.firstByteMs = clock.monotonic() - this.#exchange.startedAt;
-    counters.response(target.label, status, this.#exchange.firstByteMs);
+    flowAnswered(this.#exchange, clock.monotonic() - this.#exchange.startedAt);
     this.#responded = true;
     if (draining() || client.retired || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
@@ -204,6 +203,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#session.counters.caught(error);
       this.#over = true;
       this.#passed?.drop();
+      discardFlow(this.#session, this.#exchange);
       this.#session.client.abort(failure);
     }
   }
@@ -212,8 +212,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #cut(failure: ProxyFailure): void {
     this.#over = true;
     this.#passed?.drop();
-    this.#session.counters.failure(failure.kind);
-    recordAccess(this.#session, this.#exchange, this.#asked, failure);
+    endFlow(this.#session, this.#exchange, this.#asked, failure);
     this.#session.client.abort(failure);
   }
 
@@ -281,9 +280,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   #answer(failure: ProxyFailure): void {
-    const { counters, target, clock, client } = this.#session;
-    counters.failure(failure.kind);
-    counters.response(target.label, failure.status, clock.monotonic() - this.#exchange.startedAt);
+    const { client } = this.#session;
     const leaves = this.#session.leavesWith?.(failure) === true;
     if (!this.#body.done || failure.isOurs || leaves) this.#close = true;
     const meshed = this.#session.plainClient !== true;
@@ -295,7 +292,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #finish(failure?: ProxyFailure): void {
     this.#over = true;
     this.#passed?.drop();
-    recordAccess(this.#session, this.#exchange, this.#asked, failure);
+    endFlow(this.#session, this.#exchange, this.#asked, failure);
     this.#onOver(this.#close, this.#held);
   }
 }

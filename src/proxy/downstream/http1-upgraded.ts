@@ -2,7 +2,7 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Session } from './session.ts';
 import { spliceConnections } from '../io/splice.ts';
-import { recordAccess } from './access-log.ts';
+import { endFlow, flowAnswered } from './flow-accounts.ts';
 import { type Http1Exchange, marked } from './http1-exchange.ts';
 import type { ResponseHead } from '../http1/head.ts';
 import { changedResponse } from '../http1/changed-heads.ts';
@@ -16,6 +16,8 @@ export class UpgradedExchange {
   readonly #session: Session;
   readonly #exchange: Http1Exchange;
   readonly #lease: ConnectionLease;
+  /** Why it was ended here. */
+  #failure: ProxyFailure | undefined;
 
   constructor(session: Session, exchange: Http1Exchange, lease: ConnectionLease) {
     this.#session = session;
@@ -28,21 +30,19 @@ export class UpgradedExchange {
    * @param first what either side has sent behind its head
    */
   start(head: ResponseHead, first: { readonly ofTarget: Buffer; readonly ofClient: Buffer }): void {
-    const { counters, clock, target, client } = this.#session;
+    const { clock, client } = this.#session;
     const exchange = this.#exchange;
     const { connection, endpoint } = this.#lease;
     exchange.status = 101;
-    exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
-    counters.response(target.label, 101, exchange.firstByteMs);
+    flowAnswered(exchange, clock.monotonic() - exchange.startedAt);
     client.sendText(marked(exchange, renderResponse(changedResponse(head, this.#lease.changes), 1, false)));
     if (first.ofTarget.length > 0) client.send(first.ofTarget);
     const before = { in: client.bytesRead, out: client.bytesWritten };
     spliceConnections(client, connection, (failure) => {
-      if (failure !== undefined) counters.failure(failure.kind);
       endpoint.succeed(undefined);
       exchange.bytesIn += client.bytesRead - before.in;
       exchange.bytesOut += client.bytesWritten - before.out;
-      recordAccess(this.#session, exchange, this.#lease.endpoint, failure);
+      endFlow(this.#session, exchange, this.#lease.endpoint, this.#failure ?? failure);
     });
     endpoint.accepted();
     if (first.ofClient.length > 0) connection.send(first.ofClient);
@@ -50,16 +50,18 @@ export class UpgradedExchange {
 
   /** Ends the tunnel where the client could not open it now. */
   recheck(): void {
-    const { check, counters, client } = this.#session;
+    const { check, client } = this.#session;
     const refusal = check(this.#exchange.head) ?? this.#lease.refusal?.();
     if (refusal === undefined) return;
-    counters.failure(refusal.kind);
     this.abort(refusal);
     client.abort(refusal);
   }
 
-  /** Ends the target's side in a way that it cannot take for a proper end. */
+  /**
+   * Ends the target's side in a way that it cannot take for a proper end; the client's is to be ended too.
+   */
   abort(failure: ProxyFailure): void {
+    this.#failure ??= failure;
     this.#lease.connection.abort(failure);
   }
 }

@@ -5,8 +5,9 @@ import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
+import type { TargetCounters } from '../metrics/target-counters.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
-import { type LoggedFlow, recordAccess } from './access-log.ts';
+import { beginFlow, type CountedFlow, discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
@@ -15,7 +16,7 @@ import { type Http2Request, readRequest, statusField } from '../http2/message.ts
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
-export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow {
+export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlow {
   readonly #session: Session;
   readonly #stream: Http2Stream;
   readonly #alternatives: number;
@@ -42,6 +43,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   #refusals = 0;
   /** Where a request filter has made the request wait. */
   hold: Hold | undefined;
+  counted: TargetCounters | undefined;
   status: number | undefined;
   grpcStatus: number | undefined;
   firstByteMs: number | undefined;
@@ -72,9 +74,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
 
   /** Takes the request's head. @param ended whether it has no body */
   begin(fields: readonly Field[], ended: boolean): void {
-    const { counters, target, check, clientName } = this.#session;
+    const { target, check, clientName } = this.#session;
     this.#requestEnded = ended;
-    counters.request(target.label);
+    beginFlow(this.#session, this);
     const request = readRequest(fields, ended);
     if (typeof request === 'string') {
       this.#answer(new ProxyFailure('bad request', request));
@@ -165,9 +167,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
   }
 
   onResponse({ status, fields, framing, at }: IncomingResponse): void {
+    // Until then it can be answered otherwise.
+    flowAnswered(this, (at ?? this.#session.clock.monotonic()) - this.startedAt);
     this.status = status;
     this.#passed?.drop();
-    this.firstByteMs = at === undefined ? this.#elapsed() : at - this.startedAt;
     const head = [statusField(status)];
     for (const field of fields) head.push(field);
     const version = this.#request?.version ?? 'HTTP/2';
@@ -242,6 +245,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
       this.#over = true;
       this.#passed?.drop();
       this.hold?.cancel();
+      discardFlow(this.#session, this);
       this.#stream.reset(Http2ErrorCode.INTERNAL_ERROR);
     }
   }
@@ -251,7 +255,6 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
    * (ADR 0036).
    */
   #break(failure: ProxyFailure): void {
-    this.#session.counters.failure(failure.kind);
     this.#finish(failure);
     if (failure.code === Http2ErrorCode.REFUSED_STREAM && this.#alternatives > 0)
       this.#stream.head(refusalInterim(failure));
@@ -318,7 +321,6 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     const grpc = isGrpc(this.#request?.fields ?? []);
     if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
     this.status = failure.status;
-    this.#session.counters.failure(failure.kind);
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
     if (grpc) {
       this.status = 200;
@@ -384,16 +386,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, LoggedFlow
     this.hold?.cancel();
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;
-    if (this.status !== undefined) {
-      const { counters, target } = this.#session;
-      counters.response(target.label, this.status, this.firstByteMs ?? this.#elapsed(), this.grpcStatus);
-    }
     if (failure !== undefined) this.#session.leavesWith?.(failure);
-    recordAccess(this.#session, this, this.#upstream ?? this.#failed, failure);
-  }
-
-  /** Milliseconds since the request came. */
-  #elapsed(): number {
-    return this.#session.clock.monotonic() - this.startedAt;
+    endFlow(this.#session, this, this.#upstream ?? this.#failed, failure);
   }
 }

@@ -44,7 +44,7 @@ export class Http2Session implements Http2User<Http2Connection>, Flow {
   }
 
   onTooLarge(stream: Http2Stream): void {
-    this.#session.counters.failure('bad request');
+    this.#session.counters.failure('bad request', this.#session.target.label);
     stream.head([statusField(431)], true);
   }
 
@@ -57,6 +57,7 @@ export class Http2Session implements Http2User<Http2Connection>, Flow {
   }
 
   onClosed(_: Http2Connection, error: Error | undefined): void {
-    if (error instanceof ProxyFailure) this.#session.counters.failure(error.kind);
+    const { counters, target } = this.#session;
+    if (error instanceof ProxyFailure) counters.failure(error.kind, target.label);
   }
 }

@@ -3,7 +3,8 @@ import { type Connection, type ConnectionHandler, NOBODY } from '../io/connectio
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
-import { type LoggedFlow, recordAccess } from './access-log.ts';
+import { beginFlow, type CountedFlow, discardFlow, endFlow } from './flow-accounts.ts';
+import type { TargetCounters } from '../metrics/target-counters.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
@@ -12,12 +13,16 @@ const EMPTY = Buffer.alloc(0);
 const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
-export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
+export class OpaqueFlow implements Flow, ConnectionHandler, CountedFlow {
   readonly #session: Session;
   readonly #watch: SpliceWatch | undefined;
   readonly startedAt: number;
+  counted: TargetCounters | undefined;
   /** It has been counted as a raw connection. */
-  #counted = false;
+  #settled = false;
+  #over = false;
+  /** Bytes pass: it ends when both connections have. */
+  #joined = false;
   /** Another session has taken the client over. */
   #left = false;
   #upstream: Connection | undefined;
@@ -78,9 +83,10 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
 
   /** It is known now to be a raw connection, and is counted as one. */
   settle(): void {
-    if (this.#counted) return;
-    this.#counted = true;
-    this.#session.counters.request(this.#session.target.label);
+    // A flow that was ended may hear of more bytes.
+    if (this.#settled || this.#over) return;
+    this.#settled = true;
+    beginFlow(this.#session, this);
   }
 
   /**
@@ -89,6 +95,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
    */
   leave(): void {
     this.#left = true;
+    discardFlow(this.#session, this);
     this.hold?.cancel();
     this.#lease?.endpoint.abandon();
     if (this.#upstream === undefined) return;
@@ -99,8 +106,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   /** Ends the flow, for a reason that came up after it began. */
   fail(failure: ProxyFailure): void {
     this.#upstream?.abort(failure);
-    this.#failure = failure;
-    this.#session.counters.failure(failure.kind, 'tcp');
+    this.#failure ??= failure;
     this.#session.client.abort(failure);
   }
 
@@ -182,10 +188,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
     this.#upstream?.abort(failure);
     this.#session.client.abort(failure);
     if (known) return;
-    contained(this.#session.counters, () => {
-      this.#session.counters.failure(failure.kind, 'tcp');
-      if (this.#upstream === undefined) this.#log();
-    });
+    if (!this.#joined) contained(this.#session.counters, () => this.#log());
   }
 
   recheck(): void {
@@ -209,8 +212,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
   }
 
   #refuse(failure: ProxyFailure): void {
-    this.#failure = failure;
-    this.#session.counters.failure(failure.kind, 'tcp');
+    this.#failure ??= failure;
     this.#session.client.destroy(failure);
     this.#log();
   }
@@ -234,21 +236,22 @@ export class OpaqueFlow implements Flow, ConnectionHandler, LoggedFlow {
     // The endpoint is given back only when the flow ends: long flows count as load, so that endpoints that
     // have many get fewer new ones.
     const onEnd = (failure: ProxyFailure | undefined) => {
-      if (failure !== undefined && this.#failure === undefined) {
-        this.#failure = failure;
-        this.#session.counters.failure(failure.kind, 'tcp');
-      }
+      this.#failure ??= failure;
       lease.endpoint.succeed(undefined);
       this.settle();
       this.#log();
     };
+    this.#joined = true;
     spliceConnections(client, connection, onEnd, this.#watch);
     if (this.#held.length > 0 && !connection.send(this.#held)) client.pause();
     this.#held = EMPTY;
     if (this.#clientEnded) connection.end();
   }
 
+  /** It has ended; does nothing the second time. */
   #log(): void {
-    recordAccess(this.#session, this, this.#lease?.endpoint, this.#failure);
+    if (this.#over) return;
+    this.#over = true;
+    endFlow(this.#session, this, this.#lease?.endpoint, this.#failure);
   }
 }

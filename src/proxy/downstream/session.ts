@@ -2,6 +2,8 @@ import type { Clock } from '../../base/clock.ts';
 import type { HeadRules } from '../http/forwarding.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
+import type { SourceOfFlows } from '../metrics/pair-counters.ts';
+import type { KeptCounters } from './flow-accounts.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
@@ -22,6 +24,10 @@ export interface Session {
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
+  /** Where its flows are counted; there from when the first one begins. */
+  kept?: KeptCounters | undefined;
+  /** The cluster that its egress says it is in, and whether that is proven; absent: nothing is said. */
+  readonly from?: SourceOfFlows | undefined;
   /** The relay that has said so, for the access log; absent where the client has proven it itself. */
   readonly via?: string | undefined;
   /**

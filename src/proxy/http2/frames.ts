@@ -12,6 +12,8 @@ export const FrameType = {
   GOAWAY: 7,
   WINDOW_UPDATE: 8,
   CONTINUATION: 9,
+  /** Our own, of the range for experiments (0xf0 to 0xff): in which cluster an egress is. */
+  CLUSTER: 0xf1,
 } as const;
 
 /** Flags of frames (RFC 9113 section 6); which of them a frame may have depends on its type. */

@@ -215,6 +215,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     else this.retire();
   }
 
+  /** Sends a frame of no stream, such as a PING. @param bytes the frame */
+  control(bytes: Buffer): void {
+    if (!this.spent) this.#safely(() => this.#sender.control(bytes));
+  }
+
   /** Ends the connection at once. */
   destroy(error?: Error): void {
     this.#ending = true;
@@ -257,25 +262,19 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#options.user.onClosed(this, error);
   }
 
-  // --- FrameSink
-
   // oxlint-disable-next-line max-params -- as FrameSink says
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     assertOrder(this.#settingsCame, this.#block.open, type, flags);
-    if (type === FrameType.HEADERS) {
-      this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
-      return;
-    }
-    if (type === FrameType.CONTINUATION) {
-      this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
-      return;
-    }
+    if (type === FrameType.HEADERS)
+      return this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
+    if (type === FrameType.CONTINUATION)
+      return this.#headers(streamId, this.#block.continue(streamId, flags, bytes.subarray(start, end)));
     assertControlFrame(type, flags, streamId, end - start);
     // These two come with every request: no view of the bytes is made for them.
     if (type === FrameType.WINDOW_UPDATE)
       this.#windowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
     else if (type === FrameType.RST_STREAM) this.#reset(streamId, bytes.readUInt32BE(start));
-    else this.#control(type, flags, bytes.subarray(start, end));
+    else this.#control(type, flags, streamId, bytes.subarray(start, end));
   }
 
   onDataStart(streamId: number, length: number): void {
@@ -292,8 +291,6 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streams.data.end(length, endStream);
   }
 
-  // --- frames
-
   #headers(streamId: number, whole: boolean): void {
     if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
     if (!whole) return;
@@ -302,7 +299,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
 
-  #control(type: number, flags: number, payload: Buffer): void {
+  #control(type: number, flags: number, streamId: number, payload: Buffer): void {
     switch (type) {
       case FrameType.SETTINGS:
         return this.#settings(flags, payload);
@@ -311,8 +308,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       case FrameType.GOAWAY:
         return this.#goAway(payload);
       default:
-        // PRIORITY is not heeded, and unknown types are ignored (RFC 9113 sections 5.3 and 5.5).
-        return this.#budget.spendIdleFrame();
+        // PRIORITY is not heeded, nor are unknown types, mostly (RFC 9113 sections 5.3 and 5.5).
+        this.#budget.spendIdleFrame();
+        this.#options.user.onExtension?.(type, streamId, payload);
     }
   }
 
@@ -338,8 +336,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   #ping(flags: number, payload: Buffer): void {
     this.#budget.spendIdleFrame();
-    if ((flags & Flag.ACK) === 0) this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
-    else this.#shutdown.answered(payload);
+    if ((flags & Flag.ACK) === 0) return this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
+    this.#shutdown.answered(payload);
+    this.#options.user.onPong?.(this, payload);
   }
 
   #goAway(payload: Buffer): void {

@@ -34,6 +34,10 @@ export interface Http2User<C> {
    * @param maxStreams that may be open at a time, our own bound included
    */
   onSettings?(connection: C, maxStreams: number): void;
+  /** A PING has been answered. @param payload what was sent in it */
+  onPong?(connection: C, payload: Buffer): void;
+  /** A frame of another type than RFC 9113's has come, or PRIORITY. @param payload during the call only */
+  onExtension?(type: number, streamId: number, payload: Buffer): void;
   /** The connection is gone; every stream has been told. */
   onClosed(connection: C, error: Error | undefined): void;
 }

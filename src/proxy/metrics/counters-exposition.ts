@@ -1,22 +1,22 @@
-import { DEFAULT_GATEWAY_NAME } from '../../api/names.ts';
-import { serviceOf } from '../../api/ports/target-key.ts';
-import { formatAddress, type SocketAddress } from '../../base/address.ts';
-import { POLICY_GROUP } from '../../api/linkerd/linkerd-kinds.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
 import { type ProxyCounters, readKey } from './counters.ts';
 import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import type { CountersView, Table } from './counters-view.ts';
+import {
+  type ExpositionSource,
+  policyLabels,
+  serverLabels,
+  type Side,
+  TARGET_LABELS,
+  targetLabels,
+} from './exposition-labels.ts';
 import { groupFamilies, writeGroups } from './group-exposition.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
-/** The kind of a process, as linkerd2-proxy's `direction`: `inbound` is a gateway, `outbound` an egress. */
-export type Side = 'inbound' | 'outbound';
-
-const REQUEST = ['direction', 'authority', 'dst_service', 'dst_namespace'];
 const SERVER = ['target_addr', 'target_ip', 'target_port', 'srv_group', 'srv_kind', 'srv_name', 'srv_port'];
 const TCP = ['direction', 'peer', 'authority', 'dst_service', 'dst_namespace', ...SERVER, 'tls'];
 const AUTHZ = ['authz_group', 'authz_kind', 'authz_name', 'tls', 'client_id'];
@@ -35,18 +35,35 @@ const counter = (name: string, labels: readonly string[], help: string): MetricF
  * `docs/reference/metrics.md` lists the same.
  */
 export const families = {
-  request: counter('request_total', REQUEST, 'Requests, and opaque connections.'),
+  request: counter('request_total', TARGET_LABELS, 'Requests, and opaque connections.'),
   response: counter(
     'response_total',
-    [...REQUEST, 'status_code', 'classification', 'grpc_status'],
+    [...TARGET_LABELS, 'status_code', 'classification', 'grpc_status'],
     'Responses; failures are 5xx and the gRPC statuses 2, 4, 7, 13, 14, 15.',
   ),
   latency: {
     name: 'response_latency_ms',
     type: 'histogram',
-    labels: [...REQUEST, 'status_code', 'le'],
+    labels: [...TARGET_LABELS, 'status_code', 'le'],
     help: 'Time to the first byte of a response, milliseconds.',
   },
+  latencyNative: {
+    name: 'linkspan_response_latency_ms',
+    type: 'histogram',
+    labels: TARGET_LABELS,
+    help: 'Time to the first byte of a response, milliseconds; a native histogram.',
+  },
+  inFlight: {
+    name: 'linkspan_requests_in_flight',
+    type: 'gauge',
+    labels: TARGET_LABELS,
+    help: 'Requests, and opaque connections, that are under way.',
+  },
+  failures: counter(
+    'linkspan_failures_total',
+    [...TARGET_LABELS, 'error'],
+    'Requests, and opaque connections, that the proxy itself has answered or ended, by why.',
+  ),
   tcpOpen: counter('tcp_open_total', TCP, 'Connections opened.'),
   tcpOpenNow: {
     name: 'tcp_open_connections',
@@ -151,25 +168,29 @@ const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'h
 
 /**
  * Publishes what the data path has counted; costs nothing until the registry is read.
- * @param listen the address that clients connect to; undefined for an egress, which has many
  */
 export function publishCounters(
   registry: Registry,
   counters: ProxyCounters,
   side: Side,
-  listen?: SocketAddress,
+  source?: ExpositionSource,
 ): void {
-  registry.addText(() => countersExposition(counters.view(), side, listen).pieces());
+  registry.addText(() => countersExposition(counters.view(), side, source).pieces());
 }
 
 /** What was counted as metrics; numbers and labels are read when their piece of the text is taken. */
-export function countersExposition(view: CountersView, side: Side, listen?: SocketAddress): Exposition {
+export function countersExposition(
+  view: CountersView,
+  side: Side,
+  { listen, placeOf }: ExpositionSource = {},
+): Exposition {
   const out = new Exposition();
   const server = serverLabels(side, listen);
-  writeRequests(out, view);
+  const dst = (label: string) => targetLabels(label, placeOf);
+  writeRequests(out, view, dst);
   writeRoutes(out, view.routes);
   writeGroups(out, view.groups);
-  writeConnections(out, view, side, server);
+  writeConnections(out, view, side, { server, dst });
   if (side === 'inbound') {
     writeAuthorizations(out, view, server);
     writeFilters(out, view, server);
@@ -181,14 +202,29 @@ export function countersExposition(view: CountersView, side: Side, listen?: Sock
   return out;
 }
 
-function writeRequests(out: Exposition, { targets }: CountersView): void {
+function writeRequests(
+  out: Exposition,
+  { targets }: CountersView,
+  dst: (label: string) => LabelValues,
+): void {
   const labelled = () =>
     Iterator.from(targets).map(
-      ([label, counters]) => [{ direction: 'outbound', ...targetLabels(label) }, counters] as const,
+      ([label, counters]) => [{ direction: 'outbound', ...dst(label) }, counters] as const,
     );
+  const used = () => labelled().filter(([, { requests }]) => requests > 0);
   out.write(
     families.request,
-    labelled().map(([labels, { requests }]) => [labels, requests]),
+    used().map(([labels, { requests }]) => [labels, requests]),
+  );
+  out.write(
+    families.inFlight,
+    used().map(([labels, { inFlight }]) => [labels, inFlight]),
+  );
+  out.write(
+    families.failures,
+    labelled().flatMap(([labels, { failures }]) =>
+      Iterator.from(failures).map(([error, count]) => [{ ...labels, error }, count] as const),
+    ),
   );
   out.write(
     families.response,
@@ -214,6 +250,13 @@ function writeRequests(out: Exposition, { targets }: CountersView): void {
       ),
     ),
   );
+  out.writeNative(
+    families.latencyNative,
+    labelled().flatMap(([labels, { latency }]) => {
+      const { schema, offset, counts, sumMs: sum } = latency.span;
+      return counts.length === 0 ? [] : [[labels, { schema, offset, counts, sum }] as const];
+    }),
+  );
 }
 
 /** Responses of each HTTP status, all gRPC statuses together: Linkerd's latency has no label for those. */
@@ -237,12 +280,17 @@ function together(a: ResponseNumbers, b: ResponseNumbers): ResponseNumbers {
   };
 }
 
-function writeConnections(out: Exposition, view: CountersView, side: Side, server: LabelValues): void {
+function writeConnections(
+  out: Exposition,
+  view: CountersView,
+  side: Side,
+  { server, dst }: { readonly server: LabelValues; readonly dst: (label: string) => LabelValues },
+): void {
   const secured = side === 'inbound' ? { tls: 'true' } : {};
   const all = function* (): Iterable<readonly [LabelValues, ConnectionCounts]> {
     yield [{ direction: side, peer: 'src', ...server, ...secured }, view.client];
     for (const [label, numbers] of view.endpoints)
-      yield [{ direction: 'outbound', peer: 'dst', ...targetLabels(label) }, numbers];
+      yield [{ direction: 'outbound', peer: 'dst', ...dst(label) }, numbers];
     if (view.shared.opened > 0) yield [{ direction: 'outbound', peer: 'dst' }, view.shared];
   };
   const write = (family: MetricFamily, read: (numbers: ConnectionCounts) => number) =>
@@ -327,41 +375,4 @@ function* entriesOf(
 function headerLabels(key: string): LabelValues {
   const [protocol = '', target_name = '', target_port = '', client_id = ''] = readKey(key);
   return { session_protocol: PROTOCOLS[protocol] ?? protocol, target_port, target_name, client_id };
-}
-
-/**
- * The labels of a target: `authority`, and where its name is a Kubernetes Service's (a pod's host name may
- * stand in front), `dst_service` and `dst_namespace`.
- * @param label `name:port`
- */
-export function targetLabels(label: string): LabelValues {
-  const service = serviceOf(label);
-  if (service === undefined) return { authority: label };
-  return { authority: label, dst_service: service.name, dst_namespace: service.namespace };
-}
-
-/**
- * The labels of the gateway's port, named as in Linkerd's chart; none for an egress, which has many ports.
- */
-function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValues {
-  if (side === 'outbound' || listen === undefined) return {};
-  return {
-    target_addr: formatAddress(listen),
-    target_ip: listen.host,
-    target_port: listen.port,
-    srv_group: POLICY_GROUP,
-    srv_kind: 'server',
-    srv_name: DEFAULT_GATEWAY_NAME,
-    srv_port: listen.port,
-  };
-}
-
-/**
- * The labels of a policy.
- * @param policy `group/kind/name`; empty: the default, every client of the trust domain
- */
-function policyLabels(policy: string): LabelValues {
-  if (policy === '') return { authz_group: '', authz_kind: 'default', authz_name: 'all-authenticated' };
-  const [authz_group = '', authz_kind = '', authz_name = policy] = policy.split('/');
-  return { authz_group, authz_kind, authz_name };
 }

@@ -1,21 +1,35 @@
 import { type ConnectionCounts, NO_CONNECTIONS } from './connection-counters.ts';
-import { type CountersView, type StreamCounts, type Table, tableOf } from './counters-view.ts';
+import {
+  type CountersView,
+  type StreamCounts,
+  type Table,
+  tableOf,
+  type TargetView,
+} from './counters-view.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
+import { type LatencyNumbers, observedLatency } from './latency-histogram.ts';
 import type { RouteCounts } from './route-counters.ts';
+
+/** What was counted of one target, as plain JSON. */
+export interface TargetNumbers {
+  readonly requests: number;
+  readonly inFlight: number;
+  /** By `responseKey`. */
+  readonly responses: Readonly<Record<string, ResponseNumbers>>;
+  /** By kind. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly latency: LatencyNumbers;
+}
 
 /**
  * Everything that was counted, as plain JSON, which worker processes send to their parent. All numbers only
- * grow, until their service is forgotten; but `open` and `streams.connections` are how many there are now.
+ * grow, until their service is forgotten; but `open`, `inFlight` and `streams.connections` are how many there
+ * are now.
  */
 export interface CountersSnapshot {
-  /** By `name:port` of the service; responses by `responseKey`. */
-  readonly targets: Readonly<
-    Record<
-      string,
-      { readonly requests: number; readonly responses: Readonly<Record<string, ResponseNumbers>> }
-    >
-  >;
+  /** By `name:port` of the service. */
+  readonly targets: Readonly<Record<string, TargetNumbers>>;
   /** By target and route; of targets with retries or timeouts. */
   readonly routes: Readonly<Record<string, RouteCounts>>;
   /** By target; only of targets that are groups. */
@@ -64,10 +78,14 @@ export const EMPTY_SNAPSHOT: CountersSnapshot = {
 /** What is counted at the moment. */
 export function snapshotOf(view: CountersView): CountersSnapshot {
   const plain = <T>(table: Table<T>) => Object.fromEntries(table);
-  const targets = Iterator.from(view.targets).map(
-    ([label, { requests, responses }]) =>
-      [label, { requests, responses: Object.fromEntries(responses) }] as const,
-  );
+  const numbers = ({ requests, inFlight, responses, failures, latency }: TargetView): TargetNumbers => ({
+    requests,
+    inFlight,
+    responses: Object.fromEntries(responses),
+    failures: Object.fromEntries(failures),
+    latency: latency.numbers,
+  });
+  const targets = Iterator.from(view.targets).map(([label, target]) => [label, numbers(target)] as const);
   return {
     ...view,
     targets: Object.fromEntries(targets),
@@ -87,13 +105,16 @@ export function snapshotOf(view: CountersView): CountersSnapshot {
 export function viewOf(snapshot: CountersSnapshot): CountersView {
   const { targets, routes, groups, failures, refused, headers, authorizations, rateLimits, faults } =
     snapshot;
-  const responsesOf = ({ requests, responses }: CountersSnapshot['targets'][string]) => ({
+  const targetView = ({ requests, inFlight, ...target }: TargetNumbers): TargetView => ({
     requests,
-    responses: Object.entries(responses),
+    inFlight,
+    responses: Object.entries(target.responses),
+    failures: Object.entries(target.failures),
+    latency: observedLatency(target.latency),
   });
   return {
     ...snapshot,
-    targets: tableOf(new Map(Object.entries(targets)), responsesOf),
+    targets: tableOf(new Map(Object.entries(targets)), targetView),
     routes: Object.entries(routes),
     groups: Object.entries(groups),
     failures: Object.entries(failures),
@@ -116,6 +137,9 @@ export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
   const ended = (numbers: ConnectionCounts): ConnectionCounts => ({ ...numbers, open: 0 });
   return {
     ...snapshot,
+    targets: Object.fromEntries(
+      Object.entries(snapshot.targets).map(([label, target]) => [label, { ...target, inFlight: 0 }]),
+    ),
     client: ended(snapshot.client),
     shared: ended(snapshot.shared),
     endpoints: Object.fromEntries(

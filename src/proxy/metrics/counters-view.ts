@@ -1,6 +1,7 @@
 import type { ConnectionCounts } from './connection-counters.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
+import type { ObservedLatency } from './latency-histogram.ts';
 import type { RouteCounts } from './route-counters.ts';
 
 /** Stream mode: connections that are open now, and what has travelled on them. */
@@ -8,6 +9,17 @@ export interface StreamCounts {
   readonly connections: number;
   readonly requests: number;
   readonly tunnels: number;
+}
+
+/** What was counted of one target. */
+export interface TargetView {
+  readonly requests: number;
+  readonly inFlight: number;
+  /** By `responseKey`. */
+  readonly responses: Iterable<readonly [string | number, ResponseNumbers]>;
+  /** By kind. */
+  readonly failures: Iterable<readonly [string, number]>;
+  readonly latency: ObservedLatency;
 }
 
 /** Numbers by their key, which may be read several times. Each is worked out when it is reached. */
@@ -29,11 +41,7 @@ export function tableOf<V, T>(map: ReadonlyMap<string, V>, read: (value: V) => T
  * some dozens of them. Keys are those of `CountersSnapshot`.
  */
 export interface CountersView {
-  readonly targets: Table<{
-    readonly requests: number;
-    /** By `responseKey`. */
-    readonly responses: Iterable<readonly [string | number, ResponseNumbers]>;
-  }>;
+  readonly targets: Table<TargetView>;
   readonly routes: Table<RouteCounts>;
   readonly groups: Table<GroupCounts>;
   readonly failures: Table<number>;

@@ -7,8 +7,9 @@ import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { GroupCounters } from './group-counters.ts';
-import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
+import { type PairCounters, Pairs, type SourceOfFlows } from './pair-counters.ts';
 import { RouteCounters } from './route-counters.ts';
+import { TargetCounters } from './target-counters.ts';
 
 /** Most services, transport headers, and keys of each other kind, that are counted one by one. */
 const MAX_SERVICES = 10_000;
@@ -31,13 +32,6 @@ export interface Counter {
   count: number;
 }
 
-/** Requests of one target. */
-export interface TargetCounters {
-  requests: number;
-  /** By `responseKey`. */
-  readonly responses: Map<number, ResponseNumbers>;
-}
-
 /** Which services have series of their own, and who logs exceptions. */
 export interface CountersOptions {
   /**
@@ -57,6 +51,7 @@ export interface CountersOptions {
  */
 export class ProxyCounters implements Boundary {
   readonly targets = new Map<string, TargetCounters>();
+  /** By layer and kind; `TargetCounters.failures` has those of each target. */
   readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
   readonly refused = new Map<string, number>();
@@ -66,6 +61,7 @@ export class ProxyCounters implements Boundary {
   readonly faults = new Map<string, number>();
   readonly client = new ConnectionCounters();
   readonly shared = new ConnectionCounters();
+  readonly pairs: Pairs;
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   /** Exceptions that nobody foresaw. */
   internalErrors = 0;
@@ -81,20 +77,25 @@ export class ProxyCounters implements Boundary {
 
   constructor(options: CountersOptions = {}) {
     this.#options = options;
-  }
-
-  /** A request, or an opaque connection, has come for a service. */
-  request(target: string): void {
-    this.#target(target).requests++;
+    this.pairs = new Pairs(options.clock);
   }
 
   /**
-   * A request has been answered by its endpoint.
-   * @param ms time to the first byte of the response, milliseconds
-   * @param grpc status of a gRPC response, which is known at its end; undefined: the response is not gRPC
+   * A request, or an opaque connection, has come for a service.
+   * @returns where the rest of it is counted; `end` is to be called
    */
-  response(target: string, status: number, ms: number, grpc?: number): void {
-    observe(this.#target(target).responses, responseKey(status, grpc), ms);
+  begin(target: string): TargetCounters {
+    const counters = this.target(target);
+    counters.begin();
+    return counters;
+  }
+
+  /**
+   * The counters of a target, which may be kept until they are `forgotten`; `OTHER`'s where it has none of
+   * its own.
+   */
+  target(label: string): TargetCounters {
+    return this.targets.get(label) ?? this.#open(this.#takes(label, this.targets) ? label : OTHER);
   }
 
   /**
@@ -122,9 +123,13 @@ export class ProxyCounters implements Boundary {
     return counters;
   }
 
-  /** The proxy itself has answered a request, or ended a connection. */
-  failure(kind: FailureKind, layer: Layer = 'http'): void {
+  /**
+   * The proxy itself has answered a request, or ended a connection.
+   * @param target undefined: no service was known yet
+   */
+  failure(kind: FailureKind, target: string | undefined, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
+    if (target !== undefined) this.target(target).failure(kind);
   }
 
   caught(error: unknown): ProxyFailure {
@@ -147,6 +152,15 @@ export class ProxyCounters implements Boundary {
   /** A fault was injected into a request or raw connection. */
   fault(target: string, kind: 'delay' | 'abort' | 'reset'): void {
     addBounded(this.faults, keyOf(target, kind), keyOf(OTHER, kind));
+  }
+
+  /**
+   * What is counted of a client and a target together.
+   * @param client identity or address
+   * @param from the cluster that it says it is in
+   */
+  pair(client: string, target: string, from?: SourceOfFlows): PairCounters {
+    return this.pairs.of(client, this.#exists(target) ? target : OTHER, from);
   }
 
   /** A connection was refused before it was known what it wants. */
@@ -218,16 +232,10 @@ export class ProxyCounters implements Boundary {
     return snapshotOf(this.view());
   }
 
-  #target(label: string): TargetCounters {
-    const counters = this.targets.get(label);
-    if (counters !== undefined) return counters;
-    return this.#open(this.#takes(label, this.targets) ? label : OTHER);
-  }
-
   #open(label: string): TargetCounters {
     const known = this.targets.get(label);
     if (known !== undefined) return known;
-    const counters: TargetCounters = { requests: 0, responses: new Map() };
+    const counters = new TargetCounters();
     this.targets.set(label, counters);
     return counters;
   }
@@ -247,8 +255,8 @@ export class ProxyCounters implements Boundary {
     const { clock } = this.#options;
     if (clock === undefined) return;
     const now = clock.now();
-    for (const [label, { requests }] of this.targets) {
-      if (this.#exists(label)) {
+    for (const [label, { requests, inFlight }] of this.targets) {
+      if (inFlight > 0 || this.#exists(label)) {
         this.#gone.delete(label);
         continue;
       }
@@ -267,6 +275,8 @@ export class ProxyCounters implements Boundary {
 
   #drop(label: string): void {
     this.#gone.delete(label);
+    const counters = this.targets.get(label);
+    if (counters !== undefined) counters.forgotten = true;
     this.targets.delete(label);
     this.#groups.delete(label);
     for (const key of this.#routes.keys()) if (key.startsWith(label + SEPARATOR)) this.#routes.delete(key);

@@ -1,3 +1,4 @@
+import { LatencyHistogram, type LatencyNumbers } from './latency-histogram.ts';
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 
 /** Which deadline has passed: that of one attempt (`try`), or one of those of the whole request. */
@@ -14,6 +15,8 @@ export interface RouteCounts {
   readonly answers: Readonly<Record<string, ResponseNumbers>>;
   readonly retries: Readonly<Record<RetryOutcome, number>>;
   readonly timeouts: Readonly<Record<TimeoutKind, number>>;
+  /** Time to the first byte of `responses`. */
+  readonly latency: LatencyNumbers;
 }
 
 /**
@@ -36,12 +39,14 @@ export class RouteCounters {
     unreplayable: 0,
   };
   readonly timeouts: Record<TimeoutKind, number> = { request: 0, response: 0, idle: 0, try: 0 };
+  readonly #latency = new LatencyHistogram();
   readonly #responses = new Map<number, ResponseNumbers>();
   readonly #answers = new Map<number, ResponseNumbers>();
 
   /** The client has been answered. */
   response(answer: RouteAnswer): void {
     observe(this.#responses, keyOf(answer), answer.ms);
+    this.#latency.observe(answer.ms);
   }
 
   /** An attempt has been answered, or has failed. */
@@ -59,6 +64,7 @@ export class RouteCounters {
       answers: Object.fromEntries(this.#answers),
       retries: { ...retries },
       timeouts: { ...timeouts },
+      latency: this.#latency.numbers,
     };
   }
 }

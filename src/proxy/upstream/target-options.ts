@@ -7,7 +7,7 @@ import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { Dial } from '../io/dial.ts';
 import type { DialAddress } from '../io/dial-address.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
-import type { AccrualSettings } from './balancer/endpoint.ts';
+import type { AccrualSettings, CountingOptions } from './balancer/endpoint.ts';
 
 /** Default of `TargetOptions.failfastMs`. */
 export const FAILFAST_MS = 3000;
@@ -17,7 +17,7 @@ export const MAX_WAITING = 1000;
 export const MAX_PENDING = 10_000;
 
 /** How a target is reached, and its limits. */
-export interface TargetOptions {
+export interface TargetOptions extends CountingOptions {
   /** `name:port`, for messages and metrics. */
   readonly label: string;
   /** Opens a connection to an endpoint. */

@@ -21,7 +21,7 @@ async function page(...answers: readonly (readonly [status: number, ms: number])
   const counters = new ProxyCounters({ known: () => true, clock: systemClock, onCaught: () => undefined });
   const registry = new Registry();
   publishCounters(registry, counters, 'outbound');
-  for (const [status, ms] of answers) counters.response(`${WEB}:80`, status, ms);
+  for (const [status, ms] of answers) counters.begin(`${WEB}:80`).response(status, ms);
   const group = counters.group(`${WEB}:80`);
   const [west, north] = [group.backend('west'), group.backend('north')];
   west.served += 3;

@@ -39,8 +39,7 @@ describe('what an egress pod says about requests', () => {
       [other, 200, 14],
       ['shop/plain:80', 503, undefined],
     ] as const) {
-      counters.request(of);
-      counters.response(of, status, 1, grpc);
+      counters.begin(of).response(status, 1, grpc);
     }
     const said = { service: 'shop/web-federated', requests: 3, failures: 2 };
     group.openNow('http1', request('GET'), handler);
@@ -133,7 +132,16 @@ describe('a path that has no group', () => {
       new Map([
         [
           port,
-          { label, namespace: 'shop', listenPort: port, name: 'a', port: 80, protocol: undefined, gateway },
+          {
+            label,
+            namespace: 'shop',
+            listenPort: port,
+            targetCluster: 'west',
+            name: 'a',
+            port: 80,
+            protocol: undefined,
+            gateway,
+          },
         ],
       ]),
     );

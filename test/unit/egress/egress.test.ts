@@ -17,6 +17,7 @@ function route(listenPort: number, address = '127.0.0.2'): Route {
     label: `demo/web-federated@west:${listenPort}`,
     namespace: 'demo',
     listenPort,
+    targetCluster: 'west',
     name: 'web.demo.svc.cluster.local',
     port: 80,
     // The client's first bytes decide, so a silent client is a connection that only the egress can end.
@@ -77,10 +78,16 @@ describe('the listeners of an egress', () => {
   it('take the series of a mirror with them, ten minutes after it has gone', async () => {
     const { label } = route(at(0));
     serve(route(at(0)), route(at(1)));
-    egress.counters.request(label);
+    egress.counters.begin(label).end();
     serve(route(at(1)));
     const known = () => Object.keys(egress.counters.snapshot().targets);
     expect(known()).to.deep.equal([label]);
+    // A series with other labels would be another series.
+    const place = { cluster: 'west', name: 'web.demo.svc.cluster.local' };
+    serve(route(at(1)));
+    expect(egress.placeOf(label)).to.deep.equal(place);
+    const { targets } = await egress.stats();
+    expect(targets.map(({ label: of, there }) => [of, there])).to.deep.equal([[label, place]]);
     await clock.advance(600_000);
     expect(known()).to.deep.equal([]);
   });

@@ -41,6 +41,7 @@ const targetsWith = (policies: PolicySource, onClose: () => void): Promise<OpenT
       close: () => Promise.resolve(),
     },
     policies,
+    sync: () => [],
     close: () => {
       onClose();
       return Promise.resolve();

@@ -3,8 +3,10 @@ import type { Clock } from '../../../base/clock.ts';
 import { type DialAddress, isUpgrading } from '../../io/dial-address.ts';
 import {
   type AccrualSettings,
+  type CountingOptions,
   DEFAULT_ACCRUAL,
   DEFAULT_EWMA,
+  type EndpointCounts,
   type EndpointParts,
   EndpointState,
   type EwmaSettings,
@@ -22,7 +24,7 @@ export interface EndpointAddress extends DialAddress {
 }
 
 /** What a balancer decides by. */
-export interface BalancerOptions {
+export interface BalancerOptions extends CountingOptions {
   readonly clock: Clock;
   readonly random: Random;
   /** Default `DEFAULT_EWMA`. */
@@ -77,6 +79,10 @@ export class Balancer implements EndpointParts {
 
   get ewma(): EwmaSettings {
     return this.#options.ewma ?? DEFAULT_EWMA;
+  }
+
+  countsOf(endpoint: DialAddress): EndpointCounts | undefined {
+    return this.#options.countsOf?.(endpoint);
   }
 
   get accrual(): AccrualSettings {

@@ -58,8 +58,22 @@ export interface EndpointTier {
   move(endpoint: EndpointState): void;
 }
 
+/** What was sent to one endpoint, by whichever targets. */
+export interface EndpointCounts {
+  /** Requests and raw flows. */
+  requests: number;
+  /** Those that it answered with a failure (5xx) or not at all, or for which it could not be connected to. */
+  failures: number;
+}
+
+/** Where endpoints are counted. */
+export interface CountingOptions {
+  /** Where what is sent to an endpoint is counted, asked for once; default nowhere. */
+  countsOf?(endpoint: DialAddress): EndpointCounts | undefined;
+}
+
 /** What all endpoints of a balancer share: the balancer itself. */
-export interface EndpointParts {
+export interface EndpointParts extends CountingOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly ewma: EwmaSettings;
@@ -109,6 +123,7 @@ export class EndpointState implements DialAddress {
   /** When the estimate was made (monotonic milliseconds). */
   #stamp: number;
   #failures: Failures | undefined;
+  readonly #counts: EndpointCounts | undefined;
 
   constructor(place: DialAddress, parts: EndpointParts) {
     this.host = place.host;
@@ -116,6 +131,7 @@ export class EndpointState implements DialAddress {
     if (place.mesh !== undefined) this.mesh = place.mesh;
     this.accrual = parts.accrual;
     this.#parts = parts;
+    this.#counts = parts.countsOf?.(place);
     this.#estimate = parts.ewma.defaultRttMs;
     this.#stamp = parts.clock.monotonic();
   }
@@ -170,6 +186,7 @@ export class EndpointState implements DialAddress {
   begin(): PickedEndpoint {
     this.pending++;
     this.#parts.pending++;
+    if (this.#counts !== undefined) this.#counts.requests++;
     const attempt = new PickedEndpoint(this, this.#era);
     if (this.breaker === 'probation') this.#probe(attempt);
     return attempt;
@@ -201,9 +218,11 @@ export class EndpointState implements DialAddress {
   }
 
   /** An attempt is over. For `PickedEndpoint` only. */
-  release(): void {
+  release(outcome: EndpointOutcome): void {
     this.pending--;
     this.#parts.pending--;
+    const counts = this.#counts;
+    if (counts !== undefined && (outcome === 'failed' || outcome === 'refused')) counts.failures++;
   }
 
   /**
@@ -322,7 +341,7 @@ export class PickedEndpoint {
   #end(outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (this.#over) return;
     this.#over = true;
-    this.state.release();
+    this.state.release(outcome);
     this.state.learn(this, outcome, ms, now);
   }
 }

@@ -273,6 +273,34 @@ describe('the writer of a Link’s status', () => {
     ).to.deep.equal([]);
   });
 
+  it('counts each change of a verdict that it has written, and none that it found', async () => {
+    const first = start();
+    await first.writer.write(object(), { problem: undefined, peer: peerOf() });
+    const { writer, clock, fail } = start();
+    const standing = object(first.patches[0]?.status);
+    const counted = () =>
+      [...writer.transitions].map(({ condition, status, reason, count }) => [
+        condition,
+        status,
+        reason,
+        count,
+      ]);
+    await writer.write(standing, { problem: undefined, peer: peerOf() });
+    expect(counted()).to.deep.equal([]);
+    const away = peerOf({ apiError: new Error('refused') });
+    for (const peer of [away, peerOf(), away]) {
+      await clock.advance(20_000);
+      await writer.write(standing, { problem: undefined, peer });
+    }
+    fail(true);
+    await writer.write(standing, { problem: undefined, peer: peerOf() });
+    expect(counted()).to.deep.include.members([
+      ['APIReachable', 'False', 'Unreachable', 2],
+      ['APIReachable', 'True', 'Connected', 1],
+    ]);
+    expect(counted().filter(([condition]) => condition === 'GatewayAlive')).to.deep.equal([]);
+  });
+
   it('writes nothing over a restart that finds all as it was', async () => {
     const first = start();
     await first.writer.write(object(), { problem: undefined, peer: peerOf() });

@@ -23,6 +23,7 @@ const route: Route = {
   label: 'own/web-west:80',
   namespace: 'own',
   listenPort: 10_000,
+  targetCluster: 'west',
   name: 'web.own.svc.cluster.local',
   port: 80,
   protocol: 'http1',

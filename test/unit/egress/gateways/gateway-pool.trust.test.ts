@@ -127,7 +127,7 @@ describe('whom the egress takes for a gateway', () => {
         ),
         (one) => one.destroy(),
       );
-      const target = { name: 'web', port: 80, field: targetField('web:80') };
+      const target = { name: 'web', port: 80, label: 'web', field: targetField('web:80') };
       await pool.open(target, 'opaque');
       expect(peers.size).to.equal(1);
       identity = { ...own, ca: ours.ca + partner.ca, bound: own.bound?.slice(1) ?? [] };

@@ -19,13 +19,15 @@ describe('the page of what an egress pod knows of gateways', () => {
       random: () => 0.5,
       log: captureLog().log,
     });
-    pools.acquire({ host: '10.0.0.1', port: 4143, identity: 'a'.repeat(MAX_TRUNK_TEXT + 1) });
+    pools.acquire({ host: '10.0.0.1', port: 4143, identity: 'a'.repeat(MAX_TRUNK_TEXT + 1) }, 'west');
     for (let port = 1; port <= 5000; port++)
-      pools.acquire({ host: '10.0.0.2', port, identity: 'b'.repeat(MAX_TRUNK_TEXT) });
+      pools.acquire({ host: '10.0.0.2', port, identity: 'b'.repeat(MAX_TRUNK_TEXT) }, 'west');
     const text = JSON.stringify(pools.reports());
     expect(text.length).to.be.below(1024 * 1024);
     const { rows, skipped } = EGRESS_TRUNKS_PAGE.read(JSON.parse(text));
     expect([rows.length, skipped]).to.deep.equal([MAX_TRUNKS, 0]);
+    // Metrics have no more series than the page has rows.
+    expect(pools.numbers()).to.have.length(MAX_TRUNKS);
     pools.destroy();
   });
 });

@@ -158,7 +158,14 @@ describe('the gateways of a group', () => {
     const [member] = routeTo({ south: port }).members;
     if (member === undefined) expect.fail('there is one');
     const alone = new SingleGateway(
-      { ...member, label: LABEL, namespace: 'demo', listenPort: 1, protocol: undefined },
+      {
+        ...member,
+        label: LABEL,
+        namespace: 'demo',
+        listenPort: 1,
+        targetCluster: 'south',
+        protocol: undefined,
+      },
       options,
     );
     alone.start();

@@ -34,6 +34,25 @@ describe('The trunks to a gateway', () => {
     expect(gateway.sockets.length).to.equal(4);
   });
 
+  // A connection that is never silent is never asked whether it is there, so nothing was known of its way.
+  it('are asked for the time of a round trip each ten seconds, busy or not', async () => {
+    const gateway = await bed.ours();
+    const pool = bed.poolTo(gateway);
+    const flow = await bed.opened(pool);
+    expect([pool.roundTrip, pool.streams]).to.deep.equal([undefined, 1]);
+    await bed.clock.advance(1000);
+    const first = await eventually('one is measured', () => pool.roundTrip);
+    for (let second = 0; second < 9; second++) {
+      await bed.clock.advance(1000);
+      await flow.say('y').hears(`x${'y'.repeat(second + 1)}`);
+    }
+    expect(pool.roundTrip).to.equal(first);
+    await bed.clock.advance(1000);
+    await eventually('another is measured', () => pool.roundTrip !== first);
+    flow.connection.end();
+    await eventually('it is over', () => pool.streams === 0);
+  });
+
   it('to a gateway that takes no streams are not gathered: each try would leave one behind', async () => {
     const gateway = await bed.ours();
     gateway.maxStreams = 0;

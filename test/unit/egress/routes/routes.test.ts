@@ -86,6 +86,7 @@ describe('egress routes of the record', () => {
           label: 'demo/web-west:80',
           namespace: 'demo',
           listenPort: 12_000,
+          targetCluster: 'west',
           name: 'web.demo.svc.cluster.local',
           port: 80,
           protocol: 'http1',

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
+import type { SyncStats } from '../../../../src/api/answers/stats-report.ts';
 import type { WorkerRequest, WorkerMessage, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
 import { GatewayWorkers } from '../../../../src/gateway/workers/gateway-workers.ts';
 import type { Health } from '../../../../src/telemetry/admin.ts';
@@ -15,6 +16,7 @@ class FakeWorker {
   readonly signals: string[] = [];
   readonly number: number;
   readonly events: WorkerEvents;
+  sync: SyncStats[];
   ready: Health = { ok: true, reason: '' };
   /** Its event loop hangs. */
   silent = false;
@@ -22,6 +24,7 @@ class FakeWorker {
 
   constructor(number: number, events: WorkerEvents) {
     this.number = number;
+    this.sync = [{ kind: 'services', ok: true, ageS: number }];
     this.events = events;
   }
 
@@ -43,6 +46,8 @@ class FakeWorker {
       report: this.report,
       target: { status: 503, reason: 'none' },
       level: true,
+      pairs: this.counters.pairs.numbers(),
+      sync: this.sync,
     };
     queueMicrotask(() => this.tell({ id, answer: answers[question.ask] }));
   }
@@ -90,6 +95,7 @@ describe('Workers of a gateway', () => {
     if (worker === undefined) throw new Error(`no worker ${index}`);
     return worker;
   };
+
   const requests = async () => (await workers.report()).counters.targets[WEB]?.requests;
 
   it('say once what is wrong with the configuration: the first starts alone', async () => {
@@ -122,9 +128,27 @@ describe('Workers of a gateway', () => {
     expect(reason).to.contain('worker 3: no exports yet');
   });
 
+  it('add up what passed between clients and services', async () => {
+    await start();
+    for (const { counters } of spawned.slice(0, 2)) counters.pair('web.east', WEB).begin(clock.monotonic());
+    at(0).counters.pair('api.east', WEB).begin(clock.monotonic());
+    const found = (await workers.pairs()).map(({ peer, requests: asked }) => [peer, asked] as const);
+    expect(Object.fromEntries(found)).to.deep.equal({ 'api.east': 1, 'web.east': 2 });
+  });
+
+  it('say the worst of what any of them follows', async () => {
+    await start();
+    expect(await workers.sync()).to.deep.equal([{ kind: 'services', ok: true, ageS: 3 }]);
+    at(1).sync = [{ kind: 'services', ok: false }];
+    at(2).silent = true;
+    const answer = workers.sync();
+    await clock.advance(2000);
+    expect(await answer).to.deep.equal([{ kind: 'services', ok: false }]);
+  });
+
   it('add up what they have counted, and take the best view of endpoints', async () => {
     await start();
-    for (const worker of spawned) worker.counters.request(WEB);
+    for (const worker of spawned) worker.counters.begin(WEB);
     const report = await workers.report();
     expect(report.counters.targets[WEB]?.requests).to.equal(3);
     expect(report.balancers[WEB]).to.deep.equal({ ready: 2, known: 3 });
@@ -136,13 +160,13 @@ describe('Workers of a gateway', () => {
   // was.
   it('keep the counters of one that was killed', async () => {
     await start();
-    for (const worker of spawned) worker.counters.request(WEB);
+    for (const worker of spawned) worker.counters.begin(WEB);
     at(0).counters.client.begin({ bytesRead: 7, bytesWritten: 0 });
     expect(await requests()).to.equal(3);
     at(0).events.onExit('SIGKILL');
     expect(await requests()).to.equal(3);
     await clock.advance(1000);
-    at(3).counters.request(WEB);
+    at(3).counters.begin(WEB);
     const { counters } = await workers.report();
     expect(counters.targets[WEB]?.requests).to.equal(4);
     expect(counters.client).to.include({ opened: 1, open: 0, readBytes: 7 });
@@ -151,7 +175,7 @@ describe('Workers of a gateway', () => {
   it('count what one told at its end, after the last scrape', async () => {
     await start();
     await workers.report();
-    at(0).counters.request(WEB);
+    at(0).counters.begin(WEB);
     at(0).tell({ event: 'last', report: at(0).report });
     at(0).events.onExit('exit code 0');
     expect(await requests()).to.equal(1);
@@ -159,7 +183,7 @@ describe('Workers of a gateway', () => {
 
   it('show one that does not answer a scrape as it was', async () => {
     await start();
-    at(1).counters.request(WEB);
+    at(1).counters.begin(WEB);
     expect(await requests()).to.equal(1);
     at(1).silent = true;
     const report = workers.report();
@@ -169,7 +193,7 @@ describe('Workers of a gateway', () => {
 
   it('do not count one twice that is replaced while a scrape waits for another', async () => {
     await start();
-    at(0).counters.request(WEB);
+    at(0).counters.begin(WEB);
     at(1).silent = true;
     const report = workers.report();
     await clock.advance(100);

@@ -12,14 +12,14 @@ const SERVER =
 
 describe('metrics of the data path', () => {
   const lines = (counters: ProxyCounters) =>
-    countersExposition(counters.view(), 'inbound', LISTEN).text.split('\n');
+    countersExposition(counters.view(), 'inbound', { listen: LISTEN }).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
     const counters = new ProxyCounters();
-    counters.request(WEB);
-    counters.response(WEB, 200, 3, 14);
-    counters.response(WEB, 404, 3);
-    counters.response(WEB, 503, 3);
+    const target = counters.begin(WEB);
+    target.response(200, 3, 14);
+    target.response(404, 3);
+    target.response(503, 3);
     const text = lines(counters);
     expect(text).to.include(`request_total{${OF_WEB}} 1`);
     expect(text).to.include(
@@ -31,7 +31,8 @@ describe('metrics of the data path', () => {
 
   it('give latency as a histogram that Prometheus can read', () => {
     const counters = new ProxyCounters();
-    for (const ms of [0.5, 4, 4, 60_000]) counters.response(WEB, 200, ms);
+    const target = counters.begin(WEB);
+    for (const ms of [0.5, 4, 4, 60_000]) target.response(200, ms);
     const text = lines(counters);
     expect(text).to.include('# TYPE response_latency_ms histogram');
     const of = `${OF_WEB},status_code="200"`;
@@ -41,6 +42,34 @@ describe('metrics of the data path', () => {
     expect(text).to.include(`response_latency_ms_bucket{${of},le="+Inf"} 4`);
     expect(text).to.include(`response_latency_ms_sum{${of}} 60008.5`);
     expect(text).to.include(`response_latency_ms_count{${of}} 4`);
+  });
+
+  // Linkerd's multicluster board selects `dst_target_cluster` and stayed empty.
+  it("of an egress' mirrors are where Linkerd's boards look for them", () => {
+    const counters = new ProxyCounters();
+    const label = 'shop/web-west:80';
+    const target = counters.begin(label);
+    target.response(200, 3);
+    const places = new Map([[label, { cluster: 'west', name: 'web.shop.svc.cluster.local' }]]);
+    counters.begin('shop/web-federated:80');
+    const text = countersExposition(counters.view(), 'outbound', { placeOf: (one) => places.get(one) }).text;
+    const of =
+      'direction="outbound",authority="shop/web-west:80",dst_service="web-west",dst_namespace="shop",dst_target_cluster="west",dst_target_service="web",dst_target_service_namespace="shop",tls="true"';
+    expect(text).to.contain(`request_total{${of}} 1`);
+    expect(text).to.contain(`response_total{${of},status_code="200",classification="success"} 1`);
+    expect(text).to.contain(`response_latency_ms_count{${of},status_code="200"} 1`);
+    // It leads to several clusters.
+    expect(text).to.contain(
+      'request_total{direction="outbound",authority="shop/web-federated:80",dst_service="web-federated",dst_namespace="shop"} 1',
+    );
+  });
+
+  it('say what is under way', () => {
+    const counters = new ProxyCounters();
+    const target = counters.begin(WEB);
+    counters.begin(WEB);
+    target.end();
+    expect(lines(counters)).to.include(`linkspan_requests_in_flight{${OF_WEB}} 1`);
   });
 
   it("count connections of clients at Linkerd's server, and of endpoints at their service", () => {
@@ -56,10 +85,10 @@ describe('metrics of the data path', () => {
 
   it('tell failures of clients from failures of endpoints', () => {
     const counters = new ProxyCounters();
-    counters.failure('unknown service');
-    counters.failure('unauthorized', 'tcp');
-    counters.failure('failfast');
-    counters.failure('connect timeout', 'tcp');
+    counters.failure('unknown service', WEB);
+    counters.failure('unauthorized', WEB, 'tcp');
+    counters.failure('failfast', WEB);
+    counters.failure('connect timeout', undefined, 'tcp');
     counters.refuse('bad header');
     const text = lines(counters);
     expect(text).to.include('inbound_http_errors_total{error="unknown service"} 1');
@@ -67,6 +96,13 @@ describe('metrics of the data path', () => {
     expect(text).to.include('inbound_tcp_errors_total{error="bad header"} 1');
     expect(text).to.include('outbound_http_errors_total{error="failfast"} 1');
     expect(text).to.include('outbound_tcp_errors_total{error="connect timeout"} 1');
+    expect(text.filter((line) => line.startsWith('linkspan_failures_total'))).to.deep.equal([
+      `linkspan_failures_total{${OF_WEB},error="unknown service"} 1`,
+      `linkspan_failures_total{${OF_WEB},error="unauthorized"} 1`,
+      `linkspan_failures_total{${OF_WEB},error="failfast"} 1`,
+    ]);
+    // Nothing has come for it, as far as requests go.
+    expect(text.filter((line) => line.startsWith('request_total'))).to.deep.equal([]);
   });
 
   it('show who was let in', () => {
@@ -96,7 +132,7 @@ describe('metrics of the data path', () => {
     const registry = new Registry();
     publishCounters(registry, counters, 'outbound');
     counters.client.begin({ bytesRead: 0, bytesWritten: 0 });
-    counters.failure('bad request');
+    counters.failure('bad request', undefined);
     const text = await registry.metrics();
     expect(text).to.contain('tcp_open_total{direction="outbound",peer="src"} 1');
     expect(text).to.contain('outbound_http_errors_total{error="bad request"} 1');

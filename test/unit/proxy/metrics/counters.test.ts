@@ -18,9 +18,11 @@ describe('accounts of the data path', () => {
     for (const [at, ms] of [0.5, 1, 7, 80, 99_999].entries()) {
       const grpc = at === 3 ? 14 : undefined;
       for (const counters of [one, at % 2 === 0 ? a : b]) {
-        counters.request(WEB);
-        counters.response(WEB, 200, ms, grpc);
-        counters.failure('failfast');
+        const target = counters.begin(WEB);
+        target.answered(ms);
+        target.response(200, ms, grpc);
+        if (at < 3) target.end();
+        counters.failure('failfast', WEB);
         counters.header('http2', 'web.demo.svc.cluster.local', 80, 'east');
         counters.authorization('http', true, 'east').count++;
         counters.endpointOf(WEB).begin({ bytesRead: 3, bytesWritten: at });
@@ -32,7 +34,8 @@ describe('accounts of the data path', () => {
 
   it('survive the way to another process', () => {
     const counters = new ProxyCounters();
-    counters.response(WEB, 503, 12);
+    counters.begin(WEB).response(503, 12);
+    counters.failure('failfast', WEB);
     counters.refuse('no client identity');
     const snapshot = counters.snapshot();
     expect(JSON.parse(JSON.stringify(snapshot))).to.deep.equal(snapshot);
@@ -59,8 +62,10 @@ describe('accounts of the data path', () => {
     const counters = new ProxyCounters();
     counters.client.begin({ bytesRead: 5, bytesWritten: 6 });
     counters.endpointOf(WEB).begin({ bytesRead: 7, bytesWritten: 8 });
+    counters.begin(WEB);
     const ended = endedSnapshot(counters.snapshot());
     expect(ended.client).to.include({ opened: 1, open: 0, readBytes: 5 });
+    expect(ended.targets[WEB]).to.include({ requests: 1, inFlight: 0 });
     expect(ended.endpoints[WEB]).to.include({ opened: 1, open: 0, writtenBytes: 8 });
   });
 
@@ -68,12 +73,12 @@ describe('accounts of the data path', () => {
   it('do not grow by names that do not exist', () => {
     const counters = new ProxyCounters({ known: (label) => label === WEB });
     for (let n = 0; n < 1000; n++) {
-      counters.request(`x${n}.demo.svc.cluster.local:80`);
-      counters.response(`x${n}.demo.svc.cluster.local:80`, 404, 1);
+      counters.begin(`x${n}.demo.svc.cluster.local:80`).response(404, 1);
+      counters.failure('unknown service', `x${n}.demo.svc.cluster.local:80`);
       counters.header('http1', `x${n}.demo.svc.cluster.local`, 80, 'east');
       counters.endpointOf(`x${n}.demo.svc.cluster.local:80`).begin({ bytesRead: 0, bytesWritten: 0 });
     }
-    counters.request(WEB);
+    counters.begin(WEB);
     const snapshot = counters.snapshot();
     expect(Object.keys(snapshot.targets)).to.deep.equal(['other', WEB]);
     expect(snapshot.targets['other']?.requests).to.equal(1000);
@@ -98,7 +103,7 @@ describe('accounts of the data path', () => {
     const clock = new VirtualClock();
     let exported = true;
     const counters = new ProxyCounters({ known: () => exported, clock });
-    counters.request(WEB);
+    let last = counters.begin(WEB);
     counters.header('http1', 'web.demo.svc.cluster.local', 80, 'east');
     exported = false;
     const after = async (ms: number) => {
@@ -108,8 +113,12 @@ describe('accounts of the data path', () => {
     return (async () => {
       expect(await after(0)).to.deep.equal([WEB]);
       expect(await after(500_000)).to.deep.equal([WEB]);
-      // A response of a request that was under way counts as use.
-      counters.request(WEB);
+      // One that is under way counts as use.
+      expect(await after(10_000_000)).to.deep.equal([WEB]);
+      last.end();
+      expect(await after(500_000)).to.deep.equal([WEB]);
+      last = counters.begin(WEB);
+      last.end();
       expect(await after(200_000)).to.deep.equal([WEB]);
       expect(await after(600_000)).to.deep.equal([]);
       expect(counters.snapshot().headers).to.deep.equal({});

@@ -36,6 +36,24 @@ describe('balancer', () => {
     expect(pick(made).host).not.to.equal(first.host);
   });
 
+  it('counts what is sent to an endpoint, and what fails there, where it is told to', () => {
+    const counts = { requests: 0, failures: 0 };
+    const countsOf = ({ host }: { readonly host: string }) => (host === 'a' ? counts : undefined);
+    const made = new Balancer({ clock: new VirtualClock(), random: () => 0, countsOf });
+    made.update([at('a'), at('b')]);
+    for (const endpoint of made.endpoints) {
+      endpoint.begin().succeed(5);
+      endpoint.begin().fail();
+      endpoint.begin().failConnect();
+      endpoint.begin().abandon();
+      // Another end of the same does not count.
+      const attempt = endpoint.begin();
+      attempt.fail();
+      attempt.fail();
+    }
+    expect(counts).to.deep.equal({ requests: 5, failures: 3 });
+  });
+
   it('prefers the endpoint with less in hand', () => {
     const { made } = balancer('a', 'b');
     const first = pick(made);

@@ -1,0 +1,92 @@
+/**
+ * Where flows are counted, HTTP/1, HTTP/2 and raw bytes alike: when one begins, when its answer begins, and
+ * once when it ends.
+ */
+import { isFailedAnswer } from '../http/classify.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
+import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
+import type { TargetCounters } from '../metrics/target-counters.ts';
+import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
+
+/** What is counted of the session that a flow belongs to. */
+export interface CountedSession extends LoggedSession {
+  readonly counters: ProxyCounters;
+  readonly from?: SourceOfFlows | undefined;
+  kept?: KeptCounters | undefined;
+}
+
+/** Where the flows of one session are counted, looked up once for all of them. */
+export interface KeptCounters {
+  target: TargetCounters;
+  pair: PairCounters;
+}
+
+/** A request, or a raw connection, from its beginning to its end. */
+export interface CountedFlow extends LoggedFlow {
+  /** Where it is counted while it is under way; undefined before and after. */
+  counted: TargetCounters | undefined;
+  firstByteMs?: number | undefined;
+}
+
+/** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
+export function beginFlow(session: CountedSession, flow: CountedFlow): void {
+  const { target, pair } = keptOf(session);
+  flow.counted = target;
+  target.begin();
+  pair.begin(flow.startedAt);
+}
+
+/** Those that were forgotten had nothing in flight. */
+function keptOf(session: CountedSession): KeptCounters {
+  const { kept } = session;
+  if (kept !== undefined && !kept.target.forgotten && !kept.pair.forgotten) return kept;
+  const { counters, clientName, from, target } = session;
+  const { label } = target;
+  const pair = counters.pair(clientName, label, from);
+  return (session.kept = { target: counters.target(label), pair });
+}
+
+/** The head of its final response has come. @param ms since its request came, milliseconds */
+export function flowAnswered(flow: CountedFlow, ms: number): void {
+  flow.counted?.answered(ms);
+  flow.firstByteMs = ms;
+}
+
+/**
+ * A flow has ended: it is counted and entered into the access log. To be called once.
+ * @param upstream undefined: nothing was picked
+ * @param failure why the proxy itself has answered or ended it
+ */
+export function endFlow(
+  session: CountedSession,
+  flow: CountedFlow,
+  upstream: LoggedUpstream | undefined,
+  failure?: ProxyFailure,
+): void {
+  const { counted, status } = flow;
+  if (failure !== undefined) {
+    session.counters.failure(failure.kind, session.target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
+    keptOf(session).pair.error(failure.kind);
+  }
+  if (counted !== undefined) {
+    const pair = session.kept?.pair;
+    if (status !== undefined) {
+      const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
+      if (flow.firstByteMs === undefined) counted.answered(ms);
+      counted.response(status, ms, flow.grpcStatus);
+      if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
+    }
+    pair?.carried(flow.bytesIn, flow.bytesOut);
+    discardFlow(session, flow);
+  }
+  recordAccess(session, flow, upstream, failure);
+}
+
+/** A flow has ended, and nothing more is known of it. */
+export function discardFlow({ kept }: CountedSession, flow: CountedFlow): void {
+  if (flow.counted === undefined) return;
+  flow.counted.end();
+  flow.counted = undefined;
+  kept?.pair.end();
+}

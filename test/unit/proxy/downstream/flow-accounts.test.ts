@@ -1,0 +1,87 @@
+import { expect } from 'chai';
+import { NO_ACCESS_LOG } from '../../../../src/proxy/downstream/access-log.ts';
+import {
+  beginFlow,
+  type CountedFlow,
+  type CountedSession,
+  endFlow,
+  flowAnswered,
+} from '../../../../src/proxy/downstream/flow-accounts.ts';
+import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
+
+const WEB = 'web.demo.svc.cluster.local:80';
+
+describe('Flows of one session', () => {
+  const clock = new VirtualClock();
+  let known: Set<string>;
+  let looked: number;
+  let counters: ProxyCounters;
+  let session: CountedSession;
+
+  beforeEach(() => {
+    known = new Set([WEB]);
+    looked = 0;
+    const exists = (target: string) => {
+      looked++;
+      return known.has(target);
+    };
+    counters = new ProxyCounters({ clock, known: exists });
+    session = { counters, clock, accessLog: NO_ACCESS_LOG, clientName: 'web.east', target: { label: WEB } };
+  });
+
+  const flow = (status: number): CountedFlow => ({
+    counted: undefined,
+    hold: undefined,
+    startedAt: clock.monotonic(),
+    protocol: 'http2',
+    status,
+    bytesIn: 1,
+    bytesOut: 2,
+  });
+  const carry = (status = 200, failure?: ProxyFailure) => {
+    const one = flow(status);
+    beginFlow(session, one);
+    flowAnswered(one, 1);
+    endFlow(session, one, undefined, failure);
+  };
+  const numbers = () => {
+    const { requests = 0, inFlight = 0 } = counters.snapshot().targets[WEB] ?? {};
+    const pair = counters.pairs.numbers().find(({ target }) => target === WEB);
+    return { requests, inFlight, pair: pair?.requests, failures: pair?.failures, errors: pair?.errors };
+  };
+
+  it('are looked up once, and count each', () => {
+    carry();
+    const before = looked;
+    for (let count = 0; count < 3; count++) carry(503);
+    carry(502, new ProxyFailure('failfast', 'no endpoint'));
+    expect(looked).to.equal(before);
+    const errors = { failfast: 1 };
+    expect(numbers()).to.deep.equal({ requests: 5, inFlight: 0, pair: 5, failures: 4, errors });
+  });
+
+  it('count anew after what was counted was forgotten, and are not while one is under way', async () => {
+    carry();
+    known.delete(WEB);
+    for (const minutes of [1, 11]) {
+      counters.view();
+      await clock.advance(minutes * 60_000);
+    }
+    counters.view();
+    expect(numbers()).to.include({ requests: 0, pair: undefined });
+    known.add(WEB);
+    const long = flow(200);
+    beginFlow(session, long);
+    expect(numbers()).to.include({ requests: 1, inFlight: 1, pair: 1 });
+    known.delete(WEB);
+    for (const minutes of [1, 11]) {
+      counters.view();
+      await clock.advance(minutes * 60_000);
+    }
+    expect(numbers()).to.include({ requests: 1, inFlight: 1, pair: 1 });
+    endFlow(session, long, undefined);
+    expect(numbers()).to.include({ requests: 1, inFlight: 0 });
+  });
+});
