@@ -33,6 +33,6 @@ export function publishHostNames(registry: Registry, names: HostNames): void {
       hostNameFamilies.lookUps,
       Object.entries(names.ended).map(([result, count]) => [{ result }, count] as const),
     );
-    return out.text;
+    return out.pieces();
   });
 }

@@ -8,6 +8,7 @@ import {
   viewOf,
 } from '../proxy/metrics/counters-snapshot.ts';
 import type { CountersView, Table } from '../proxy/metrics/counters-view.ts';
+import type { LatencyFormat } from '../proxy/metrics/exposition-labels.ts';
 import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
 import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
@@ -137,6 +138,8 @@ export interface GatewayMetricsOptions {
   /** The gateway's address, as a label of connections. */
   readonly listen: SocketAddress;
   readonly version: string;
+  /** As of `ExpositionSource`. */
+  readonly latency?: LatencyFormat | undefined;
   /** Reads the numbers, of this process or of all workers. */
   numbers(): GatewayNumbers | Promise<GatewayNumbers>;
   workers(): WorkerCounts | Promise<WorkerCounts>;

@@ -30,6 +30,7 @@ import { ClusterTime } from '../kube/client/cluster-time.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { syncStats } from '../kube/informer/followed.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
+import type { LatencyFormat } from '../proxy/metrics/exposition-labels.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
 import type { Recent } from '../proxy/metrics/recent/recent.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
@@ -46,6 +47,8 @@ export interface EgressProcess
     Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>
   > {
   readonly log: Logger;
+  /** Default both. */
+  readonly latencyMetrics?: LatencyFormat;
   /** To its own cluster. */
   readonly access: ClusterAccess;
   readonly openIdentity: () => Promise<IdentitySource>;
@@ -104,7 +107,10 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   });
   const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
+  publishCounters(registry, egress.counters, 'outbound', {
+    placeOf: (label) => egress.placeOf(label),
+    latency: options.latencyMetrics,
+  });
   const pods = () => clients?.size ?? 0;
   const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
   const gateways = () => egress.gateways;

@@ -21,6 +21,7 @@ import { GatewayWorkers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { ConnectionAge } from '../identity/trust/open-peers.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
+import type { LatencyFormat } from '../proxy/metrics/exposition-labels.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
@@ -47,6 +48,8 @@ export interface GatewayRun {
   readonly graceMs: number;
   readonly workers: number;
   readonly streams: boolean;
+  /** Default both. */
+  readonly latencyMetrics?: LatencyFormat;
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
   readonly connectionLimits: ConnectionLimits;
@@ -267,6 +270,7 @@ async function openAdmin(
   publishGateway(registry, {
     listen: run.listen,
     version: readVersion(),
+    latency: run.latencyMetrics,
     numbers: () => view.numbers(),
     workers: counts,
   });

@@ -66,16 +66,21 @@ export class Exposition {
     });
   }
 
-  /** Adds the samples of a histogram. */
+  /**
+   * Adds the samples of a histogram.
+   * @param where default: in both formats
+   */
   writeHistogram(
     family: MetricFamily,
     bounds: readonly number[],
     samples: Iterable<readonly [LabelValues, HistogramCounts]>,
+    where: 'all' | 'text' = 'all',
   ): void {
     this.#families.push({
       family,
       text: () => histogramLines(family, bounds, samples),
       *metrics() {
+        if (where === 'text') return;
         for (const [labels, counts] of samples) yield classicMetric(family, bounds, labels, counts);
       },
     });

@@ -87,7 +87,7 @@ export function publishProcessErrors(registry: Registry, lastResort: LastResort)
   registry.addText(() => {
     const out = new Exposition();
     writeProcessErrors(out, lastResort.counts);
-    return out.text;
+    return out.pieces();
   });
 }
 

@@ -10,6 +10,7 @@ import {
   shardOf,
   writeEntry,
 } from '../../src/api/egress/egress-record.ts';
+import { STATS_PAGE } from '../../src/api/answers/stats-report.ts';
 import { services, pods, namespaces } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
@@ -172,6 +173,14 @@ describe('an egress that knows the pods of its cluster', () => {
     try {
       await eventually('it is ready', async () => (await program.ready()) === 200, wait);
       expect(await program.metrics()).to.match(/^linkspan_relay_known_pods [1-9]/m);
+      const answer = await fetch(`http://127.0.0.1:${program.admin}/stats?window=1m`);
+      const { process: kind, sync = [], complete } = STATS_PAGE.read(await answer.json());
+      expect([kind, complete]).to.deep.equal(['egress', false]);
+      for (const name of ['configmaps', 'links', 'namespaces', 'pods', 'services']) {
+        const { ok, ageS = -1 } = sync.find((one) => one.kind === name) ?? {};
+        expect([name, ok]).to.deep.equal([name, true]);
+        expect(ageS, name).to.be.at.least(0);
+      }
     } finally {
       await program.kill();
       rmSync(dir, { recursive: true });

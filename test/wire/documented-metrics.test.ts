@@ -16,6 +16,7 @@ import { pod } from '../support/listed-clients.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { differences, documentedMetrics, scrapedMetrics } from '../support/metrics-page.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
+import { protobufMetrics } from '../support/protobuf-metrics.ts';
 import type { PlainClient } from '../support/plain-client.ts';
 import { echoOf } from '../support/raw-echo.ts';
 import type { ServiceClient } from '../support/service-client.ts';
@@ -201,7 +202,13 @@ for (const runtime of RUNTIMES)
       await eventually('all connections are counted as closed', async () =>
         [await gateway.metrics(), await egress.metrics()].every((text) => /^tcp_close_total\{/m.test(text)),
       );
-      const scraped = scrapedMetrics(await gateway.metrics(), await egress.metrics());
+      const texts = await Promise.all([gateway.metrics(), egress.metrics()]);
+      const messages = await Promise.all([gateway, egress].map(({ admin }) => protobufMetrics(admin)));
+      const scraped = scrapedMetrics(...texts, ...messages);
+      // In protobuf all is as in the text.
+      const natives = page.filter(({ name }) => name !== 'linkspan_response_latency_ms');
+      expect(differences(natives, scrapedMetrics(...texts))).to.deep.equal([]);
+      expect(differences(page, scrapedMetrics(...messages))).to.deep.equal([]);
       expect(differences(page, scraped)).to.deep.equal([]);
     });
 

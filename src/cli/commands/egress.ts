@@ -11,9 +11,11 @@ import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import {
   addConnectionAgeFlags,
+  addLatencyFlag,
   addStreamsFlag,
   connectionAgeFlags,
   connectionAgeOf,
+  latencyFlag,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, selectorFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
@@ -35,6 +37,7 @@ const schema = z
     listenAddress: z.string(),
     admin: z.string(),
     ...streamsFlag,
+    ...latencyFlag,
     federatedServiceSelector: selectorFlag,
     clusterDomain: z.string().min(1),
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
@@ -52,7 +55,7 @@ type Settings = z.output<typeof schema>;
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
   const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
-  return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
+  return addConnectionAgeFlags(addLatencyFlag(addStreamsFlag(command)), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -102,6 +105,7 @@ async function run(settings: Settings): Promise<void> {
     clients: settings.clients,
     relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
+    latencyMetrics: settings.latencyMetrics,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });

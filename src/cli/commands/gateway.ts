@@ -25,9 +25,11 @@ import { LastResort } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
 import {
   addConnectionAgeFlags,
+  addLatencyFlag,
   addStreamsFlag,
   connectionAgeFlags,
   connectionAgeOf,
+  latencyFlag,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { serviceFlag } from '../flags/drain-flags.ts';
@@ -101,6 +103,7 @@ const schema = z
     grace: z.coerce.number().min(0),
     workers,
     ...streamsFlag,
+    ...latencyFlag,
     ...connectionAgeFlags,
     accessLog,
     accessLogQuery: z.boolean().default(false),
@@ -129,7 +132,9 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
-  const policies = withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"));
+  const policies = withPolicyFlags(
+    addConnectionAgeFlags(addLatencyFlag(addStreamsFlag(command)), "clients' connections"),
+  );
   return withTargetFlags(policies)
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -234,6 +239,7 @@ async function run(settings: Settings): Promise<void> {
     graceMs: settings.grace * 1000,
     workers: settings.workers,
     streams: settings.streams,
+    latencyMetrics: settings.latencyMetrics,
     connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Command } from 'commander';
 import { formatDuration } from '../../base/duration.ts';
 import { type ConnectionAge, DEFAULT_CONNECTION_AGE } from '../../identity/trust/open-peers.ts';
+import { LATENCY_FORMATS } from '../../proxy/metrics/exposition-labels.ts';
 import { durationFlag } from './cluster-flags.ts';
 
 /** Flags for the maximum age of connections. */
@@ -28,6 +29,17 @@ export function connectionAgeOf(flags: {
   readonly maxConnectionGrace: number;
 }): ConnectionAge {
   return { maxAgeMs: flags.maxConnectionAge, graceMs: flags.maxConnectionGrace };
+}
+
+/** How latency is told to whoever asks for metrics in protobuf. */
+export const latencyFlag = { latencyMetrics: z.enum(LATENCY_FORMATS) };
+
+export function addLatencyFlag(command: Command): Command {
+  return command.option(
+    '--latency-metrics <form>',
+    'what of latency is in metrics for whoever asks for protobuf: classic (bounds, by status, as in the text), native (one native histogram for each service), both',
+    'both',
+  );
 }
 
 /** Stream mode of gateway and egress. */

@@ -32,8 +32,8 @@ export interface CountedFlow extends LoggedFlow {
 /** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
 export function beginFlow(session: CountedSession, flow: CountedFlow): void {
   const { target, pair } = keptOf(session);
-  flow.counted = target;
   target.begin();
+  flow.counted = target;
   pair.begin(flow.startedAt);
 }
 

@@ -5,6 +5,7 @@ import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import type { CountersView, Table } from './counters-view.ts';
 import {
   type ExpositionSource,
+  type LatencyFormat,
   policyLabels,
   serverLabels,
   type Side,
@@ -182,12 +183,13 @@ export function publishCounters(
 export function countersExposition(
   view: CountersView,
   side: Side,
-  { listen, placeOf }: ExpositionSource = {},
+  { listen, placeOf, latency = 'both' }: ExpositionSource = {},
 ): Exposition {
   const out = new Exposition();
   const server = serverLabels(side, listen);
   const dst = (label: string) => targetLabels(label, placeOf);
   writeRequests(out, view, dst);
+  writeLatency(out, view, { dst, format: latency });
   writeRoutes(out, view.routes);
   writeGroups(out, view.groups);
   writeConnections(out, view, side, { server, dst });
@@ -237,6 +239,17 @@ function writeRequests(
       }),
     ),
   );
+}
+
+function writeLatency(
+  out: Exposition,
+  { targets }: CountersView,
+  { dst, format }: { readonly dst: (label: string) => LabelValues; readonly format: LatencyFormat },
+): void {
+  const labelled = () =>
+    Iterator.from(targets).map(
+      ([label, counters]) => [{ direction: 'outbound', ...dst(label) }, counters] as const,
+    );
   out.writeHistogram(
     families.latency,
     LATENCY_BUCKETS,
@@ -249,7 +262,9 @@ function writeRequests(
           ] as const,
       ),
     ),
+    format === 'native' ? 'text' : 'all',
   );
+  if (format === 'classic') return;
   out.writeNative(
     families.latencyNative,
     labelled().flatMap(([labels, { latency }]) => {

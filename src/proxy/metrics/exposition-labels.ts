@@ -15,10 +15,19 @@ export interface TargetPlace {
   readonly name: string;
 }
 
+/** The forms of a histogram in the protobuf format. */
+export const LATENCY_FORMATS = ['both', 'native', 'classic'] as const;
+export type LatencyFormat = (typeof LATENCY_FORMATS)[number];
+
 /** What is said of a process beside its numbers. */
 export interface ExpositionSource {
   /** The address that clients connect to; absent at an egress, which has many. */
   readonly listen?: SocketAddress;
+  /**
+   * How the latency of targets is told in protobuf: with bounds by status, as in the text, as one native
+   * histogram, or both (default).
+   */
+  readonly latency?: LatencyFormat | undefined;
   /** Where a target lies, by its label; default: what its label says. */
   readonly placeOf?: (label: string) => TargetPlace | undefined;
 }

@@ -3,6 +3,7 @@ import { readFields } from '../../../src/base/protobuf.ts';
 import { Exposition, type MetricFamily } from '../../../src/telemetry/exposition.ts';
 import { PROTOBUF_TYPE } from '../../../src/telemetry/protobuf-exposition.ts';
 import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
+import { metricFamilies } from '../../support/protobuf-metrics.ts';
 import { Counter, Histogram, Registry } from '../../../src/telemetry/registry.ts';
 
 const hex = (out: Exposition) => Buffer.concat([...out.pieces().protobuf()]).toString('hex');
@@ -126,16 +127,8 @@ describe("Prometheus' protobuf format", () => {
 
 /** Names of families, and how many metrics each has. */
 function* families(bytes: Buffer): Generator<[string, number]> {
-  let at = 0;
-  while (at < bytes.length) {
-    let [length, unit] = [0, 1];
-    for (let more = true; more; unit *= 128) {
-      const byte = bytes[at++] ?? 0;
-      length += (byte & 0x7f) * unit;
-      more = byte >= 0x80;
-    }
-    const fields = [...readFields(bytes.subarray(at, at + length))];
-    at += length;
+  for (const family of metricFamilies(bytes)) {
+    const fields = [...readFields(family)];
     const name = fields.find(({ number }) => number === 1)?.bytes?.toString() ?? '';
     yield [name, fields.filter(({ number }) => number === 4).length];
   }

@@ -92,7 +92,7 @@ export function* withForgotten<R>(
 /** What rows have counted in several steps together. */
 export async function together(steps: readonly PackedRows[], turns: Turns): Promise<PackedRows> {
   const [sums, packer] = [new FieldSums(FIELDS), new RowPacker()];
-  const found = new Occurrences(steps);
+  const found = await Occurrences.in(steps, turns);
   for (const key of found.keys()) {
     found.add(key, sums);
     packer.add(key, sums.each);
@@ -139,6 +139,8 @@ async function byRequests(rows: PackedRows, turns: Turns): Promise<number[]> {
   return [...requests.keys()].sort((a, b) => (requests[b] ?? 0) - (requests[a] ?? 0));
 }
 
+/** Rows after which it is looked whether a turn is due: the clock costs as much as some of them. */
+const LOOK = 64;
 /** Room for the row of all that are merged. */
 const MERGED_BYTES = 1024;
 
@@ -150,14 +152,22 @@ export class Occurrences {
   readonly #places: number[] = [];
   readonly #before: number[] = [];
 
-  constructor(steps: readonly PackedRows[]) {
+  /** Those in some steps; there may be hundreds of thousands. */
+  static async in(steps: readonly PackedRows[], turns: Turns): Promise<Occurrences> {
+    const found = new Occurrences();
     for (const step of steps)
       for (const [at, key] of step.keys.entries()) {
-        this.#before.push(this.#last.get(key) ?? -1);
-        this.#last.set(key, this.#steps.length);
-        this.#steps.push(step);
-        this.#places.push(at);
+        found.#put(step, at, key);
+        if (at % LOOK === 0 && turns.due) await turns.rest();
       }
+    return found;
+  }
+
+  #put(step: PackedRows, at: number, key: string): void {
+    this.#before.push(this.#last.get(key) ?? -1);
+    this.#last.set(key, this.#steps.length);
+    this.#steps.push(step);
+    this.#places.push(at);
   }
 
   keys(): Iterable<string> {

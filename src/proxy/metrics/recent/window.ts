@@ -26,7 +26,7 @@ export async function windowRows<R>(
   rows: readonly R[],
   { names, turns, steps, since }: WindowParts,
 ): Promise<R[]> {
-  const found = new Occurrences(steps);
+  const found = await Occurrences.in(steps, turns);
   const sums = new FieldSums(FIELDS);
   const others = shape.key(shape.other);
   const keys = new Set<string>();

@@ -64,6 +64,25 @@ describe('metrics of the data path', () => {
     );
   });
 
+  it('tell latency in protobuf with bounds, natively or both, and the same text in each case', () => {
+    const counters = new ProxyCounters();
+    const target = counters.begin(WEB);
+    target.answered(3);
+    target.response(200, 3);
+    const found = ([undefined, 'native', 'classic'] as const).map((latency) => {
+      const all = () => countersExposition(counters.view(), 'inbound', { latency });
+      const names = Buffer.concat([...all().pieces().protobuf()]).toString('latin1');
+      expect(all().text).to.match(/^response_latency_ms_bucket/m);
+      const has = (name: string) => new RegExp(`\\n.${name}`).test(names);
+      return [has('response_latency_ms'), has('linkspan_response_latency_ms')];
+    });
+    expect(found).to.deep.equal([
+      [true, true],
+      [false, true],
+      [true, false],
+    ]);
+  });
+
   it('say what is under way', () => {
     const counters = new ProxyCounters();
     const target = counters.begin(WEB);
