@@ -6,6 +6,7 @@ import { readBackendFacts } from '../../../src/api/failover/backend-facts.ts';
 import { readKeptWeights } from '../../../src/api/failover/backend-weights.ts';
 import { drillProblem, readDrill } from '../../../src/api/failover/connection-drill.ts';
 import { drainProblem, readDrain } from '../../../src/api/failover/failover-drain.ts';
+import { parseObjective, readObjective } from '../../../src/api/objective.ts';
 import { readFacts } from '../../../src/api/failover/failover-facts.ts';
 import { readAbortRule } from '../../../src/drains/abort-rule.ts';
 import { readFailoverPolicy } from '../../../src/policy/failover/failover-policy-text.ts';
@@ -139,6 +140,7 @@ function readAll(annotations: Record<string, string>): void {
   effectivePolicy({ key: 'demo/web', annotations });
   overlongAnnotations(annotations);
   readFailover(annotations);
+  readObjective(annotations);
   const record = seedClaims([federated, mirror, relayed], LINKS, DEFAULT_EGRESS_RANGE);
   record.set(20_000, CLAIM);
   routesOf({ record, mirror: () => relayed, link: () => LINKS[0] });
@@ -230,6 +232,8 @@ const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'ga
  */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a rate': parseRate,
+  'an objective': parseObjective,
+  'a part of an objective': (text) => parseObjective(`99%,p9${text},p99<${text}`),
   'a list of ports': (text) => isListed(text, 80, ['http']),
   'a duration': parseDuration,
   'egress ports': readEgressPorts,
