@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { EGRESS_DEMAND_PAGE } from '../../src/api/answers/demand-report.ts';
+import { STATS_PAGE, type StatsReport } from '../../src/api/answers/stats-report.ts';
 import { EGRESS_TRUNKS_PAGE } from '../../src/api/answers/trunk-report.ts';
 import { demandReports } from '../../src/egress/demand-counts.ts';
 import { systemClock } from '../../src/base/clock.ts';
@@ -97,6 +98,12 @@ publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
 lastResort.surviveUncaught();
+const startedAt = systemClock.now();
+const statsReport = async (): Promise<StatsReport> => {
+  const at = systemClock.now();
+  const stats = await egress.stats();
+  return { v: 1, process: 'egress', version: 'test', startedAt, at, workers: 1, ...stats };
+};
 const admin = await startAdmin({
   address: { host: config.adminHost ?? '127.0.0.1', port: config.admin },
   registry,
@@ -104,6 +111,7 @@ const admin = await startAdmin({
   pages: new Map<string, () => unknown>([
     [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
     [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+    [STATS_PAGE.path, statsReport],
   ]),
 });
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
