@@ -16,7 +16,7 @@ export function edgesCommand(): Command {
   return withTrafficFlags(command).action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'edges');
     await showTraffic(flags, {
-      wanted: { services: false, links: false, pods: true, usage: false },
+      wanted: { services: false, links: false, pods: true, usage: false, silent: false },
       rows: edgeRows,
       nameOf: edgeName,
       namespaceOf: (row) => [row.src_namespace, row.dst_namespace],

@@ -18,7 +18,7 @@ export function proxiesCommand(): Command {
   return withTrafficFlags(command).action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'proxies');
     await showTraffic(flags, {
-      wanted: { services: false, links: false, pods: false, usage: false },
+      wanted: { services: false, links: false, pods: false, usage: false, silent: true },
       rows: proxyRows,
       nameOf: proxyName,
       namespaceOf: () => undefined,

@@ -18,7 +18,7 @@ export function routesCommand(): Command {
     const flags = parseFlags(schema, { ...options, service }, 'routes');
     const name = serviceName(flags.service);
     await showTraffic(flags, {
-      wanted: { services: false, links: false, pods: false, usage: false },
+      wanted: { services: false, links: false, pods: false, usage: false, silent: false },
       rows: (readings) => routeRows(readings, (one) => one.name === name),
       nameOf: routeName,
       namespaceOf: ({ namespace }) => [namespace],

@@ -62,6 +62,7 @@ export function statCommand(): Command {
         links: has('link', 'cluster'),
         pods: has('client'),
         usage: has('gateway', 'egress'),
+        silent: has('gateway', 'egress', 'link', 'cluster'),
       },
       rows: (readings) =>
         kinds.flatMap((kind) => ROWS[kind](readings)).filter((row) => asked.some((one) => isAsked(one, row))),

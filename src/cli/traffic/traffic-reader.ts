@@ -5,7 +5,7 @@ import {
   type StatsReport,
   type StatsWindow,
 } from '../../api/answers/stats-report.ts';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { componentOf, installedVersion } from '../../api/installed-labels.ts';
 import { pods as podKind } from '../../api/kubernetes/resource.ts';
 import { OURS } from '../../api/names.ts';
@@ -87,21 +87,29 @@ export class TrafficReader {
     const isUnread = first.some(isNew);
     for (const one of first) this.#remember(one);
     if (!isUnread) return first;
-    await sleep(this.#options.clock, Math.min(SAMPLE_MS, Math.max(LEAST_MS, this.#options.windowMs)));
+    const { clock, windowMs, timeoutMs } = this.#options;
+    await sleep(clock, Math.max(LEAST_MS, Math.min(SAMPLE_MS, windowMs, timeoutMs / 2)));
     const asked = await this.#ask();
     for (const one of asked) this.#remember(one);
     return asked;
   }
 
   async #ask(): Promise<Asked[]> {
-    const { client, namespace } = this.#cluster;
-    const signal = AbortSignal.timeout(this.#options.timeoutMs);
-    const { items } = await client.list(podKind, { namespace, labelSelector: OURS, signal });
+    const items = await this.#pods();
     const known = items.flatMap((pod) => {
       const kind = componentOf(pod) ?? '';
       return KINDS.has(kind) ? [{ pod, kind: kind as ProcessKind }] : [];
     });
     return Promise.all(known.map((one) => this.#askOne(one)));
+  }
+
+  async #pods(): Promise<readonly V1Pod[]> {
+    const { client, name, namespace } = this.#cluster;
+    try {
+      return (await client.list(podKind, { namespace, labelSelector: OURS })).items;
+    } catch (error) {
+      throw isForbidden(error) ? forbiddenBy(name, messageOf(error)) : error;
+    }
   }
 
   async #askOne({ pod, kind }: { pod: V1Pod; kind: ProcessKind }): Promise<Asked> {
@@ -121,19 +129,19 @@ export class TrafficReader {
     }
   }
 
+  /** "No traffic" is not to be said where nobody has said anything. */
   #mustAnswer(asked: readonly Asked[]): void {
     const relevant = asked.filter(({ kind }) => ANSWERING.has(kind));
     const { name, namespace } = this.#cluster;
-    if (relevant.length === 0)
-      throw new LinkspanError(
-        'STATS_NOT_FOUND',
-        `${name}: no pod of a gateway or an egress in namespace ${namespace}`,
-      );
-    if (relevant.every(({ forbidden }) => forbidden === true))
-      throw new LinkspanError(
-        'STATS_FORBIDDEN',
-        `${name}: pods of namespace ${namespace} may not be asked: ${relevant[0]?.silence ?? ''}`,
-      );
+    const [first] = relevant;
+    if (first !== undefined && relevant.every(({ forbidden }) => forbidden === true))
+      throw forbiddenBy(name, `pods of namespace ${namespace} may not be asked: ${first.silence ?? ''}`);
+    if (this.#options.wanted.silent || relevant.some(({ report }) => report !== undefined)) return;
+    const what =
+      first === undefined
+        ? `no pod of a gateway or an egress in namespace ${namespace}`
+        : `no pod of a gateway or an egress answers: ${relevant.map(whyOf).join('; ')}`;
+    throw new LinkspanError('STATS_NOT_FOUND', `${name}: ${what}`);
   }
 
   #remember({ pod, report }: Asked): void {
@@ -160,6 +168,14 @@ export class TrafficReader {
 export function windowAsked(ms: number): StatsWindow {
   const all = Object.entries(STATS_WINDOWS) as [StatsWindow, number][];
   return all.find(([, length]) => length >= ms)?.[0] ?? '30m';
+}
+
+function forbiddenBy(cluster: string, what: string): LinkspanError {
+  return new LinkspanError('STATS_FORBIDDEN', `${cluster}: ${what}`);
+}
+
+function whyOf({ pod, silence: why = '' }: Asked): string {
+  return `${pod.metadata?.name ?? ''}: ${why}`;
 }
 
 function keyOf({ metadata }: V1Pod): string {

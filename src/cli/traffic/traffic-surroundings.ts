@@ -10,8 +10,12 @@ import { readAnnotation } from '../../api/annotations.ts';
 import { sliceService } from '../../exports/slices-by-service.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import type { ClusterReading, Endpoints, LinkFacts, ServiceFacts } from '../../traffic/cluster-reading.ts';
+import { within } from '../flags/cluster-flags.ts';
 import { askControllers, mergeReports } from '../queries/controller-answers.ts';
 import { gatherLinks, type LinkRow } from '../queries/link-rows.ts';
+
+/** Share of the time that it may take: numbers of processes are shown without it. */
+const SHARE = 0.6;
 
 /** A cluster to be asked. */
 export interface AskedCluster {
@@ -31,6 +35,8 @@ export interface Wanted {
   readonly pods: boolean;
   /** What the installation's pods use, where the cluster measures it. */
   readonly usage: boolean;
+  /** Processes that do not answer are shown, so that there need be none that does. */
+  readonly silent: boolean;
   /** Only of this namespace. */
   readonly namespace: string | undefined;
 }
@@ -56,7 +62,7 @@ export async function readSurroundings(
   const optional = async <T>(isWanted: boolean, otherwise: T, read: () => Promise<T>): Promise<T> => {
     if (!isWanted) return otherwise;
     try {
-      return await read();
+      return await within(timeoutMs * SHARE, client.server, read());
     } catch (error) {
       noted.push({ code: codeOf(error), text: messageOf(error) });
       return otherwise;

@@ -25,7 +25,7 @@ const flags = { failing: false, limit: undefined, namespace: undefined, sort: 'f
 const rowsOf = (kind: StatKind, readings = withNames(twoClusters()), change: Partial<typeof flags> = {}) =>
   shownRows(
     {
-      wanted: { services: true, links: true, pods: true, usage: true },
+      wanted: { services: true, links: true, pods: true, usage: true, silent: false },
       rows: ROWS[kind],
       nameOf: statName,
       namespaceOf: ({ namespace }) => [namespace],
