@@ -19,7 +19,13 @@ import {
   ANNOTATION_LIMITS,
   overlongAnnotations,
 } from '../../../src/api/annotations.ts';
-import { CREATED_BY, DATA_PATH, HELM_RELEASE_NAME, IMPORT_GATEWAYS } from '../../../src/api/names.ts';
+import {
+  CREATED_BY,
+  DATA_PATH,
+  HELM_RELEASE_NAME,
+  IMPORT_GATEWAYS,
+  REMOTE_UID,
+} from '../../../src/api/names.ts';
 import { federatedEntries } from '../../../src/api/mirror/federated-members.ts';
 import { parseAddress } from '../../../src/base/address.ts';
 import { nearest } from '../../../src/base/config.ts';
@@ -224,7 +230,7 @@ const listOf = (text: string) =>
  * Annotations that nobody takes apart, only compares; and one that is read with the others of its group,
  * which have readers below.
  */
-const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS]);
+const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS, REMOTE_UID]);
 const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
 /**
