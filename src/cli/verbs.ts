@@ -23,6 +23,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   mirrors: async () => (await import('./commands/mirrors.ts')).mirrorsCommand,
   stat: async () => (await import('./commands/stat.ts')).statCommand,
   edges: async () => (await import('./commands/edges.ts')).edgesCommand,
+  top: async () => (await import('./commands/top.ts')).topCommand,
   routes: async () => (await import('./commands/routes.ts')).routesCommand,
   proxies: async () => (await import('./commands/proxies.ts')).proxiesCommand,
   failover: async () => (await import('./commands/failover.ts')).failoverCommand,

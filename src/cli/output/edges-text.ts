@@ -31,9 +31,23 @@ const WIDE: readonly Column<EdgeRow>[] = [
 ];
 const REASON: Column<EdgeRow> = ['REASON', ({ reason }) => textCell(reason)];
 
+/** Those of `top`, which are to fit a terminal of 80 columns. */
+export const TOP_COLUMNS: readonly Column<EdgeRow>[] = [
+  ['SRC', ({ src, src_namespace: namespace }) => named(namespace, src)],
+  ['DST', ({ dst, dst_namespace: namespace }) => named(namespace, dst)],
+  ['CLUSTER', (row) => textCell(row.dst_cluster)],
+  ['SUCCESS', ({ success }) => successCell(success)],
+  ['RPS', ({ rps }) => rateCell(rps)],
+  ['OPEN', (row) => String(row.in_flight)],
+  REASON,
+];
+
+function named(namespace: string, name: string): string {
+  return namespace === '' ? name : `${namespace}/${name}`;
+}
+
 /** What an edge is called below the table. */
 export function edgeName({ src, src_namespace: from, dst, dst_namespace: to }: EdgeRow): string {
-  const named = (namespace: string, name: string) => (namespace === '' ? name : `${namespace}/${name}`);
   return `${named(from, src)} → ${named(to, dst)}`;
 }
 

@@ -15,12 +15,17 @@ export class Screen {
   readonly #everyMs: number | undefined;
   readonly #ended = new AbortController();
   readonly #end = () => this.#ended.abort();
+  /** When somebody has ended it. */
+  readonly ended: Promise<undefined>;
   #shown = 0;
 
   /** @param everyMs undefined: once */
   constructor(stream: NodeJS.WriteStream, everyMs: number | undefined) {
     this.#stream = stream;
     this.#everyMs = everyMs;
+    this.ended = new Promise((resolve) => {
+      this.#ended.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
     if (everyMs === undefined) return;
     process.once('SIGINT', this.#end);
     process.once('SIGTERM', this.#end);

@@ -38,7 +38,8 @@ export interface TrafficView<T extends ViewRow> {
   readonly notes?: (readings: readonly ClusterReading[]) => readonly string[];
 }
 
-interface OpenCluster {
+/** A cluster that is being asked. */
+export interface OpenCluster {
   readonly name: string;
   readonly client: KubeClient;
   readonly reader: TrafficReader;
@@ -54,20 +55,38 @@ export async function showTraffic<T extends ViewRow>(
 ): Promise<void> {
   const clusters = openClusters(flags, { ...view.wanted, namespace: flags.namespace });
   const screen = new Screen(process.stdout, flags.watch);
+  let rows: readonly T[] | undefined;
   try {
     do {
-      const { readings, unread, isPartial } = await readAll(clusters, flags.timeout);
-      const rows = shownRows(view, readings, flags);
-      await screen.show(textOf(view, rows, flags), [...unread, ...(view.notes?.(readings) ?? [])]);
+      let notes: readonly string[];
+      let isPartial = true;
+      try {
+        const read = await Promise.race([readAll(clusters, flags.timeout), screen.ended]);
+        if (read === undefined) break;
+        rows = shownRows(view, read.readings, flags);
+        notes = [...read.unread, ...(view.notes?.(read.readings) ?? [])];
+        ({ isPartial } = read);
+      } catch (error) {
+        if (rows === undefined) throw error;
+        // What was seen last stays, with why there is nothing newer.
+        notes = [describeError(error)];
+      }
+      await screen.show(textOf(view, rows, flags), notes);
       process.exitCode = exitCode(rows, isPartial, flags);
     } while (await screen.next());
   } finally {
     screen.close();
-    await Promise.all(clusters.map(({ client }) => client.close()));
+    await closeAll(clusters);
   }
 }
 
-function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[] {
+/** Ends their connections. */
+export async function closeAll(clusters: readonly OpenCluster[]): Promise<void> {
+  await Promise.all(clusters.map(({ client }) => client.close()));
+}
+
+/** A reader for each cluster that the flags name; to be closed. */
+export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[] {
   const contexts = flags.context.length === 0 ? [undefined] : [...new Set(flags.context)];
   if (contexts.length > 1 && flags.apiAddr !== undefined)
     throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
@@ -84,7 +103,18 @@ function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[] {
   });
 }
 
-async function readAll(clusters: readonly OpenCluster[], timeoutMs: number) {
+/**
+ * Asks all of them at once. One that does not answer is named; the others are shown.
+ * @throws LinkspanError of one where none answers
+ */
+export async function readAll(
+  clusters: readonly OpenCluster[],
+  timeoutMs: number,
+): Promise<{
+  readonly readings: readonly ClusterReading[];
+  readonly unread: readonly string[];
+  readonly isPartial: boolean;
+}> {
   const results = await Promise.all(
     clusters.map(async ({ name, client, reader }) => {
       try {

@@ -9,7 +9,8 @@ const MAX_WINDOW_MS = 30 * 60_000;
 const LEAST_WATCH_MS = 250;
 const WATCH_MS = 2000;
 
-const windowFlag = durationFlag.refine((ms) => ms >= 1000 && ms <= MAX_WINDOW_MS, {
+/** How far back is looked; milliseconds. */
+export const windowFlag = durationFlag.refine((ms) => ms >= 1000 && ms <= MAX_WINDOW_MS, {
   error: 'must be from 1s to 30m: that is what processes keep',
 });
 

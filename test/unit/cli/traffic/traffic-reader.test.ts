@@ -144,7 +144,13 @@ describe('asking the processes of a cluster', () => {
 
   it('asks for the shortest window that has all of what is wanted', () => {
     expect([1000, 10_000, 11_000, 60_000, 61_000, 1_800_000, 9e9].map(windowAsked)).to.deep.equal([
-      ...['10s', '10s', '1m', '1m', '10m', '30m', '30m'],
+      '10s',
+      '10s',
+      '1m',
+      '1m',
+      '10m',
+      '30m',
+      '30m',
     ]);
   });
 });
