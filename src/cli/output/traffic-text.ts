@@ -1,4 +1,5 @@
 import { percent } from '../../traffic/traffic-verdict.ts';
+import { plainWords } from '../../base/text.ts';
 import { table } from './output.ts';
 
 /** A column: its head, and its cell of a row. */
@@ -11,6 +12,10 @@ interface Told {
   readonly advice: string;
   readonly failing: boolean;
 }
+
+/** Longest cell, and longest line below a table, characters. */
+const MAX_CELL = 253;
+const MAX_LINE = 2000;
 
 /** Below so many columns a table that does not fit becomes a list. */
 const NARROW = 80;
@@ -27,7 +32,8 @@ export function trafficTable<T extends Told>(
   columns = process.stdout.isTTY ? process.stdout.columns : undefined,
 ): string {
   const head = cells.map(([name]) => name);
-  const lines = rows.map((row) => cells.map(([, cell]) => cell(row)));
+  // Clients of other clusters choose what they are called.
+  const lines = rows.map((row) => cells.map(([, cell]) => plainWords(cell(row), MAX_CELL)));
   const wide = table(head, lines);
   const width = Math.max(...wide.split('\n').map((line) => line.length));
   const isNarrow = columns !== undefined && columns < NARROW && width > columns;
@@ -43,7 +49,8 @@ function list(head: readonly string[], line: readonly string[]): string {
 }
 
 function troubleLine(name: string, { reason, message, advice }: Told): string {
-  return `${[name, reason, message].filter((part) => part !== '').join(': ')}${advice === '' ? '' : ` → ${advice}`}\n`;
+  const what = [name, reason, message].filter((part) => part !== '').join(': ');
+  return `${plainWords(what, MAX_LINE)}${advice === '' ? '' : ` → ${advice}`}\n`;
 }
 
 /** `99.95%`; `-` where there was nothing. */

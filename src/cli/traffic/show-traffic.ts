@@ -6,7 +6,7 @@ import { withNames } from '../../traffic/cluster-reading.ts';
 import { inOrder } from '../../traffic/stat-row.ts';
 import { openCluster, within } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
-import { render } from '../output/output.ts';
+import { jsonText, render } from '../output/output.ts';
 import { Screen } from './screen.ts';
 import type { TrafficFlags } from './view-flags.ts';
 import { TrafficReader } from './traffic-reader.ts';
@@ -156,7 +156,7 @@ function textOf<T extends ViewRow>(view: TrafficView<T>, rows: readonly T[], fla
   const { output, watch, context } = flags;
   const how = { wide: output === 'wide', several: context.length > 1 };
   // In live mode one line for each reading, for programs that read line by line.
-  if (output === 'json' && watch !== undefined) return `${JSON.stringify(rows)}\n`;
+  if (output === 'json' && watch !== undefined) return jsonText(rows);
   return render(output === 'wide' ? 'table' : output, rows, () => view.text(rows, how));
 }
 
