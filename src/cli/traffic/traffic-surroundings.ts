@@ -1,4 +1,4 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice, V1Pod, V1Service } from '@kubernetes/client-node';
 import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import { MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { codeOf, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -149,12 +149,20 @@ function linkFacts({ name, cluster, mirrors, conditions }: LinkRow): LinkFacts {
   return { name, cluster, mirrors, trouble };
 }
 
+/** Phases of pods that have given their address back, maybe to another. */
+const OVER: ReadonlySet<string | undefined> = new Set(['Succeeded', 'Failed']);
+
 /** By address; pods of the host's network share theirs with others, and are nobody by it. */
 async function readPods(client: KubeClient): Promise<ClusterReading['pods']> {
-  const { items } = await client.list(pods, {});
-  const own = items.filter(({ spec }) => spec?.hostNetwork !== true);
+  // A cluster has many, and little of each is looked at.
+  const keep = ({ metadata, spec, status }: V1Pod): V1Pod | undefined => {
+    if (spec?.hostNetwork === true || OVER.has(status?.phase)) return undefined;
+    const { namespace = '', name = '' } = metadata ?? {};
+    return { metadata: { namespace, name }, status: { podIPs: status?.podIPs ?? [] } };
+  };
+  const { items } = await client.list(pods, { keep });
   return new Map(
-    own.flatMap(({ metadata, status }) => {
+    items.flatMap(({ metadata, status }) => {
       const { namespace = '', name = '' } = metadata ?? {};
       return (status?.podIPs ?? []).map(({ ip }) => [ip, { namespace, name }] as const);
     }),
