@@ -62,6 +62,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'linkspan stat svc/web -n shop --context west --failing --exit-code -o json',
   ],
   edges: ['linkspan edges --context east --context west', 'linkspan edges -n shop -o wide --context west'],
+  top: [
+    'linkspan top --context east --context west',
+    'linkspan top --for 10s --limit 20 --context east | cat',
+  ],
   routes: [
     'linkspan routes svc/web -n shop --context west',
     'linkspan routes mirror/web-west --context east -o wide',
