@@ -15,7 +15,7 @@ import { circlesOf, circleViolations, type Graph, type KnownCircles, wayAround }
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['processes'],
-  ['drains'],
+  ['drains', 'traffic'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],
   ['linking'],

@@ -172,6 +172,12 @@ export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
 export const ALLOWED_NAMESPACES = 'linkspan.dev/allowed-namespaces';
 
 /**
+ * Annotation on an exported Service, copied to its mirrors: what is expected of it, such as
+ * `99.9%, p99<300ms`.
+ */
+export const SLO = 'linkspan.dev/slo';
+
+/**
  * Annotations on an exported Service in the target: how much may come through each gateway, from all clients,
  * from each, and from those named (`<identity>=<rate>,…`). Rates: `100/s burst 200`.
  */

@@ -29,6 +29,17 @@ export function plainWords(text: string, most: number): string {
   return text.slice(0, most).replace(UNSEEN, ' ');
 }
 
+/**
+ * JSON in which nothing is `UNSEEN` that stands in a string: it is the same value, and moves nobody's
+ * terminal. JSON itself escapes only what is below a blank.
+ * @param json as `JSON.stringify` writes it
+ */
+export function visibleJson(json: string): string {
+  return json.replace(UNSEEN, (found) =>
+    found === '\n' ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** Colours, and what else begins as they do or is `UNSEEN`. */
 // oxlint-disable-next-line no-control-regex -- as above
 const COLOUR = /^\u001b\[[0-9;]{0,16}m/;

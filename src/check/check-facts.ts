@@ -11,6 +11,7 @@ import { LINK_CRD, type LinkObject, links } from '../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { ADMIN_PORT_NAME, OURS, PROBE_PORT_NAME } from '../api/names.ts';
 import { KubeApiError, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
+import { askPod } from '../kube/client/pod-proxy.ts';
 import {
   configMaps,
   customResourceDefinitions,
@@ -126,9 +127,8 @@ export class CheckFacts {
     path: string,
     signal: AbortSignal,
   ): Promise<{ readonly status: number; readonly body: string }> {
-    const where = `/api/v1/namespaces/${this.namespace}/pods/${encodeURIComponent(pod)}:${port}/proxy${path}`;
     try {
-      const body = await this.client.raw('GET', where, { signal });
+      const body = await askPod(this.client, { namespace: this.namespace, pod, port }, path, signal);
       return { status: 200, body: typeof body === 'string' ? body : JSON.stringify(body) };
     } catch (error) {
       if (error instanceof KubeApiError) return { status: error.status, body: error.answer };

@@ -2,10 +2,9 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { componentSelector } from '../api/installed-labels.ts';
 import { pods } from '../api/kubernetes/resource.ts';
-import { systemClock } from '../base/clock.ts';
 import { adminPortOf, isRunning } from '../check/check-facts.ts';
-import { anonymousAccess } from '../kube/client/access.ts';
-import { KubeClient } from '../kube/client/kube-client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { askPod, askUrl } from '../kube/client/pod-proxy.ts';
 import { readTraffic, type Traffic } from './egress-traffic.ts';
 import type { EgressPages } from './recent-traffic.ts';
 
@@ -50,22 +49,12 @@ async function listPods(client: KubeClient, namespace: string): Promise<V1Pod[]>
 }
 
 async function podPage(client: KubeClient, namespace: string, pod: V1Pod): Promise<string> {
-  const name = `${encodeURIComponent(pod.metadata?.name ?? '')}:${adminPortOf(pod)}`;
-  const path = `/api/v1/namespaces/${namespace}/pods/${name}/proxy/metrics`;
-  return textOf(await client.raw('GET', path, { signal: AbortSignal.timeout(ANSWER_MS) }));
+  const where = { namespace, pod: pod.metadata?.name ?? '', port: adminPortOf(pod) };
+  return textOf(await askPod(client, where, '/metrics', AbortSignal.timeout(ANSWER_MS)));
 }
 
 async function urlPage(url: string): Promise<string> {
-  const client = new KubeClient(anonymousAccess(url), {
-    clock: systemClock,
-    random: Math.random,
-    maxTries: 1,
-  });
-  try {
-    return textOf(await client.raw('GET', '/metrics', { signal: AbortSignal.timeout(ANSWER_MS) }));
-  } finally {
-    await client.close();
-  }
+  return textOf(await askUrl(url, '/metrics', AbortSignal.timeout(ANSWER_MS)));
 }
 
 function textOf(page: unknown): string {

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createAccount, ensureNamespace } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { deniedRights } from '../../src/kube/client/access-review.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   configMaps,
@@ -228,6 +229,40 @@ describe('the chart', () => {
         ])
           expect(await may(client, cannot), name).to.equal(false);
       }
+    });
+
+    // It names who may not ask; whoever has it in this namespace may, and nowhere else.
+    it('who has linkspan-view here may ask the pods of the installation, and no others', async () => {
+      await createAccount(cluster, MULTICLUSTER, 'viewer');
+      await cluster.apply({
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'RoleBinding',
+        metadata: { name: 'viewer', namespace: MULTICLUSTER },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'linkspan-view' },
+        subjects: [{ kind: 'ServiceAccount', name: 'viewer', namespace: MULTICLUSTER }],
+      });
+      const client = await account('viewer');
+      const read = (resource: string, namespace: string, subresource?: string) => ({
+        verb: subresource === undefined ? 'list' : 'get',
+        resource,
+        namespace,
+        ...(subresource === undefined ? {} : { subresource }),
+      });
+      const mayAll = (namespace: string) => [
+        read('pods', namespace),
+        read('pods', namespace, 'proxy'),
+        { ...read('leases', namespace), group: 'coordination.k8s.io' },
+        { ...read('links', namespace), group: 'multicluster.linkerd.io' },
+        read('services', namespace),
+      ];
+      expect(await deniedRights(client, mayAll(MULTICLUSTER))).to.deep.equal([]);
+      expect(await deniedRights(client, mayAll('shop'))).to.deep.equal(mayAll('shop'));
+      for (const cannot of [
+        list(secrets, MULTICLUSTER),
+        list(configMaps, MULTICLUSTER),
+        write(pods, MULTICLUSTER),
+      ])
+        expect(await may(client, cannot), String(cannot)).to.equal(false);
     });
 
     it('a source cluster reads exports and their endpoints, nothing else', async () => {

@@ -21,6 +21,8 @@ export class MemoryCluster implements ApiCluster {
   readonly #objects = new FakeCluster();
   readonly #served: ServedCluster;
 
+  #server = '';
+
   private constructor(name: string, groups: InstalledGroups) {
     this.name = name;
     this.#served = new ServedCluster(this.#objects, groups);
@@ -30,6 +32,7 @@ export class MemoryCluster implements ApiCluster {
   static async start(name: string, groups: InstalledGroups = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster(name, groups);
     const server = await cluster.#served.start();
+    cluster.#server = server;
     const kubeconfig = {
       'current-context': name,
       clusters: [{ name, cluster: { server } }],
@@ -38,6 +41,11 @@ export class MemoryCluster implements ApiCluster {
     };
     writeFileSync(cluster.kubeconfigFile, JSON.stringify(kubeconfig));
     return cluster;
+  }
+
+  /** Its URL. */
+  get server(): string {
+    return this.#server;
   }
 
   get kubeconfigFile(): string {
@@ -58,6 +66,11 @@ export class MemoryCluster implements ApiCluster {
         `${this.name}-${plural}-${namespace}-${name}`;
       this.#objects.put(plural, { ...object, metadata: { ...object.metadata, uid } });
     }
+  }
+
+  /** Whether pods may be asked through the API server (`pods/proxy`). */
+  set podsForbidden(forbidden: boolean) {
+    this.#served.forbidPods = forbidden;
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,6 +22,8 @@ interface Place {
 const PLACE =
   /^\/(?:api|apis\/([^/]+))\/([^/]+)(?:\/namespaces\/([^/]+)(?=\/))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/;
 
+const POD_PAGE = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/:]+):(\d+)\/proxy(\/.*)$/;
+
 /**
  * A cluster in memory behind a socket, for programs that are processes of their own: what an API server would
  * say, without what it would cost.
@@ -32,6 +35,8 @@ export class ServedCluster {
   readonly #client: KubeClient;
   /** How often each object was written, as `plural namespace/name`; its status counts by itself. */
   readonly writes = new Map<string, number>();
+  /** Whether nobody may ask pods through the API server. */
+  forbidPods = false;
   /** Requests that came while nothing was answered. */
   waiting = 0;
   #open: Promise<void> | undefined;
@@ -86,6 +91,8 @@ export class ServedCluster {
   async #say(request: IncomingMessage, url: URL, response: ServerResponse): Promise<object | undefined> {
     const known = this.#discovery(url.pathname);
     if (known !== undefined) return known;
+    const page = await this.#podPage(url);
+    if (page !== undefined) return page;
     const place = placeOf(url.pathname);
     if (place === undefined) throw apiError(404, 'NotFound');
     const { resource, namespace, name } = place;
@@ -99,6 +106,22 @@ export class ServedCluster {
     if (url.searchParams.get('watch') !== 'true') return this.#list(resource, url, selection);
     await this.#watch(resource, { url, selection, response });
     return undefined;
+  }
+
+  /** What a pod answers that is asked through the API server. */
+  async #podPage({ pathname, search }: URL): Promise<object | undefined> {
+    const [, namespace = '', name = '', port = '', page = ''] = POD_PAGE.exec(pathname) ?? [];
+    if (name === '') return undefined;
+    if (this.forbidPods) throw apiError(403, 'Forbidden');
+    const pod = this.#cluster.find('pods', { namespace, name }) as V1Pod | undefined;
+    if (pod === undefined) throw apiError(404, 'NotFound');
+    try {
+      const answer = await fetch(`http://${pod.status?.podIP}:${port}${page}${search}`);
+      return (await answer.json()) as object;
+    } catch {
+      // As an API server says it of a pod that does not answer.
+      throw apiError(503, 'ServiceUnavailable');
+    }
   }
 
   #discovery(path: string): object | undefined {

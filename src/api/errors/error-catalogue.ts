@@ -51,6 +51,14 @@ export const catalogue = {
     'The account of the process may not listen on the address: mostly a port below 1024.',
     'Choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE.',
   ),
+  STATS_FORBIDDEN: entry(
+    'The pods of gateway and egress may not be asked for their numbers.',
+    'Give the account the ClusterRole `linkspan-view` of the chart, by a RoleBinding in the namespace of the installation (`kubectl create rolebinding -n linkerd-multicluster linkspan-view --clusterrole linkspan-view --user NAME`).',
+  ),
+  STATS_NOT_FOUND: entry(
+    'There is no pod of a gateway or an egress to ask for numbers of traffic, or none has answered.',
+    'Check that Linkspan is installed in --controller-namespace (`linkspan check`), and which cluster --context names.',
+  ),
   USAGE: entry(
     'The command line cannot be understood: an unknown verb or flag, or an argument that is missing or one too many. The exit code is 2.',
     'Correct the named word; `linkspan <verb> --help` says what there is.',

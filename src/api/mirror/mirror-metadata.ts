@@ -1,6 +1,6 @@
 import { MIRROR_ANNOTATION_GROUPS } from './mirror-keys.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
+import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS, SLO } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
@@ -61,7 +61,9 @@ export function copiedAnnotations(
     // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the
     // same).
     if (key === OPAQUE_PORTS) return true;
-    if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
+    const isKept = NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS);
+    // An objective steers nothing: by it both ends call the same failing.
+    if (isKept && key !== SLO) return false;
     if (rules.excludedAnnotation(key)) return false;
     return rules.allowedAnnotation?.(key) ?? rules.steering?.(key) !== true;
   });
@@ -167,7 +169,7 @@ export function inheritedKeys(local: V1Service, remote: V1Service | undefined): 
   return [
     ...same(local.metadata?.labels, remote?.metadata?.labels),
     ...same(local.metadata?.annotations, remote?.metadata?.annotations),
-  ].filter((key) => !inGroup(key, NEVER_COPIED_GROUPS));
+  ].filter((key) => key === SLO || !inGroup(key, NEVER_COPIED_GROUPS));
 }
 
 function inGroup(key: string, groups: readonly string[]): boolean {

@@ -8,10 +8,12 @@ import {
   controllerFlags,
   mergeReports,
   tellFailures,
+  tellUnread,
   withControllerFlags,
 } from '../queries/controller-answers.ts';
 import { clusterFlags, timeoutFlag, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 import { render } from '../output/output.ts';
+import { ratesToGateways } from '../traffic/gateway-rates.ts';
 import { countMirrors, gatewayRows } from '../queries/gateway-rows.ts';
 
 const schema = z.strictObject({
@@ -34,18 +36,21 @@ export function gatewaysCommand(): Command {
     const parsed = parseFlags(schema, options, 'gateways');
     const flags = { ...parsed, timeout: parsed.wait };
     await withClient(flags, async (client) => {
-      const [{ answers, failures }, counts] = await Promise.all([
+      const wide = flags.output === 'wide';
+      const [{ answers, failures }, counts, traffic] = await Promise.all([
         askControllers(client, flags, MIRRORS_PAGE),
         countMirrors(client),
+        wide ? ratesToGateways(client, flags.controllerNamespace, flags.timeout) : undefined,
       ]);
       const reports = mergeReports(answers).filter(
         ({ cluster, gateway }) =>
           gateway !== undefined && (flags.clusterName === undefined || cluster === flags.clusterName),
       );
       const rows = gatewayRows(reports, counts);
-      const text = () => (flags.output === 'wide' ? wideText(reports, rows) : gatewaysText(rows));
+      const text = () => (wide ? wideText(reports, rows, traffic?.rates) : gatewaysText(rows));
       process.stdout.write(render(flags.output === 'wide' ? 'table' : flags.output, rows, text));
       tellFailures(failures);
+      tellUnread(traffic?.unread);
     });
   });
 }

@@ -164,7 +164,8 @@ export async function withClient<T>(
   }
 }
 
-async function within<T>(timeoutMs: number, server: string, work: Promise<T>): Promise<T> {
+/** @throws LinkspanError KUBE_TIMEOUT when `work` is not done in time */
+export async function within<T>(timeoutMs: number, server: string, work: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = systemClock.after(timeoutMs, () =>
     reject(new LinkspanError('KUBE_TIMEOUT', `no answer from ${server} within ${formatDuration(timeoutMs)}`)),

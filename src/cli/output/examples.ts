@@ -55,6 +55,25 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   links: ['linkspan links --context east', 'linkspan links --context east -o wide'],
   mirrors: ['linkspan mirrors --context east', 'linkspan mirrors --context east -n shop --link west -o json'],
+  stat: [
+    'linkspan stat --context east',
+    'linkspan stat mirror --context east --context west -o wide',
+    'linkspan stat link gateway --context east -w',
+    'linkspan stat svc/web -n shop --context west --failing --exit-code -o json',
+  ],
+  edges: ['linkspan edges --context east --context west', 'linkspan edges -n shop -o wide --context west'],
+  top: [
+    'linkspan top --context east --context west',
+    'linkspan top --for 10s --limit 20 --context east | cat',
+  ],
+  routes: [
+    'linkspan routes svc/web -n shop --context west',
+    'linkspan routes mirror/web-west --context east -o wide',
+  ],
+  proxies: [
+    'linkspan proxies --context east --context west',
+    'linkspan proxies --failing --exit-code -o json',
+  ],
   failover: [
     'linkspan failover --context east -n shop',
     'linkspan failover --context east -o json',

@@ -4,6 +4,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkReasons } from '../../api/link/link-status.ts';
 import { drainEvents, failoverEvents, failoverReasons } from '../../api/failover/failover-reasons.ts';
 import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts';
+import { trafficReasons } from '../../api/reasons/traffic-reasons.ts';
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
 import { table } from './output.ts';
 import { type AnyReason, reasonAdvice } from './reason-advice.ts';
@@ -17,6 +18,7 @@ export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, 
   ['failover: a backend, or a condition of a federated Service', failoverReasons],
   ['an Event about failover', failoverEvents],
   ['an Event about a drain or a drill', drainEvents],
+  ['traffic, and a process that carries it', trafficReasons],
 ];
 
 function meaningsOf(

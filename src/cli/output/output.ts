@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { plainText } from '../../base/text.ts';
+import { plainText, visibleJson } from '../../base/text.ts';
 
 /** `-o`: a table for people, JSON or YAML for programs. */
 export const outputFlag = z.enum(['table', 'json', 'yaml'], { error: 'must be table, json or yaml' });
@@ -20,8 +20,19 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 
 /** The value for a program, or the text for people, in which nobody's words move their terminal. */
 export function render(output: Output, value: unknown, text: () => string): string {
-  if (output === 'json') return `${JSON.stringify(value, null, 2)}\n`;
-  return output === 'yaml' ? stringify(value, { lineWidth: 0 }) : plainText(text());
+  if (output === 'json') return jsonText(value, 2);
+  return output === 'yaml' ? yamlText(value) : plainText(text());
+}
+
+/** JSON in which nobody's words move a terminal. @param indent undefined: on one line */
+export function jsonText(value: unknown, indent?: number): string {
+  return `${visibleJson(JSON.stringify(value, null, indent))}\n`;
+}
+
+/** YAML; where a text has what moves a terminal, as JSON, which is YAML too and can say it visibly. */
+function yamlText(value: unknown): string {
+  const text = stringify(value, { lineWidth: 0 });
+  return plainText(text) === text ? text : jsonText(value, 2);
 }
 
 /** `-o` of verbs that print manifests. */

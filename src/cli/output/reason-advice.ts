@@ -17,6 +17,7 @@ import {
 import type { DrainEvent, FailoverReason, failoverEvents } from '../../api/failover/failover-reasons.ts';
 import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
+import type { TrafficReason } from '../../api/reasons/traffic-reasons.ts';
 
 /** Every word that a condition, an Event, a log line or a metric gives as its reason. */
 export type AnyReason =
@@ -26,7 +27,8 @@ export type AnyReason =
   | LinkReason
   | FailoverReason
   | keyof typeof failoverEvents
-  | DrainEvent;
+  | DrainEvent
+  | TrafficReason;
 
 const NOTHING = 'Nothing: this is as it should be.';
 const WAIT = 'Wait; it comes right by itself.';
@@ -183,4 +185,14 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   DrainDone: NOTHING,
   DrillReport:
     'If it is not PASSED: the report that `linkspan drill` printed says what clients have noticed.',
+  // traffic
+  ServerErrors: 'Look at the pods of the Service in its cluster, and at their logs: they answer, and fail.',
+  LatencyAboveObjective:
+    'See where the time goes: `linkspan stat mirror -o wide` with both clusters says endpoint, network, gateway or egress.',
+  ProcessSilent: 'Look at the pod and its log. What it alone has counted is missing until it answers.',
+  ProcessNotReady: "Ask the pod's `/ready` what it waits for (`linkspan check` does).",
+  CertificateExpiring:
+    'Look at the log of the pod, and at `linkspan check`: certificates are renewed long before they end; trust anchors a person renews.',
+  SyncStale: 'See whether the API server answers the pod: its log, and NetworkPolicies.',
+  VersionSkew: 'Nothing in the middle of an upgrade; else finish it.',
 };

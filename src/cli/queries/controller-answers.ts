@@ -2,13 +2,12 @@ import type { Command } from 'commander';
 import { CONTROLLER_ADMIN_PORT, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { isMirrorLease } from '../../api/lease-names.ts';
 import { z } from 'zod';
-import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { listItems, plainText } from '../../base/text.ts';
 import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import type { AnswerPage } from '../../api/answers/answer-page.ts';
-import { anonymousAccess } from '../../kube/client/access.ts';
-import { KubeClient } from '../../kube/client/kube-client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { askPod, askUrl } from '../../kube/client/pod-proxy.ts';
 import { leases } from '../../api/kubernetes/resource.ts';
 
 /** Timeout for one replica, milliseconds; it answers from memory. */
@@ -65,7 +64,7 @@ export async function askControllers<T>(
   const asked =
     flags.controller === undefined
       ? await askPods(client, flags.controllerNamespace, page, signal)
-      : await Promise.all(flags.controller.map((url) => askUrl(url, page, signal)));
+      : await Promise.all(flags.controller.map((url) => askOne(url, page, signal)));
   const failures = asked.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
   const answers = asked.flatMap((answer) => ('value' in answer ? answer.value : []));
   if (asked.length > failures.length) return { answers, failures };
@@ -80,7 +79,8 @@ function answerMs({ timeout }: ControllerFlags): number {
   return timeout === undefined ? ANSWER_MS : Math.round(timeout * ANSWER_SHARE);
 }
 
-function silence(error: unknown): string {
+/** Why a process did not answer. */
+export function silence(error: unknown): string {
   return error instanceof Error && error.name === 'TimeoutError' ? 'no answer in time' : messageOf(error);
 }
 
@@ -100,8 +100,8 @@ async function askPods<T>(
   return Promise.all(
     [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
       try {
-        const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${CONTROLLER_ADMIN_PORT}/proxy`;
-        return { value: page.read(await client.raw('GET', where + page.path, { signal })) };
+        const where = { namespace, pod, port: CONTROLLER_ADMIN_PORT };
+        return { value: page.read(await askPod(client, where, page.path, signal)) };
       } catch (error) {
         return { failure: `${pod}: ${silence(error)}` };
       }
@@ -119,18 +119,11 @@ export function tellUnread(unread: readonly string[] = []): void {
   for (const one of unread) process.stderr.write(`linkspan: not read: ${plainText(one)}\n`);
 }
 
-async function askUrl<T>(url: string, page: AnswerPage<T>, signal: AbortSignal): Promise<Asked<T>> {
-  const client = new KubeClient(anonymousAccess(url), {
-    clock: systemClock,
-    random: Math.random,
-    maxTries: 1,
-  });
+async function askOne<T>(url: string, page: AnswerPage<T>, signal: AbortSignal): Promise<Asked<T>> {
   try {
-    return { value: page.read(await client.raw('GET', page.path, { signal })) };
+    return { value: page.read(await askUrl(url, page.path, signal)) };
   } catch (error) {
     return { failure: `${url}: ${silence(error)}` };
-  } finally {
-    await client.close();
   }
 }
 

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { closedIn } from '../../support/closed-in.ts';
 import { keptLinkspan, linkspan } from '../../support/linkspan.ts';
+import { reportOf, targetOf } from '../../support/traffic-readings.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
 type Answer = (path: string) => object | undefined;
@@ -58,6 +59,10 @@ describe('verbs that read, where somebody is silent', () => {
     ['mirrors', '--timeout', '300ms'],
     ['gateways', '--wait', '300ms'],
     ['explain', 'svc', 'web', '--timeout', '300ms'],
+    ['stat', '--timeout', '300ms'],
+    ['edges', '--timeout', '300ms'],
+    ['routes', 'svc/web', '--timeout', '300ms'],
+    ['proxies', '--timeout', '300ms'],
     ['explain', 'link', 'west', '--timeout', '300ms'],
   ]) {
     it(`${verb.join(' ')}: an API server that accepts and says nothing`, async () => {
@@ -73,6 +78,23 @@ describe('verbs that read, where somebody is silent', () => {
     const { code, stdout } = await linkspan('version', '--timeout', '300ms', '--kubeconfig', file);
     expect(code).to.equal(0);
     expect(stdout).to.match(/^Client version: linkspan \S+\nServer version: unavailable \(no answer from/);
+  });
+
+  it('stat shows what pods say where Services and controllers are silent, and names what is missing', async () => {
+    const pod = {
+      metadata: { name: 'gateway-0', labels: { 'app.kubernetes.io/component': 'gateway' } },
+      spec: { containers: [{ name: 'gateway', ports: [{ name: 'linkspan-admin', containerPort: 9990 }] }] },
+      status: { phase: 'Running' },
+    };
+    const file = await kubeconfig((asked) => {
+      if (asked.startsWith('/api/v1/namespaces/linkerd-multicluster/pods?'))
+        return { kind: 'PodList', metadata: { resourceVersion: '1' }, items: [pod] };
+      return asked.includes('/proxy/stats') ? reportOf({ targets: [targetOf()] }) : undefined;
+    });
+    const { code, stdout, stderr } = await keptLinkspan('stat', '--timeout', '1s', '--kubeconfig', file);
+    expect(code).to.equal(0);
+    expect(stdout).to.match(/^shop +web +this cluster +- +100% +10\.0 /m);
+    expect(stderr).to.match(/^linkspan: not read: this cluster: no answer from http:\S+ within 600ms$/m);
   });
 
   it('mirrors shows what the other replicas know, and names the silent one', async () => {

@@ -60,7 +60,8 @@ const counts = new Map([['west', 12]]);
 describe('texts of the verbs that read', () => {
   it('gateways: as Linkerd prints them, sorted', () => {
     expectGolden('cli/gateways/table.txt', gatewaysText(gatewayRows(reports, counts)));
-    expectGolden('cli/gateways/wide.txt', wideText(reports, gatewayRows(reports, counts)));
+    const rates = new Map([['west/10.0.0.1', { rps: 12.34, success: 0.9995, rttMs: 20.1 }]]);
+    expectGolden('cli/gateways/wide.txt', wideText(reports, gatewayRows(reports, counts), rates));
     expect(gatewaysText([])).to.equal('No linked cluster has a gateway.\n');
   });
 

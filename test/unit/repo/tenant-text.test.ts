@@ -6,6 +6,7 @@ import { readBackendFacts } from '../../../src/api/failover/backend-facts.ts';
 import { readKeptWeights } from '../../../src/api/failover/backend-weights.ts';
 import { drillProblem, readDrill } from '../../../src/api/failover/connection-drill.ts';
 import { drainProblem, readDrain } from '../../../src/api/failover/failover-drain.ts';
+import { parseObjective, readObjective } from '../../../src/api/objective.ts';
 import { readFacts } from '../../../src/api/failover/failover-facts.ts';
 import { readAbortRule } from '../../../src/drains/abort-rule.ts';
 import { readFailoverPolicy } from '../../../src/policy/failover/failover-policy-text.ts';
@@ -18,7 +19,13 @@ import {
   ANNOTATION_LIMITS,
   overlongAnnotations,
 } from '../../../src/api/annotations.ts';
-import { CREATED_BY, DATA_PATH, HELM_RELEASE_NAME, IMPORT_GATEWAYS } from '../../../src/api/names.ts';
+import {
+  CREATED_BY,
+  DATA_PATH,
+  HELM_RELEASE_NAME,
+  IMPORT_GATEWAYS,
+  REMOTE_UID,
+} from '../../../src/api/names.ts';
 import { federatedEntries } from '../../../src/api/mirror/federated-members.ts';
 import { parseAddress } from '../../../src/base/address.ts';
 import { nearest } from '../../../src/base/config.ts';
@@ -139,6 +146,7 @@ function readAll(annotations: Record<string, string>): void {
   effectivePolicy({ key: 'demo/web', annotations });
   overlongAnnotations(annotations);
   readFailover(annotations);
+  readObjective(annotations);
   const record = seedClaims([federated, mirror, relayed], LINKS, DEFAULT_EGRESS_RANGE);
   record.set(20_000, CLAIM);
   routesOf({ record, mirror: () => relayed, link: () => LINKS[0] });
@@ -222,7 +230,7 @@ const listOf = (text: string) =>
  * Annotations that nobody takes apart, only compares; and one that is read with the others of its group,
  * which have readers below.
  */
-const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS]);
+const COMPARED: ReadonlySet<string> = new Set([CREATED_BY, HELM_RELEASE_NAME, IMPORT_GATEWAYS, REMOTE_UID]);
 const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
 /**
@@ -230,6 +238,8 @@ const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'ga
  */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a rate': parseRate,
+  'an objective': parseObjective,
+  'a part of an objective': (text) => parseObjective(`99%,p9${text},p99<${text}`),
   'a list of ports': (text) => isListed(text, 80, ['http']),
   'a duration': parseDuration,
   'egress ports': readEgressPorts,

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { age } from '../../../../src/cli/output/output.ts';
+import { parse } from 'yaml';
+import { age, jsonText, render } from '../../../../src/cli/output/output.ts';
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -36,4 +37,26 @@ describe('an age is written as kubectl writes it', () => {
     [8 * YEAR + 300 * DAY, '8y'],
   ];
   for (const [seconds, text] of table) it(`${seconds} s: ${text}`, () => expect(age(seconds)).to.equal(text));
+});
+
+// JSON escapes only what is below a blank: the names of clients moved the terminal by C1 codes, and turned
+// the text beside them.
+describe('what programs read moves no terminal either', () => {
+  const value = { name: 'a\u009b2Jb\u202ec\u200bd\u001b[31me\ufefff', 'k\u0085': ['x\ny'] };
+  // oxlint-disable-next-line no-control-regex -- they are what this is about
+  const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\ufeff]/u;
+
+  for (const output of ['json', 'yaml'] as const)
+    it(`${output}: the same value, and all of it visible`, () => {
+      const text = render(output, value, () => '');
+      expect(UNSEEN.test(text)).to.equal(false);
+      expect(output === 'json' ? JSON.parse(text) : parse(text)).to.deep.equal(value);
+    });
+
+  it('is as it was where there is nothing to hide', () => {
+    const plain = { name: 'wéb', list: [1, 'two lines\nof text'] };
+    expect(render('json', plain, () => '')).to.equal(`${JSON.stringify(plain, null, 2)}\n`);
+    expect(render('yaml', plain, () => '')).to.match(/^name: wéb\nlist:\n/);
+    expect(jsonText([1])).to.equal('[1]\n');
+  });
 });

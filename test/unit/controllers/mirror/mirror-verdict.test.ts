@@ -247,6 +247,19 @@ describe('mirror verdict', () => {
     );
   });
 
+  it('copies the objective, of all annotations of ours, unless the Link excludes it', () => {
+    const annotations = { 'linkspan.dev/slo': '99%', 'linkspan.dev/rate-limit': '1/s' };
+    const remote = exportedService({ metadata: { name: 'web', namespace: 'demo', annotations } });
+    const of = (rules: typeof link.rules) =>
+      desiredFor(mirrorFacts({ remote, link: { ...link, rules } })).service.metadata?.annotations;
+    expect(of(link.rules)).to.include({
+      'linkspan.dev/slo': '99%',
+      'linkspan.dev/copied-keys': 'linkspan.dev/slo,team',
+    });
+    expect(of(link.rules)).not.to.have.property('linkspan.dev/rate-limit');
+    expect(of({ ...link.rules, excludedAnnotation: () => true })).not.to.have.property('linkspan.dev/slo');
+  });
+
   it('copies nothing beyond an allow list, but what a client needs to read the protocol', () => {
     const remote = exportedService({
       metadata: {

@@ -1,0 +1,166 @@
+import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { systemClock } from '../../base/clock.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import type { ClusterReading } from '../../traffic/cluster-reading.ts';
+import { withNames } from '../../traffic/cluster-reading.ts';
+import { inOrder } from '../../traffic/stat-row.ts';
+import { openCluster, within } from '../flags/cluster-flags.ts';
+import { adviceFor } from '../output/failure-advice.ts';
+import { jsonText, render } from '../output/output.ts';
+import { Screen } from './screen.ts';
+import type { TrafficFlags } from './view-flags.ts';
+import { TrafficReader } from './traffic-reader.ts';
+import type { Wanted } from './traffic-surroundings.ts';
+
+/** Exit codes beside those of `main.ts`. */
+const PARTIAL = 3;
+const FAILING = 4;
+
+/** What rows of every view have. */
+interface ViewRow {
+  readonly failing: boolean;
+  readonly reason: string;
+  readonly advice: string;
+  readonly rps: number | null;
+}
+
+/** One verb: what it reads, and how that is shown. */
+export interface TrafficView<T extends ViewRow> {
+  readonly wanted: Omit<Wanted, 'namespace'>;
+  readonly rows: (readings: readonly ClusterReading[]) => readonly T[];
+  /** By which rows that are equal are ordered. */
+  readonly nameOf: (row: T) => string;
+  /** For people; `several`: more than one cluster was asked. */
+  readonly text: (rows: readonly T[], how: { readonly wide: boolean; readonly several: boolean }) => string;
+  /** What `-n` is compared with; undefined: the row is of no namespace, and always shown. */
+  readonly namespaceOf: (row: T) => readonly string[] | undefined;
+  /** What is to be said on stderr besides. */
+  readonly notes?: (readings: readonly ClusterReading[]) => readonly string[];
+}
+
+/** A cluster that is being asked. */
+export interface OpenCluster {
+  readonly name: string;
+  readonly client: KubeClient;
+  readonly reader: TrafficReader;
+}
+
+/**
+ * Asks and shows, once or until somebody ends it.
+ * @throws LinkspanError when nothing could be asked
+ */
+export async function showTraffic<T extends ViewRow>(
+  flags: TrafficFlags,
+  view: TrafficView<T>,
+): Promise<void> {
+  const clusters = openClusters(flags, { ...view.wanted, namespace: flags.namespace });
+  const screen = new Screen(process.stdout, flags.watch);
+  let rows: readonly T[] | undefined;
+  try {
+    do {
+      let notes: readonly string[];
+      let isPartial = true;
+      try {
+        const read = await Promise.race([readAll(clusters, flags.timeout), screen.ended]);
+        if (read === undefined) break;
+        rows = shownRows(view, read.readings, flags);
+        notes = [...read.unread, ...(view.notes?.(read.readings) ?? [])];
+        ({ isPartial } = read);
+      } catch (error) {
+        if (rows === undefined) throw error;
+        // What was seen last stays, with why there is nothing newer.
+        notes = [describeError(error)];
+      }
+      await screen.show(textOf(view, rows, flags), notes);
+      process.exitCode = exitCode(rows, isPartial, flags);
+    } while (await screen.next());
+  } finally {
+    screen.close();
+    await closeAll(clusters);
+  }
+}
+
+/** Ends their connections. */
+export async function closeAll(clusters: readonly OpenCluster[]): Promise<void> {
+  await Promise.all(clusters.map(({ client }) => client.close()));
+}
+
+/** A reader for each cluster that the flags name; to be closed. */
+export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[] {
+  const contexts = flags.context.length === 0 ? [undefined] : [...new Set(flags.context)];
+  if (contexts.length > 1 && flags.apiAddr !== undefined)
+    throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
+  return contexts.map((context) => {
+    const { client } = openCluster({ ...flags, context });
+    const name = context ?? 'this cluster';
+    const { window: windowMs, timeout: timeoutMs } = flags;
+    const asked = { name, client, namespace: flags.controllerNamespace };
+    return {
+      name,
+      client,
+      reader: new TrafficReader(asked, { clock: systemClock, windowMs, timeoutMs, wanted }),
+    };
+  });
+}
+
+/**
+ * Asks all of them at once. One that does not answer is named; the others are shown.
+ * @throws LinkspanError of one where none answers
+ */
+export async function readAll(
+  clusters: readonly OpenCluster[],
+  timeoutMs: number,
+): Promise<{
+  readonly readings: readonly ClusterReading[];
+  readonly unread: readonly string[];
+  readonly isPartial: boolean;
+}> {
+  const results = await Promise.all(
+    clusters.map(async ({ name, client, reader }) => {
+      try {
+        return { ok: true, read: await within(timeoutMs, client.server, reader.read()) } as const;
+      } catch (error) {
+        return { ok: false, name, error } as const;
+      }
+    }),
+  );
+  const reads = results.flatMap((result) => (result.ok ? [result.read] : []));
+  const failed = results.flatMap((result) => (result.ok ? [] : [result]));
+  if (reads.length === 0) throw failed[0]?.error;
+  const lost = failed.map(({ name, error }) => `no answer from ${name}: ${describeError(error)}`);
+  return {
+    readings: withNames(reads.map(({ reading }) => reading)),
+    unread: [...lost, ...reads.flatMap(({ unread }) => unread)],
+    isPartial:
+      lost.length > 0 ||
+      reads.some(({ reading }) => reading.processes.some(({ silence }) => silence !== undefined)),
+  };
+}
+
+/** Rows with what to do about each, as the flags want them. */
+export function shownRows<T extends ViewRow>(
+  view: TrafficView<T>,
+  readings: readonly ClusterReading[],
+  flags: Pick<TrafficFlags, 'failing' | 'limit' | 'namespace' | 'sort'>,
+): T[] {
+  const { namespace, failing, limit, sort } = flags;
+  const own = view
+    .rows(readings)
+    .filter((row) => namespace === undefined || (view.namespaceOf(row) ?? [namespace]).includes(namespace))
+    .filter((row) => !failing || row.failing);
+  const advised = own.map((row) => ({ ...row, advice: row.failing ? adviceFor(row.reason) : row.advice }));
+  return inOrder(advised, sort, view.nameOf).slice(0, limit);
+}
+
+function textOf<T extends ViewRow>(view: TrafficView<T>, rows: readonly T[], flags: TrafficFlags): string {
+  const { output, watch, context } = flags;
+  const how = { wide: output === 'wide', several: context.length > 1 };
+  // In live mode one line for each reading, for programs that read line by line.
+  if (output === 'json' && watch !== undefined) return jsonText(rows);
+  return render(output === 'wide' ? 'table' : output, rows, () => view.text(rows, how));
+}
+
+function exitCode(rows: readonly ViewRow[], isPartial: boolean, flags: TrafficFlags): number {
+  if (flags.failing && flags.exitCode && rows.some(({ failing }) => failing)) return FAILING;
+  return isPartial ? PARTIAL : 0;
+}
