@@ -3,6 +3,7 @@ import { catalogue, type ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkReasons } from '../../api/link/link-status.ts';
 import { drainEvents, failoverEvents, failoverReasons } from '../../api/failover/failover-reasons.ts';
+import { alertReasons } from '../../api/reasons/alert-reasons.ts';
 import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts';
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
 import { table } from './output.ts';
@@ -17,6 +18,7 @@ export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, 
   ['failover: a backend, or a condition of a federated Service', failoverReasons],
   ['an Event about failover', failoverEvents],
   ['an Event about a drain or a drill', drainEvents],
+  ['an alert', alertReasons],
 ];
 
 function meaningsOf(
