@@ -1,7 +1,9 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { createAccount, ensureNamespace } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
@@ -83,6 +85,27 @@ describe('the chart', () => {
     });
   }
 
+  // A text of the chart that Helm, or a value, could change is one that nobody has looked at.
+  it('gives rules and boards as they stand in it, but for the objective', async () => {
+    const on = 'monitoring.rules.enabled=true,monitoring.dashboards.enabled=true,monitoring.slo=99.5';
+    const file = (name: string) => readFileSync(path.join(CHARTS, 'linkspan', name), 'utf8');
+    const rules = file('rules.yaml').replaceAll('99.9 / 100', '99.5 / 100');
+    const boards = readdirSync(path.join(CHARTS, 'linkspan/dashboards'));
+    const made = objectsOf(await renderChart([`--set=${on},monitoring.rules.kind=ConfigMap`]));
+    const dataOf = (name: string) => made.find(({ metadata }) => metadata?.name === name) as V1ConfigMap;
+    expect(dataOf('linkspan-rules').data).to.deep.equal({ 'linkspan.rules.yaml': rules });
+    expect(boards).to.have.lengthOf(4);
+    for (const board of boards) {
+      const found = dataOf(board.replace('.json', ''));
+      expect(found.data).to.deep.equal({ [board]: file(`dashboards/${board}`) });
+      expect(found.metadata?.labels).to.include({ grafana_dashboard: '1' });
+    }
+    const operators = objectsOf(await renderChart([`--set=${on}`]));
+    const rule = operators.find(({ kind }) => kind === 'PrometheusRule') as { spec?: unknown } | undefined;
+    expect(rule?.spec).to.deep.equal(parse(rules));
+    await applied([...made, ...operators], ['apply', '--server-side', '--dry-run=server', '-f']);
+  });
+
   // OpenShift's restricted-v2 refuses pods that name a user or group, and no value could leave them out.
   it('names no user and no group where the cluster is to choose them', async () => {
     const users = /^ *(?:runAsUser|runAsGroup|fsGroup): \d+\n/gm;
@@ -100,6 +123,9 @@ describe('the chart', () => {
     for (const [value, says] of [
       ['gateway.serviceTyp=NodePort', /at '\/gateway': additional properties 'serviceTyp' not allowed/],
       ['runAs.UID=0', /at '\/runAs\/UID'/],
+      ['monitoring.slo=100', /at '\/monitoring\/slo'/],
+      ['monitoring.slo=99 or vector(1)', /at '\/monitoring\/slo'/],
+      ['monitoring.rules.kind=Rule', /at '\/monitoring\/rules\/kind'/],
       ['gateway.port=http', /at '\/gateway\/port': got string, want integer/],
       ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
       ['gateway.trustedRelays={*.linkerd.east}', /at '\/gateway\/trustedRelays\/0'/],
