@@ -175,7 +175,7 @@ export const PROMETHEUS = {
   title: 'Prometheus and promtool',
   programs: [],
   machine: ['prometheus', 'promtool'],
-  files: ['test/unit/repo/firing-alerts.test.ts'],
+  files: ['test/unit/repo/firing-alerts.test.ts', 'test/integration/monitoring.test.ts'],
 } as const satisfies OptionalNeed;
 
 /** Who needs what. */

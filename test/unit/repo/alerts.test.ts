@@ -94,4 +94,16 @@ describe('the alerts of the chart', () => {
         ).to.include(reason);
     }
   });
+
+  // Prometheus writes a label's value as it is, but `query`, `tmpl` and `safeHtml` would make more of it.
+  it('fill in values and nothing else', () => {
+    const allowed = /^\{\{ \$(?:labels\.\w+|value(?: \| humanize(?:Duration)?)?) \}\}$/;
+    for (const { alert, annotations, labels } of alerts) {
+      for (const [filled] of Object.values(annotations)
+        .join(' ')
+        .matchAll(/\{\{.*?\}\}/g))
+        expect(filled, alert).to.match(allowed);
+      expect(Object.values(labels).join(' '), alert).not.to.contain('{{');
+    }
+  });
 });
