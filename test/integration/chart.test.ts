@@ -106,6 +106,25 @@ describe('the chart', () => {
     await applied([...made, ...operators], ['apply', '--server-side', '--dry-run=server', '-f']);
   });
 
+  it('takes the values that the guide about monitoring has', async () => {
+    const guide = readFileSync(path.join(CHARTS, '../docs/guides/monitoring.md'), 'utf8');
+    const texts = [...guide.matchAll(/^```yaml\n((?:podMonitor|monitoring):\n[^`]*)```$/gm)].map(
+      ([, text = '']) => text,
+    );
+    expect(texts).to.have.lengthOf(3);
+    const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'linkspan-test-')), 'values.yaml');
+    const kinds = new Set<string | undefined>();
+    for (const text of texts) {
+      writeFileSync(file, text);
+      for (const { kind } of objectsOf(
+        await helm('template', 'linkspan', path.join(CHARTS, 'linkspan'), '-f', file),
+      ))
+        kinds.add(kind);
+    }
+    rmSync(path.dirname(file), { recursive: true });
+    expect([...kinds]).to.include.members(['PodMonitor', 'PrometheusRule', 'ConfigMap']);
+  });
+
   // OpenShift's restricted-v2 refuses pods that name a user or group, and no value could leave them out.
   it('names no user and no group where the cluster is to choose them', async () => {
     const users = /^ *(?:runAsUser|runAsGroup|fsGroup): \d+\n/gm;

@@ -13,8 +13,6 @@ export interface Query {
   readonly expr: string;
   /** Of each series, such as `{{pod}}`; in tables the column of the value. */
   readonly legend?: string;
-  /** In tables: of this column; default: the panel's. */
-  readonly unit?: Unit;
 }
 
 /** Units as Grafana calls them. */
@@ -28,8 +26,7 @@ export type Unit =
   | 'bytes'
   | 'Bps'
   | 'short'
-  | 'bool_yes_no'
-  | 'dateTimeFromNow';
+  | 'bool_yes_no';
 
 interface PanelBase {
   readonly title: string;
@@ -48,7 +45,7 @@ export type Panel = PanelBase &
   (
     | { readonly type: 'timeseries'; readonly stacked?: boolean }
     | { readonly type: 'stat' }
-    /** The columns, by label; of several queries rows with equal labels are one. */
+    /** Of one query: a row for each series. The columns, by label. */
     | { readonly type: 'table'; readonly columns: Readonly<Record<string, string>> }
   );
 
@@ -186,7 +183,7 @@ function panelJson(panel: Panel): object {
       defaults: {
         unit,
         ...(max === undefined ? {} : { max }),
-        ...(unit === 'dateTimeFromNow' ? {} : { min: 0 }),
+        min: 0,
         ...(type === 'timeseries' ? { custom: lines(panel.stacked === true) } : {}),
         ...(type === 'table' && limits !== undefined
           ? { custom: { cellOptions: { type: 'color-text' } } }
@@ -194,11 +191,7 @@ function panelJson(panel: Panel): object {
         color: { mode: type === 'timeseries' ? 'palette-classic' : 'thresholds' },
         thresholds: thresholds(limits),
       },
-      overrides: panel.queries.flatMap(({ legend = '', unit: own }) =>
-        own === undefined
-          ? []
-          : [{ matcher: { id: 'byName', options: legend }, properties: [{ id: 'unit', value: own }] }],
-      ),
+      overrides: [],
     },
     options: optionsOf(panel),
     targets: panel.queries.map((query, index) => targetJson(panel, query, index)),
@@ -268,23 +261,15 @@ function optionsOf({ type }: Panel): object {
 }
 
 /** One row for each set of labels, the labels first, in the order of the columns. */
-function transformations(columns: Readonly<Record<string, string>>, queries: readonly Query[]): object[] {
-  const labels = Object.keys(columns);
-  // A single query has a column `Value`, several have `Value #A`, …
-  const values = queries.map(({ legend }, index): [string, string] => [
-    queries.length === 1 ? 'Value' : `Value #${String.fromCharCode(65 + index)}`,
-    legend ?? 'Value',
-  ]);
+function transformations(columns: Readonly<Record<string, string>>, [query]: readonly Query[]): object[] {
+  const names = { ...columns, Value: query?.legend ?? 'Value' };
   return [
-    ...(queries.length > 1 ? [{ id: 'merge', options: {} }] : []),
     {
       id: 'organize',
       options: {
         excludeByName: { Time: true },
-        indexByName: Object.fromEntries(
-          [...labels, ...values.map(([name]) => name)].map((name, index) => [name, index]),
-        ),
-        renameByName: { ...columns, ...Object.fromEntries(values) },
+        indexByName: Object.fromEntries(Object.keys(names).map((name, index) => [name, index])),
+        renameByName: names,
       },
     },
   ];

@@ -48,14 +48,14 @@ export const overviewBoard: Board = {
           type: 'stat',
           title: 'Dead gateways',
           unit: 'short',
-          limits: [1, 1.5],
+          limits: [0.5, 1],
           queries: [{ expr: `count(${gateways('gateway_alive')} == 0) or vector(0)` }],
         },
         {
           type: 'stat',
           title: 'Unreachable API servers',
           unit: 'short',
-          limits: [1, 1.5],
+          limits: [0.5, 1],
           queries: [{ expr: `count(${gateways('linkspan_peer_reachable')} == 0) or vector(0)` }],
         },
         {

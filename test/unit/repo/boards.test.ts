@@ -60,6 +60,7 @@ describe('the boards of the chart', () => {
           expect(overlap(panel, other), `${title}: ${panel.title}, ${other.title}`).to.equal(false);
         expect(new Set(targets.map(({ refId }) => refId)).size).to.equal(targets.length);
         expect(targets.length > 0, `${title}: ${panel.title}`).to.equal(panel.type !== 'row');
+        if (panel.type === 'table') expect(targets, `${title}: ${panel.title}`).to.have.lengthOf(1);
         for (const { datasource } of targets) expect(datasource.uid).to.equal('${datasource}');
       }
     }));

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import {
@@ -11,6 +11,7 @@ import {
   PROCESS_CASES,
 } from '../../support/alert-cases.ts';
 import { type Alert, alerts, RULES_FILE } from '../../support/chart-rules.ts';
+import { root } from '../../support/runtime-process.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 import { machineProgram } from '../../testbed/binaries/machine.ts';
 
@@ -66,6 +67,20 @@ describe('the alerts of the chart, as Prometheus sees them', () => {
   it('are rules that Prometheus takes', () => {
     const { status, said } = promtool('check', 'rules', RULES_FILE);
     expect(status, said).to.equal(0);
+  });
+
+  it('are scraped as the guide says', () => {
+    const guide = readFileSync(path.join(root, 'docs/guides/monitoring.md'), 'utf8');
+    const [, config = ''] = /^```yaml\n(scrape_configs:\n[^`]*)```$/m.exec(guide) ?? [];
+    const file = path.join(dir(), 'prometheus.yaml');
+    // Debian builds its Prometheus without Kubernetes.
+    const discovery = 'kubernetes_sd_configs: [{ role: pod }]';
+    expect(config).to.contain(discovery);
+    writeFileSync(file, config.replace(discovery, "static_configs: [{ targets: ['a:1'] }]"));
+    const { status, said } = promtool('check', 'config', file);
+    expect(status, said).to.equal(0);
+    for (const label of ['component', 'namespace', 'pod'])
+      expect(config).to.contain(`target_label: ${label} `);
   });
 
   it('fire when they should, and only then', () => {
