@@ -9,6 +9,8 @@ import { cliPage } from './generated/cli.ts';
 import { CRD_FOLDERS, crdFiles } from './generated/crds.ts';
 import { errorsPage } from './generated/errors.ts';
 import { houseText } from './generated/house.ts';
+import { boardFiles } from './generated/monitoring/boards.ts';
+import { alertsTable, rulesFile } from './generated/monitoring/rules.ts';
 import { reasonsPage } from './generated/reasons.ts';
 import { rightsTable } from './generated/rights.ts';
 
@@ -27,6 +29,12 @@ export const GENERATED: readonly Generated[] = [
   { file: 'docs/reference/reasons.md', text: reasonsPage },
   { file: 'docs/reference/chart.md', text: (now) => withPart(now, 'rights', rightsTable()) },
   { file: 'docs/architecture.md', text: (now) => withPart(now, 'house', houseText()) },
+  { file: 'docs/reference/metrics.md', text: (now) => withPart(now, 'alerts', alertsTable()) },
+  { file: 'charts/linkspan/rules.yaml', text: rulesFile },
+  ...Object.entries(boardFiles()).map(([name, text]) => ({
+    file: `charts/linkspan/dashboards/${name}`,
+    text: () => text,
+  })),
   ...CRD_FOLDERS.flatMap((folder) =>
     Object.entries(crdFiles()).map(([name, text]) => ({ file: `${folder}/${name}`, text: () => text })),
   ),

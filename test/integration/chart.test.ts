@@ -1,7 +1,9 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { createAccount, ensureNamespace } from '../support/cluster-objects.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { deniedRights } from '../../src/kube/client/access-review.ts';
@@ -84,6 +86,46 @@ describe('the chart', () => {
     });
   }
 
+  // A text of the chart that Helm, or a value, could change is one that nobody has looked at.
+  it('gives rules and boards as they stand in it, but for the objective', async () => {
+    const on = 'monitoring.rules.enabled=true,monitoring.dashboards.enabled=true,monitoring.slo=99.5';
+    const file = (name: string) => readFileSync(path.join(CHARTS, 'linkspan', name), 'utf8');
+    const rules = file('rules.yaml').replaceAll('99.9 / 100', '99.5 / 100');
+    const boards = readdirSync(path.join(CHARTS, 'linkspan/dashboards'));
+    const made = objectsOf(await renderChart([`--set=${on},monitoring.rules.kind=ConfigMap`]));
+    const dataOf = (name: string) => made.find(({ metadata }) => metadata?.name === name) as V1ConfigMap;
+    expect(dataOf('linkspan-rules').data).to.deep.equal({ 'linkspan.rules.yaml': rules });
+    expect(boards).to.have.lengthOf(4);
+    for (const board of boards) {
+      const found = dataOf(board.replace('.json', ''));
+      expect(found.data).to.deep.equal({ [board]: file(`dashboards/${board}`) });
+      expect(found.metadata?.labels).to.include({ grafana_dashboard: '1' });
+    }
+    const operators = objectsOf(await renderChart([`--set=${on}`]));
+    const rule = operators.find(({ kind }) => kind === 'PrometheusRule') as { spec?: unknown } | undefined;
+    expect(rule?.spec).to.deep.equal(parse(rules));
+    await applied([...made, ...operators], ['apply', '--server-side', '--dry-run=server', '-f']);
+  });
+
+  it('takes the values that the guide about monitoring has', async () => {
+    const guide = readFileSync(path.join(CHARTS, '../docs/guides/monitoring.md'), 'utf8');
+    const texts = [...guide.matchAll(/^```yaml\n((?:podMonitor|monitoring):\n[^`]*)```$/gm)].map(
+      ([, text = '']) => text,
+    );
+    expect(texts).to.have.lengthOf(3);
+    const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'linkspan-test-')), 'values.yaml');
+    const kinds = new Set<string | undefined>();
+    for (const text of texts) {
+      writeFileSync(file, text);
+      for (const { kind } of objectsOf(
+        await helm('template', 'linkspan', path.join(CHARTS, 'linkspan'), '-f', file),
+      ))
+        kinds.add(kind);
+    }
+    rmSync(path.dirname(file), { recursive: true });
+    expect([...kinds]).to.include.members(['PodMonitor', 'PrometheusRule', 'ConfigMap']);
+  });
+
   // OpenShift's restricted-v2 refuses pods that name a user or group, and no value could leave them out.
   it('names no user and no group where the cluster is to choose them', async () => {
     const users = /^ *(?:runAsUser|runAsGroup|fsGroup): \d+\n/gm;
@@ -101,6 +143,9 @@ describe('the chart', () => {
     for (const [value, says] of [
       ['gateway.serviceTyp=NodePort', /at '\/gateway': additional properties 'serviceTyp' not allowed/],
       ['runAs.UID=0', /at '\/runAs\/UID'/],
+      ['monitoring.slo=100', /at '\/monitoring\/slo'/],
+      ['monitoring.slo=99 or vector(1)', /at '\/monitoring\/slo'/],
+      ['monitoring.rules.kind=Rule', /at '\/monitoring\/rules\/kind'/],
       ['gateway.port=http', /at '\/gateway\/port': got string, want integer/],
       ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
       ['gateway.trustedRelays={*.linkerd.east}', /at '\/gateway\/trustedRelays\/0'/],

@@ -31,7 +31,7 @@ export const RENDERS: Readonly<Record<string, readonly string[]>> = {
   everything: [
     ...HA,
     '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
-    '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,enableNamespaceCreation=true',
+    '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,monitoring.rules.enabled=true,enableNamespaceCreation=true',
     '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
     '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
     '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',

@@ -19,6 +19,8 @@ export interface RelayedService {
   readonly protocol?: Route['protocol'];
   /** Of its mirror; default `demo`. */
   readonly namespace?: string;
+  /** The name of its mirror, by which it is counted; default: its own. */
+  readonly mirror?: string;
   readonly allowedNamespaces?: readonly string[];
   /** For a group: the gateway of each cluster, by its name; default: the egress' one gateway serves it. */
   readonly members?: Readonly<Record<string, LinkGateway>>;
@@ -35,13 +37,14 @@ export function routeOf(service: RelayedService, listenPort: number, gateway: Li
     port = 80,
     protocol,
     namespace = 'demo',
+    mirror = name,
     allowedNamespaces,
     members,
     federated = name,
     local,
   } = service;
   const settings = {
-    label: `${namespace}/${name}:${port}`,
+    label: `${namespace}/${mirror}:${port}`,
     namespace,
     listenPort,
     protocol,

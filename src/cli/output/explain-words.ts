@@ -3,6 +3,7 @@ import { catalogue, type ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkReasons } from '../../api/link/link-status.ts';
 import { drainEvents, failoverEvents, failoverReasons } from '../../api/failover/failover-reasons.ts';
+import { alertReasons } from '../../api/reasons/alert-reasons.ts';
 import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts';
 import { trafficReasons } from '../../api/reasons/traffic-reasons.ts';
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
@@ -19,6 +20,7 @@ export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, 
   ['an Event about failover', failoverEvents],
   ['an Event about a drain or a drill', drainEvents],
   ['traffic, and a process that carries it', trafficReasons],
+  ['an alert', alertReasons],
 ];
 
 function meaningsOf(

@@ -15,6 +15,7 @@ import {
   FAILOVER_DRAIN_GROUP,
 } from '../../api/failover/failover-names.ts';
 import type { DrainEvent, FailoverReason, failoverEvents } from '../../api/failover/failover-reasons.ts';
+import type { AlertReason } from '../../api/reasons/alert-reasons.ts';
 import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
 import type { TrafficReason } from '../../api/reasons/traffic-reasons.ts';
@@ -28,7 +29,8 @@ export type AnyReason =
   | FailoverReason
   | keyof typeof failoverEvents
   | DrainEvent
-  | TrafficReason;
+  | TrafficReason
+  | AlertReason;
 
 const NOTHING = 'Nothing: this is as it should be.';
 const WAIT = 'Wait; it comes right by itself.';
@@ -195,4 +197,33 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Look at the log of the pod, and at `linkspan check`: certificates are renewed long before they end; trust anchors a person renews.',
   SyncStale: 'See whether the API server answers the pod: its log, and NetworkPolicies.',
   VersionSkew: 'Nothing in the middle of an upgrade; else finish it.',
+  // alerts
+  ErrorBudgetBurning:
+    'See at which end the responses fail (the alert names the process: `gateway` or `egress`) and with which status; `linkspan explain svc NAME` says what is known of the Service.',
+  GatewayFlapping:
+    'See `linkspan gateways -o wide` for what each address answers; look at the pods of the gateway, and at the line between the clusters.',
+  LinkFlapping:
+    'Look at the API server of the target, and at the line to it; `linkspan links` has the error.',
+  TargetSilent:
+    'Check that pods of the source can reach the address in the credentials; `linkspan links` says since when nothing was heard.',
+  RoundTripHigh:
+    'Look at the line between the clusters, and whether the egress or the gateway has too little CPU: what either takes to read is part of it.',
+  NoCertificate:
+    'Read the log of the pod for what it waits for; `linkspan check` looks at the signer, the issuer and the Secrets of identities.',
+  IssuerExpiring:
+    'Sign a new issuer under the same anchor and put it into the Secret of the issuer (`linkspan identity`; docs/reference/gateway.md has the steps).',
+  NoIssuer:
+    'Look at the Secret of the issuer (chart value `identity.issuer.secretName`); the log of the signer says what is wrong with it.',
+  WorkersMissing: 'Read the log of the gateway pod; give it more CPU or memory where workers do not start.',
+  WorkersCrashing:
+    'Read the log of the gateway pod: out of memory (raise `gateway.resources.limits.memory`), or a mistake of ours that is worth a report.',
+  WriteStuck:
+    "See whether this cluster's API server answers, or a webhook holds writes to Services or EndpointSlices; the log of the controller names the mirror.",
+  ClientsRefused:
+    'The label `error` says why. See in the log of the gateway who they are; compare the trust anchors of both clusters (`linkspan check`) and what its policy allows.',
+  FactsStale: "See whether the egress pod reaches this cluster's API server: `linkspan check`.",
+  TelemetryLost:
+    'See what reads the logs of the pod, or choose fewer lines (chart value `gateway.accessLog`).',
+  NotScraped:
+    "Let Prometheus scrape the pods' ports `linkspan-admin` (chart value `podMonitor.enabled`, docs/guides/monitoring.md), and let it in where NetworkPolicies are on (`networkPolicy.adminClients`).",
 };

@@ -126,6 +126,7 @@ export const MACHINE_PROGRAMS = {
   h2load: 'nghttp2-client',
   /** A Python that has grpcio: that of Debian's package, or any `python3` on the PATH with PyPI's. */
   'python3-grpcio': 'python3-grpcio',
+  prometheus: 'prometheus',
   promtool: 'prometheus',
 } as const satisfies Record<string, string>;
 
@@ -170,11 +171,11 @@ export const GRPCIO = {
   files: ['test/wire/grpcio-peers.test.ts'],
 } as const satisfies OptionalNeed;
 
-export const PROMTOOL = {
-  title: "Prometheus' promtool",
+export const PROMETHEUS = {
+  title: 'Prometheus and promtool',
   programs: [],
-  machine: ['promtool'],
-  files: ['test/unit/repo/firing-alerts.test.ts'],
+  machine: ['prometheus', 'promtool'],
+  files: ['test/unit/repo/firing-alerts.test.ts', 'test/integration/monitoring.test.ts'],
 } as const satisfies OptionalNeed;
 
 /** Who needs what. */
@@ -188,7 +189,7 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, PROMTOOL, LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, PROMETHEUS, LINKERD];
 
 /** What some test files need of it. @param files paths from the checkout's root */
 export function optionalNeedsOf(files: readonly string[]): OptionalNeed[] {

@@ -4,9 +4,12 @@ import path from 'node:path';
 import { documentedMetrics } from '../../support/metrics-page.ts';
 import { root } from '../../support/runtime-process.ts';
 
-/** What looks like the name of one of our metrics: by its beginning, or by a unit at its end. */
+/**
+ * What looks like the name of one of our metrics: by its beginning, or by a unit at its end; no rule's
+ * result.
+ */
 const NAME =
-  /\b(?:linkspan|control_identity|inbound|outbound|route|tcp)_[a-z_]*[a-z]\b|\b[a-z]+_[a-z_]*_(?:total|latency_ms)\b/g;
+  /\b(?:linkspan|control_identity|inbound|outbound|route|tcp)_[a-z_]*[a-z]\b(?!:)|\b[a-z]+_[a-z_]*_(?:total|latency_ms)\b/g;
 /** Kubernetes' and Node's own. */
 const OF_OTHERS = /^(?:apiserver|process|nodejs)_/;
 
