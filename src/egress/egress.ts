@@ -9,6 +9,8 @@ import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
+import type { AccessLog } from '../proxy/downstream/access-log.ts';
+import { Observers } from '../proxy/downstream/observers.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { flowStats, targetStats } from '../proxy/metrics/stats.ts';
 import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
@@ -31,9 +33,14 @@ import { type GatewayNumbers, GatewayPools } from './gateways/gateway-pools.ts';
 
 /** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'addresses' | 'parts' | 'local'>,
+  extends Omit<
+      RouteServerOptions,
+      'counters' | 'draining' | 'pools' | 'addresses' | 'parts' | 'local' | 'accessLog'
+    >,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
+  /** Access log of all sessions; default none. */
+  readonly accessLog?: AccessLog;
   /** Resolves host names of gateways. */
   readonly names: HostNames;
   /** Finds clients by their address; default: none is known. */
@@ -72,6 +79,8 @@ export class Egress {
   readonly counters: ProxyCounters;
   /** Counters of refused clients. */
   readonly refused: RefusedClients;
+  /** Who looks at requests as they end. */
+  readonly observers: Observers;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
   readonly #pools: GatewayPools;
@@ -104,6 +113,8 @@ export class Egress {
     });
     this.#clock = containedClock(options.clock, (error) => this.counters.caught(error));
     this.#options = { ...options, clock: this.#clock };
+    this.observers = new Observers(this.counters);
+    if (options.accessLog !== undefined) this.observers.add(options.accessLog);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#pools = new GatewayPools({
       ...this.#options,
@@ -294,6 +305,7 @@ export class Egress {
       addresses: this.#addresses,
       local: this.#local,
       parts: this.#parts,
+      accessLog: this.observers,
       draining: () => this.#draining,
     });
     this.#servers.set(port, server);

@@ -33,15 +33,16 @@ import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { createRegistry } from '../telemetry/registry.ts';
+import type { LineWriter } from '../telemetry/line-writer.ts';
+import { createRegistry, type Registry } from '../telemetry/registry.ts';
+import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
 export interface EgressProcess
-  extends Required<
-    Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>
-  > {
+  extends AccessLogSettings,
+    Required<Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>> {
   readonly log: Logger;
   /** To its own cluster. */
   readonly access: ClusterAccess;
@@ -83,8 +84,10 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const targets = localTargets(options, { ...shared, client }, identity);
   const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
+  const { accessLog, lines } = openAccessLog('egress', options);
   const egress: Egress = new Egress({
     ...shared,
+    accessLog,
     identity,
     clients: clients ?? NO_CLIENTS,
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
@@ -100,16 +103,15 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     local: { targets: local, dial: endpointDial },
   });
   const parts = [clients, namespaceRules, routes, drills, time];
-  const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
-  const pods = () => clients?.size ?? 0;
-  const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
-  const gateways = () => egress.gateways;
-  const { refused } = egress;
-  publishEgress(registry, { refused, pods, divisions, gateways, factsAgeMs: ageOf(routes, time) });
-  publishHostNames(registry, names);
-  publishIdentity(registry, identity, systemClock);
-  publishProcessErrors(registry, lastResort);
+  const registry = publishedOf(egress, {
+    pods: () => clients?.size ?? 0,
+    shares,
+    lines,
+    names,
+    identity,
+    lastResort,
+    factsAgeMs: ageOf(routes, time),
+  });
   lastResort.surviveUncaught();
   try {
     const admin = await startAdmin({
@@ -134,9 +136,38 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     });
   } finally {
     shares.close();
+    lines.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+/** All metrics of an egress. */
+function publishedOf(
+  egress: Egress,
+  parts: {
+    readonly pods: () => number;
+    readonly shares: GroupShares;
+    readonly lines: LineWriter;
+    readonly names: HostNames;
+    readonly identity: IdentitySource;
+    readonly lastResort: LastResort;
+    readonly factsAgeMs: () => number | undefined;
+  },
+): Registry {
+  const registry = createRegistry();
+  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
+  publishEgress(registry, {
+    ...parts,
+    refused: egress.refused,
+    divisions: () => [...parts.shares.entries(), ...egress.ruleDivisions()],
+    gateways: () => egress.gateways,
+    accessLogDropped: () => parts.lines.dropped,
+  });
+  publishHostNames(registry, parts.names);
+  publishIdentity(registry, parts.identity, systemClock);
+  publishProcessErrors(registry, parts.lastResort);
+  return registry;
 }
 
 async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {

@@ -6,7 +6,6 @@ import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
-import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { ConnectionLimits } from '../base/connection-admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
@@ -23,9 +22,9 @@ import type { ConnectionAge } from '../identity/trust/open-peers.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
-import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
@@ -36,7 +35,7 @@ const WORKER_END_MS = 5000;
 const READY_POLL_MS = 50;
 
 /** What a gateway needs in each of its three forms: one process, parent, worker. */
-export interface GatewayRun {
+export interface GatewayRun extends AccessLogSettings {
   readonly listen: SocketAddress;
   readonly listeners: readonly FixedListener[];
   /** Address of the admin port with all pages, for this cluster's operators. */
@@ -49,8 +48,6 @@ export interface GatewayRun {
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
   readonly connectionLimits: ConnectionLimits;
-  readonly accessLog: AccessLogMode;
-  readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
@@ -190,14 +187,8 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     await identity.close();
     throw error;
   });
-  const lines = new LineWriter(systemClock);
   const shared = { clock: systemClock, random: Math.random };
-  const accessLog = createAccessLog({
-    ...shared,
-    mode: run.accessLog,
-    query: run.accessLogQuery,
-    write: (line) => lines.write(line),
-  });
+  const { accessLog, lines } = openAccessLog('gateway', run);
   const gateway = new Gateway({
     ...shared,
     listen: run.listen,

@@ -16,6 +16,7 @@ import {
   connectionAgeOf,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
+import { accessLogFlags, addAccessLogFlags } from '../flags/access-log-flags.ts';
 import { accessOf, namespacesFlag, selectorFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
   identityFlags,
@@ -40,6 +41,7 @@ const schema = z
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
     ...connectionAgeFlags,
+    ...accessLogFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -52,7 +54,7 @@ type Settings = z.output<typeof schema>;
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
   const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
-  return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
+  return addConnectionAgeFlags(addAccessLogFlags(addStreamsFlag(command)), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -102,6 +104,8 @@ async function run(settings: Settings): Promise<void> {
     clients: settings.clients,
     relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
+    accessLog: settings.accessLog,
+    accessLogQuery: settings.accessLogQuery,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });

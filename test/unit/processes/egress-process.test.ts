@@ -22,6 +22,8 @@ describe('an egress process', () => {
       namespaces: undefined,
       admin: { host: '127.0.0.1', port: 0 },
       clients: true,
+      accessLog: 'off',
+      accessLogQuery: false,
       meshOf: () => undefined,
       memberSelectors: ['mirror.linkerd.io/federated=member'],
       relayPolicy: 'all',

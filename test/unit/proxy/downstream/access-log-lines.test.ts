@@ -3,12 +3,15 @@ import {
   type AccessLogMode,
   createAccessLog,
   parseAccessLogMode,
-} from '../../../src/gateway/access-log-lines.ts';
-import type { AccessEntry } from '../../../src/proxy/downstream/access-log.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+} from '../../../../src/proxy/downstream/access-log-lines.ts';
+import type { AccessEntry } from '../../../../src/proxy/downstream/access-log.ts';
+import { type FailureKind, ProxyFailure } from '../../../../src/proxy/http/failures.ts';
+import { loggedFlow, loggedSession } from '../../../support/logged-flow.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 const ENTRY: AccessEntry = {
   client: 'web.east',
+  address: '10.9.0.1',
   target: 'web.demo.svc.cluster.local:80',
   endpoint: '10.0.0.1:8080',
   protocol: 'http2',
@@ -22,11 +25,18 @@ const ENTRY: AccessEntry = {
   totalMs: 2,
 };
 
+/** What a session asks of a request that has ended so. */
+function ended(status: number | undefined, kind?: FailureKind, grpcStatus?: number) {
+  const failure = kind === undefined ? undefined : new ProxyFailure(kind, 'it failed');
+  return [loggedSession(), loggedFlow({ status, grpcStatus }), failure] as const;
+}
+
 describe('The access log', () => {
   function logOf(mode: AccessLogMode, random = 0.5, query = false) {
     const lines: string[] = [];
     const clock = new VirtualClock(0);
     const log = createAccessLog({
+      process: 'egress',
       mode,
       query,
       write: (line) => lines.push(line),
@@ -46,22 +56,22 @@ describe('The access log', () => {
   });
 
   it('wants what its mode says', () => {
-    expect(logOf('off').log.wants(500, 'failfast')).to.equal(false);
-    expect(logOf('all').log.wants(200)).to.equal(true);
+    expect(logOf('off').log.wants(...ended(500, 'failfast'))).to.equal(false);
+    expect(logOf('all').log.wants(...ended(200))).to.equal(true);
     const { log } = logOf('errors');
-    expect(log.wants(200)).to.equal(false);
-    expect(log.wants(404)).to.equal(false);
-    expect(log.wants(404, 'unknown service')).to.equal(true);
-    expect(log.wants(undefined, 'connection failed')).to.equal(true);
-    expect(log.wants(503)).to.equal(true);
-    expect(log.wants(200, undefined, 5)).to.equal(false);
-    expect(log.wants(200, undefined, 14)).to.equal(true);
+    expect(log.wants(...ended(200))).to.equal(false);
+    expect(log.wants(...ended(404))).to.equal(false);
+    expect(log.wants(...ended(404, 'unknown service'))).to.equal(true);
+    expect(log.wants(...ended(undefined, 'connection failed'))).to.equal(true);
+    expect(log.wants(...ended(503))).to.equal(true);
+    expect(log.wants(...ended(200, undefined, 5))).to.equal(false);
+    expect(log.wants(...ended(200, undefined, 14))).to.equal(true);
   });
 
   it('samples what went well and takes every error', () => {
-    expect(logOf({ share: 0.25 }, 0.2).log.wants(200)).to.equal(true);
-    expect(logOf({ share: 0.25 }, 0.3).log.wants(200)).to.equal(false);
-    expect(logOf({ share: 0.25 }, 0.3).log.wants(500)).to.equal(true);
+    expect(logOf({ share: 0.25 }, 0.2).log.wants(...ended(200))).to.equal(true);
+    expect(logOf({ share: 0.25 }, 0.3).log.wants(...ended(200))).to.equal(false);
+    expect(logOf({ share: 0.25 }, 0.3).log.wants(...ended(500))).to.equal(true);
   });
 
   it('writes one line of JSON, without the query', () => {
@@ -72,7 +82,7 @@ describe('The access log', () => {
     expect(JSON.parse(lines[0] ?? '')).to.deep.equal({
       level: 'info',
       time: '1970-01-01T00:00:00.000Z',
-      process: 'gateway',
+      process: 'egress',
       client: 'web.east',
       target: 'web.demo.svc.cluster.local:80',
       endpoint: '10.0.0.1:8080',
