@@ -9,7 +9,7 @@ import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import type { AccessLog } from '../proxy/downstream/access-log.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
 import { Observers } from '../proxy/downstream/observers.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { flowStats, targetStats } from '../proxy/metrics/stats.ts';
@@ -257,6 +257,11 @@ export class Egress {
   /** What this pod knows of gateway addresses by its own connections; for `GET /trunks` of the admin port. */
   get trunks(): TrunkReport[] {
     return this.#pools.reports();
+  }
+
+  /** What is under way, for somebody who looks. */
+  *openFlows(): Generator<OpenFlow> {
+    for (const server of [...this.#servers.values(), ...this.#leaving]) yield* server.openFlows();
   }
 
   /** What has been counted since the start, for `GET /stats`. */

@@ -4,7 +4,7 @@ import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
-import type { AccessLog } from '../proxy/downstream/access-log.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
@@ -164,6 +164,10 @@ export class RouteServer {
   /** Clients that are served and may not go on. */
   #shutOut(): IteratorObject<AdmittedClient> {
     return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.allows(who));
+  }
+
+  *openFlows(): Generator<OpenFlow> {
+    for (const flow of this.#flows.keys()) yield* flow.underWay();
   }
 
   /** Number of open connections. */

@@ -1,9 +1,12 @@
+import type { TapFilter } from '../api/answers/tap-events.ts';
+import type { Clock } from '../base/clock.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
+import { openTap, type TapSink, type TapSource } from '../tap/tap.ts';
 import type { GatewayNumbers, GatewayReport } from './gateway-metrics.ts';
 import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
@@ -17,6 +20,8 @@ export interface GatewayAdminView {
   pairs(): readonly PairNumbers[] | Promise<readonly PairNumbers[]>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
+  /** As `TapOpener.tap`. */
+  tap(filter: TapFilter, sink: TapSink): () => void;
 }
 
 /** The view of a gateway in this process. */
@@ -24,6 +29,7 @@ export function adminViewOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;
   readonly lines: LineWriter;
+  readonly clock: Clock;
   readonly lastResort: LastResort;
   readonly setLogLevel: (level: string) => void;
   /** Whether it accepts connections. */
@@ -49,5 +55,13 @@ export function adminViewOf(parts: {
     pairs: () => gateway.counters.pairs.numbers(),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
+    tap: (filter, sink) => openTap(tapSourceOf(gateway, parts.clock), filter, sink),
   };
+}
+
+function tapSourceOf(gateway: Gateway, clock: Clock): TapSource {
+  const nowhere = () => undefined;
+  const { observers } = gateway;
+  const openFlows = () => gateway.openFlows();
+  return { process: 'gateway', clusterOf: nowhere, clusterAt: nowhere, observers, clock, openFlows };
 }

@@ -7,7 +7,7 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
-import type { AccessLog } from '../proxy/downstream/access-log.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
 import { Observers } from '../proxy/downstream/observers.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { Table } from '../proxy/metrics/counters-view.ts';
@@ -141,6 +141,12 @@ export class Gateway {
   /** Numbers of endpoints by `name:port`, for services that have been requested. */
   get balancers(): Table<BalancerCounts> {
     return this.#services.balancers;
+  }
+
+  /** What is under way, for somebody who looks. */
+  *openFlows(): Generator<OpenFlow> {
+    for (const { flows } of this.#services.entries) for (const flow of flows) yield* flow.underWay();
+    for (const session of this.#streamSessions) yield* session.underWay();
   }
 
   /**

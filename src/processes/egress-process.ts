@@ -30,11 +30,13 @@ import type { ClusterAccess } from '../kube/client/access.ts';
 import { ClusterTime } from '../kube/client/cluster-time.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
-import { type Health, startAdmin } from '../telemetry/admin.ts';
+import { openTap, type TapSource } from '../tap/tap.ts';
+import { type AdminOptions, type AdminServer, type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
+import { openTaps, type Taps, type TapSettings } from './taps.ts';
 import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
@@ -42,6 +44,7 @@ import { endOfStart } from './v8-tuning.ts';
 /** Settings of an egress process. */
 export interface EgressProcess
   extends AccessLogSettings,
+    TapSettings,
     Required<Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>> {
   readonly log: Logger;
   /** To its own cluster. */
@@ -65,7 +68,6 @@ export interface EgressProcess
 /** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
   const stops = new StopSignals();
-  const startedAt = systemClock.now();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
   const lastResort = new LastResort({ log, clock: systemClock });
   const identity = await options.openIdentity();
@@ -112,33 +114,31 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     lastResort,
     factsAgeMs: ageOf(routes, time),
   });
+  const source = tapSourceOf(egress);
+  const taps = openTaps(options, {
+    process: { tap: (filter, sink) => openTap(source, filter, sink) },
+    registry,
+    log,
+  });
   lastResort.surviveUncaught();
   try {
-    const admin = await startAdmin({
-      address: options.admin,
-      registry,
-      ready: () =>
-        firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready)),
-      pages: new Map<string, () => unknown>([
-        [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
-        [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
-        [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
-        [STATS_PAGE.path, () => statsOf(egress, startedAt)],
-      ]),
-    });
+    const ready = () =>
+      firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready));
+    const admin = await openAdmin(egress, { address: options.admin, registry, ready, taps });
     for (const part of parts) part?.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
     endOfStart();
     await stops.untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await egress.stop();
+      await taps.end();
       await admin.close();
     });
   } finally {
     shares.close();
     lines.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
-    await Promise.all([identity.close(), client.close()]);
+    await Promise.all([identity.close(), client.close(), taps.close()]);
   }
 }
 
@@ -168,6 +168,37 @@ function publishedOf(
   publishIdentity(registry, parts.identity, systemClock);
   publishProcessErrors(registry, parts.lastResort);
   return registry;
+}
+
+/** Opens the port for this cluster's operators. */
+function openAdmin(
+  egress: Egress,
+  parts: Pick<AdminOptions, 'address' | 'registry' | 'ready'> & { readonly taps: Taps },
+): Promise<AdminServer> {
+  const { taps, ...rest } = parts;
+  const startedAt = systemClock.now();
+  return startAdmin({
+    ...rest,
+    pages: new Map<string, () => unknown>([
+      [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
+      [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+      [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+      [STATS_PAGE.path, () => statsOf(egress, startedAt)],
+    ]),
+    ...(taps.streams === undefined ? {} : { streams: taps.streams }),
+  });
+}
+
+/** What of an egress can be looked at. */
+function tapSourceOf(egress: Egress): TapSource {
+  return {
+    process: 'egress',
+    observers: egress.observers,
+    clock: systemClock,
+    openFlows: () => egress.openFlows(),
+    clusterOf: (label) => egress.placeOf(label)?.cluster,
+    clusterAt: (endpoint) => egress.gateways.find(({ gateway }) => gateway === endpoint)?.cluster,
+  };
 }
 
 async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {

@@ -24,6 +24,7 @@ import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { openTaps, type TapSettings } from './taps.ts';
 import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
@@ -35,7 +36,7 @@ const WORKER_END_MS = 5000;
 const READY_POLL_MS = 50;
 
 /** What a gateway needs in each of its three forms: one process, parent, worker. */
-export interface GatewayRun extends AccessLogSettings {
+export interface GatewayRun extends AccessLogSettings, TapSettings {
   readonly listen: SocketAddress;
   readonly listeners: readonly FixedListener[];
   /** Address of the admin port with all pages, for this cluster's operators. */
@@ -214,6 +215,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     targets: source.targets,
     lines,
     lastResort: run.lastResort,
+    clock: systemClock,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -258,6 +260,7 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
+  const taps = openTaps(run, { process: view, registry, log: run.log });
   const startedAt = systemClock.now();
   const stats = async () => {
     const [numbers, pairs, { ready: workers }] = await Promise.all([view.numbers(), view.pairs(), counts()]);
@@ -293,12 +296,17 @@ async function openAdmin(
     },
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
     pages: new Map([[STATS_PAGE.path, () => stats()]]),
+    ...(taps.streams === undefined ? {} : { streams: taps.streams }),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
-    await Promise.all([probe.close(), own?.close()]);
+    await Promise.all([probe.close(), taps.close(), own?.close()]);
     throw error;
   });
-  return { close: async () => void (await Promise.all([probe.close(), admin.close(), own?.close()])) };
+  const close = async () => {
+    await taps.end();
+    await Promise.all([probe.close(), admin.close(), taps.close(), own?.close()]);
+  };
+  return { close };
 }
 
 /** The addresses for other clusters. */

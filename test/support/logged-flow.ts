@@ -4,7 +4,7 @@ import { VirtualClock } from './virtual-clock.ts';
 
 /** A session as an access log or a tap sees it. */
 export function loggedSession(
-  said: Partial<Omit<LoggedSession, 'target'>> & { readonly target?: string } = {},
+  said: Partial<Omit<LoggedSession, 'target'>> & { readonly target?: string | undefined } = {},
 ): LoggedSession {
   const { target = 'web.demo.svc.cluster.local:80', ...rest } = said;
   return {

@@ -29,6 +29,7 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessLogFlags, addAccessLogFlags } from '../flags/access-log-flags.ts';
+import { addTapFlags, tapClientOf, tapFlags } from '../flags/tap-flags.ts';
 import { serviceFlag } from '../flags/drain-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
@@ -92,6 +93,7 @@ const schema = z
     ...streamsFlag,
     ...connectionAgeFlags,
     ...accessLogFlags,
+    ...tapFlags,
     allowFaultInjection: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
     trustedRelays: z
@@ -105,6 +107,9 @@ const schema = z
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
     error: '--targets and --kubeconfig exclude each other',
   })
+  .refine(({ targets, tap }) => targets === undefined || !tap, {
+    error: '--tap needs Kubernetes, which says who may look: it excludes --targets',
+  })
   .refine(({ streams, trustedRelays }) => streams || trustedRelays.length === 0, {
     error: '--trusted-relays needs --streams on: without it nobody says whom a flow comes from',
   })
@@ -117,7 +122,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
-  const common = addAccessLogFlags(addStreamsFlag(command));
+  const common = addTapFlags(addAccessLogFlags(addStreamsFlag(command)));
   const policies = withPolicyFlags(addConnectionAgeFlags(common, "clients' connections"));
   return withTargetFlags(policies)
     .description(
@@ -220,6 +225,8 @@ async function run(settings: Settings): Promise<void> {
     connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
+    openTapClient: tapClientOf(settings, log),
+    tapPaths: settings.tapPaths,
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,

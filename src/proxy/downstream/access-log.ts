@@ -89,6 +89,13 @@ export interface LoggedUpstream {
   readonly attempts?: number | undefined;
 }
 
+/** A request or raw connection that is under way. */
+export type OpenFlow = readonly [
+  session: LoggedSession,
+  flow: LoggedFlow,
+  upstream: LoggedUpstream | undefined,
+];
+
 /**
  * Enters into the access log what became of a request or a raw connection, at its end: the one place where
  * entries are made. With the log off this costs one call.

@@ -24,6 +24,8 @@ describe('an egress process', () => {
       clients: true,
       accessLog: 'off',
       accessLogQuery: false,
+      openTapClient: undefined,
+      tapPaths: true,
       meshOf: () => undefined,
       memberSelectors: ['mirror.linkerd.io/federated=member'],
       relayPolicy: 'all',
