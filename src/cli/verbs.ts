@@ -21,6 +21,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   gateways: async () => (await import('./commands/gateways.ts')).gatewaysCommand,
   links: async () => (await import('./commands/links.ts')).linksCommand,
   mirrors: async () => (await import('./commands/mirrors.ts')).mirrorsCommand,
+  tap: async () => (await import('./commands/tap.ts')).tapCommand,
   failover: async () => (await import('./commands/failover.ts')).failoverCommand,
   drain: async () => (await import('./commands/drain.ts')).drainCommand,
   undrain: async () => (await import('./commands/drain.ts')).undrainCommand,

@@ -6,7 +6,8 @@ import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
-import { openTap, type TapSink, type TapSource } from '../tap/tap.ts';
+import { openTap, type TapSink } from '../tap/tap.ts';
+import { gatewayTaps } from './gateway-taps.ts';
 import type { GatewayNumbers, GatewayReport } from './gateway-metrics.ts';
 import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
@@ -55,13 +56,6 @@ export function adminViewOf(parts: {
     pairs: () => gateway.counters.pairs.numbers(),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
-    tap: (filter, sink) => openTap(tapSourceOf(gateway, parts.clock), filter, sink),
+    tap: (filter, sink) => openTap(gatewayTaps(gateway, parts.clock), filter, sink),
   };
-}
-
-function tapSourceOf(gateway: Gateway, clock: Clock): TapSource {
-  const nowhere = () => undefined;
-  const { observers } = gateway;
-  const openFlows = () => gateway.openFlows();
-  return { process: 'gateway', clusterOf: nowhere, clusterAt: nowhere, observers, clock, openFlows };
 }

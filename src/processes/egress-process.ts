@@ -18,6 +18,7 @@ import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namesp
 import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Drills } from '../egress/gateways/drills.ts';
 import { Egress, type EgressOptions } from '../egress/egress.ts';
+import { egressTaps } from '../egress/egress-taps.ts';
 import { publishEgress } from '../egress/egress-metrics.ts';
 import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
@@ -30,7 +31,7 @@ import type { ClusterAccess } from '../kube/client/access.ts';
 import { ClusterTime } from '../kube/client/cluster-time.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
-import { openTap, type TapSource } from '../tap/tap.ts';
+import { openTap } from '../tap/tap.ts';
 import { type AdminOptions, type AdminServer, type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -114,7 +115,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     lastResort,
     factsAgeMs: ageOf(routes, time),
   });
-  const source = tapSourceOf(egress);
+  const source = egressTaps(egress, systemClock);
   const taps = openTaps(options, {
     process: { tap: (filter, sink) => openTap(source, filter, sink) },
     registry,
@@ -187,18 +188,6 @@ function openAdmin(
     ]),
     ...(taps.streams === undefined ? {} : { streams: taps.streams }),
   });
-}
-
-/** What of an egress can be looked at. */
-function tapSourceOf(egress: Egress): TapSource {
-  return {
-    process: 'egress',
-    observers: egress.observers,
-    clock: systemClock,
-    openFlows: () => egress.openFlows(),
-    clusterOf: (label) => egress.placeOf(label)?.cluster,
-    clusterAt: (endpoint) => egress.gateways.find(({ gateway }) => gateway === endpoint)?.cluster,
-  };
 }
 
 async function statsOf(egress: Egress, startedAt: number): Promise<StatsReport> {

@@ -66,8 +66,8 @@ export class TapRules {
 /** What annotations say; a word that is not known is the strictest. */
 export function tapRuleOf(annotations: Annotations | undefined): TapRule {
   const viz = readAnnotation(annotations, VIZ_DISABLE_TAP);
-  if (viz !== undefined && isTrue(viz)) return 'off';
   const said = readAnnotation(annotations, TAP);
+  if (viz !== undefined && isTrue(viz)) return 'off';
   if (said === undefined || said === 'on') return 'all';
   return said === 'no-paths' ? said : 'off';
 }
