@@ -6,6 +6,7 @@ import { OURS } from '../../src/api/names.ts';
 import { pods, roleBindings, serviceAccounts } from '../../src/api/kubernetes/resource.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import type { Authority } from '../../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { requestToken } from '../../src/linking/token.ts';
 import { TapAccess } from '../../src/tap/tap-access.ts';
 import { TapPage } from '../../src/tap/tap-page.ts';
@@ -21,6 +22,7 @@ import { freePort } from '../support/free-port.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { exportedObjects, installCrd } from '../support/linked-clusters.ts';
 import { patchPodStatus } from '../support/linkerd-objects.ts';
+import { LinkspanEgress } from '../support/linkspan-egress.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
@@ -155,6 +157,26 @@ describe('Taps at a real API server', () => {
         await removeAll(cluster, pods, MULTICLUSTER);
       }
     });
+
+  it('are a page of the egress, too', async () => {
+    const kubeconfig = path.join(dir(), 'egress');
+    await kubeconfigAs(cluster, { name: 'linkspan-egress' }, kubeconfig);
+    const leaf = await issueLeaf(issuer, { identity: 'egress.east' });
+    await writePemFiles(dir(), identityFiles(leaf), { force: true });
+    const egress = await LinkspanEgress.start({ dir: dir(), kubeconfig, flags: ['--tap', 'on'] });
+    try {
+      const account = { namespace: MULTICLUSTER, name: TAP_ACCOUNT };
+      const token = await requestToken(clientOf(cluster), account, 600_000, { audience: TAP_AUDIENCE });
+      const ask = (headers: Record<string, string>) =>
+        fetch(`http://127.0.0.1:${egress.admin}/tap?forMs=100`, { headers });
+      expect((await ask({})).status).to.equal(401);
+      const lines = (await (await ask({ [TAP_TOKEN_HEADER]: token })).text()).trimEnd().split('\n');
+      const types = lines.map((line) => (JSON.parse(line) as { type: string }).type);
+      expect([types[0], types.at(-1)]).to.deep.equal(['alive', 'end']);
+    } finally {
+      await egress.kill();
+    }
+  });
 
   describe('by a token', () => {
     let clock: VirtualClock;

@@ -43,7 +43,9 @@ const schema = z.strictObject({
   protocol: z.string().optional(),
   maxRps: z.string(),
   limit: z.coerce.number().int().min(1).optional(),
-  for: durationFlag,
+  for: durationFlag.refine((ms) => ms > 0 && ms <= MAX_TAP_MS, {
+    error: `must be ${formatDuration(MAX_TAP_MS)} at most`,
+  }),
   output: z.string().regex(/^(table|wide|json|jsonpath=.+)$/s, {
     error: 'must be table, wide, json or jsonpath=<template>',
   }),
@@ -168,9 +170,17 @@ async function filterOf(what: string | undefined, flags: Flags, client: KubeClie
   try {
     return readTapQuery(new URLSearchParams(tapQuery(asked as unknown as TapFilter)));
   } catch (error) {
-    throw new LinkspanError('CONFIG_INVALID', `tap: ${messageOf(error)}`, { cause: error });
+    const said = messageOf(error).replace(/^\w+/, (key) => FLAG_OF[key] ?? `--${key}`);
+    throw new LinkspanError('CONFIG_INVALID', `tap: ${said}`, { cause: error });
   }
 }
+
+/** What flags are called whose value has another name in the query. */
+const FLAG_OF: Readonly<Record<string, string>> = {
+  minLatencyMs: '--min-latency',
+  maxRps: '--max-rps',
+  forMs: '--for',
+};
 
 async function subjectOf(what: string, flags: Flags, client: KubeClient): Promise<Partial<TapFilter>> {
   const slash = what.indexOf('/');

@@ -43,21 +43,34 @@ export class Observers implements AccessLog {
   }
 
   #set(observers: readonly AccessLog[]): void {
+    const [only, second] = observers;
     this.#all = observers;
-    this.#wanting = [];
-    this.wants = observers.length === 0 ? NEVER : (...asked) => this.#ask(...asked);
+    this.#wanting = only === undefined ? [] : [only];
+    if (only === undefined) this.wants = NEVER;
+    else if (second === undefined)
+      this.wants = (session, flow, failure) => this.#isWanted(only, session, flow, failure);
+    else this.wants = (session, flow, failure) => this.#ask(session, flow, failure);
   }
 
   #ask(session: LoggedSession, flow: LoggedFlow, failure: ProxyFailure | undefined): boolean {
     const wanting = this.#wanting;
     wanting.length = 0;
-    for (const observer of this.#all) {
-      try {
-        if (observer.wants(session, flow, failure)) wanting.push(observer);
-      } catch (error) {
-        this.#boundary.caught(error);
-      }
-    }
+    for (const observer of this.#all)
+      if (this.#isWanted(observer, session, flow, failure)) wanting.push(observer);
     return wanting.length > 0;
+  }
+
+  #isWanted(
+    observer: AccessLog,
+    session: LoggedSession,
+    flow: LoggedFlow,
+    failure: ProxyFailure | undefined,
+  ): boolean {
+    try {
+      return observer.wants(session, flow, failure);
+    } catch (error) {
+      this.#boundary.caught(error);
+      return false;
+    }
   }
 }

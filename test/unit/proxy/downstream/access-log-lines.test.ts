@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import {
   type AccessLogMode,
   createAccessLog,
@@ -29,6 +31,20 @@ const ENTRY: AccessEntry = {
 function ended(status: number | undefined, kind?: FailureKind, grpcStatus?: number) {
   const failure = kind === undefined ? undefined : new ProxyFailure(kind, 'it failed');
   return [loggedSession(), loggedFlow({ status, grpcStatus }), failure] as const;
+}
+
+interface Schema {
+  readonly required: readonly string[];
+  readonly properties: Readonly<
+    Record<string, { readonly type?: string; readonly enum?: readonly unknown[]; readonly const?: unknown }>
+  >;
+}
+
+/** The schema of all lines, and that of the access log. */
+function documentedSchemas(): readonly Schema[] {
+  const file = path.join(import.meta.dirname, '../../../../docs/reference/logs.md');
+  const blocks = readFileSync(file, 'utf8').matchAll(/```json\n([^`]*)```/g);
+  return [...blocks].map(([, text = '']) => JSON.parse(text) as Schema);
 }
 
 describe('The access log', () => {
@@ -96,6 +112,32 @@ describe('The access log', () => {
       total_ms: 2,
       msg: 'access',
     });
+  });
+
+  it('has what docs/reference/logs.md says, of the types that stand there', () => {
+    const { log, lines } = logOf('all');
+    const rest = {
+      via: 'egress.east',
+      attempts: 2,
+      grpcStatus: 14,
+      failure: 'failfast',
+      reason: 'why',
+    } as const;
+    log.record({ ...ENTRY, ...rest, fault: 'delay' });
+    const line = JSON.parse(lines[0] ?? '') as Record<string, unknown>;
+    const [all, access] = documentedSchemas();
+    const properties = { ...all?.properties, ...access?.properties };
+    expect(Object.keys(line).filter((key) => !(key in properties))).to.deep.equal([]);
+    expect(Object.keys(access?.properties ?? {}).filter((key) => !(key in line))).to.deep.equal([]);
+    for (const name of [...(all?.required ?? []), ...(access?.required ?? [])])
+      expect(line, name).to.have.property(name);
+    for (const [key, value] of Object.entries(line)) {
+      const { type = 'string', enum: among = [value], const: only = value } = properties[key] ?? {};
+      expect([typeof value, among, value], key).to.satisfy(
+        ([kind]: [string]) => kind === (type === 'integer' ? 'number' : type) && among.includes(value),
+      );
+      expect(value, key).to.equal(only);
+    }
   });
 
   it('keeps the query when asked to, and no line can be forged by a path', () => {
