@@ -99,7 +99,9 @@ export class Tap implements AccessLog {
     const now = this.#source.clock.monotonic();
     for (const [session, flow, upstream] of this.#source.openFlows()) {
       if (now - flow.startedAt < OPEN_MS || this.#told.has(flow)) continue;
-      if (!this.#wantsOpen(session, flow, undefined) || !this.#fits()) continue;
+      if (!this.#wantsOpen(session, flow, undefined)) continue;
+      // Nothing is lost by it: the next look finds it again.
+      if (!admits(this.#bucket, now)) return;
       const id = this.#nextId();
       this.#told.set(flow, id);
       this.#tell(entryOf(session, flow, upstream), 'open', id);
