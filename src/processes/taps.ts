@@ -2,7 +2,7 @@ import { TAP_PATH } from '../api/answers/tap-events.ts';
 import { systemClock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { TapAccess } from '../tap/tap-access.ts';
-import { type TapOpener, TapPage } from '../tap/tap-page.ts';
+import { type TapOpener, TapPage, writeTaps } from '../tap/tap-page.ts';
 import { TapRules } from '../tap/tap-rules.ts';
 import type { AdminContent } from '../telemetry/admin-pages.ts';
 import { Exposition } from '../telemetry/exposition.ts';
@@ -35,22 +35,14 @@ export function openTaps(
     log,
   }: { readonly process: TapOpener; readonly registry: Registry; readonly log: Logger },
 ): Taps {
-  if (settings.openTapClient === undefined) return NO_TAPS;
-  const client = settings.openTapClient();
-  const shared = { client, clock: systemClock };
-  const page = new TapPage({
-    process,
-    access: new TapAccess(shared),
-    rules: new TapRules(shared),
-    paths: settings.tapPaths,
-    clock: systemClock,
-    log,
-  });
+  const client = settings.openTapClient?.();
+  const page = client && pageOf(client, process, settings, log);
   registry.addText(() => {
     const out = new Exposition();
-    page.write(out);
+    writeTaps(out, page);
     return out.pieces();
   });
+  if (client === undefined || page === undefined) return NO_TAPS;
   return {
     streams: new Map([[TAP_PATH, (request, query) => page.answer(request, query)]]),
     end: () => {
@@ -60,4 +52,22 @@ export function openTaps(
     },
     close: () => client.close(),
   };
+}
+
+function pageOf(
+  client: KubeClient,
+  process: TapOpener,
+  { tapPaths: paths }: TapSettings,
+  log: Logger,
+): TapPage {
+  const clock = systemClock;
+  const shared = { client, clock };
+  return new TapPage({
+    process,
+    access: new TapAccess(shared),
+    rules: new TapRules(shared),
+    paths,
+    clock,
+    log,
+  });
 }

@@ -28,6 +28,8 @@ export interface TapPageOptions {
   readonly log: Logger;
 }
 
+const NOTHING: TapCounts = { sent: 0, limited: 0, dropped: 0, hidden: 0 };
+
 /** Metrics of `GET /tap`. `docs/reference/metrics.md` lists the same. */
 export const tapFamilies = {
   sessions: {
@@ -49,7 +51,7 @@ export const tapFamilies = {
  * gets any, and whoever looks costs a bounded ring.
  */
 export class TapPage {
-  readonly counts: TapCounts = { sent: 0, limited: 0, dropped: 0, hidden: 0 };
+  readonly counts: TapCounts = { ...NOTHING };
   readonly #options: TapPageOptions;
   readonly #sessions = new Set<TapSession>();
   /** Who is being asked about. */
@@ -129,15 +131,18 @@ export class TapPage {
       body: withEnd(session.lines(), over),
     };
   }
+}
 
-  /** Writes the metrics. */
-  write(out: Exposition): void {
-    out.write(tapFamilies.sessions, [[{}, this.sessions]]);
-    out.write(
-      tapFamilies.events,
-      Object.entries(this.counts).map(([result, count]) => [{ result }, count] as const),
-    );
-  }
+/** Writes the metrics; those of a process that nobody may look at are zero. */
+export function writeTaps(
+  out: Exposition,
+  { sessions = 0, counts = NOTHING }: Partial<Pick<TapPage, 'sessions' | 'counts'>> = {},
+): void {
+  out.write(tapFamilies.sessions, [[{}, sessions]]);
+  out.write(
+    tapFamilies.events,
+    Object.entries(counts).map(([result, count]) => [{ result }, count] as const),
+  );
 }
 
 async function* withEnd(pieces: AsyncGenerator<Buffer>, over: () => void): AsyncGenerator<Buffer> {
