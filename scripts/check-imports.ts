@@ -18,7 +18,7 @@ export const layers: readonly (readonly string[])[] = [
   ['drains', 'traffic'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],
-  ['linking'],
+  ['linking', 'tap'],
   ['proxy', 'discovery', 'identity'],
   ['exports', 'manifests'],
   ['policy'],

@@ -189,6 +189,16 @@ export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
  * gateway allows it.
  */
 export const FAULTS = 'linkspan.dev/faults';
+/**
+ * Annotation on a Service (exported ones and mirrors) or a Namespace: `off`, nobody may look at its requests
+ * with `linkspan tap`; `no-paths`, not at their paths.
+ */
+export const TAP = 'linkspan.dev/tap';
+/**
+ * Annotation of Linkerd's viz on Namespaces (and, of ours, on Services): `true` is as
+ * `linkspan.dev/tap: off`.
+ */
+export const VIZ_DISABLE_TAP = 'viz.linkerd.io/disable-tap';
 
 /**
  * Linkerd's annotations on Services and pods: ports whose bytes are not looked at, ports that do not pass the

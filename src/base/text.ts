@@ -40,6 +40,11 @@ export function visibleJson(json: string): string {
   );
 }
 
+/** A stranger's words for programs and people alike: what is `UNSEEN` is written as `\\u{1b}`. */
+export function escapedText(text: string): string {
+  return text.replace(UNSEEN, (found) => `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
 /** Colours, and what else begins as they do or is `UNSEEN`. */
 // oxlint-disable-next-line no-control-regex -- as above
 const COLOUR = /^\u001b\[[0-9;]{0,16}m/;

@@ -26,6 +26,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   top: async () => (await import('./commands/top.ts')).topCommand,
   routes: async () => (await import('./commands/routes.ts')).routesCommand,
   proxies: async () => (await import('./commands/proxies.ts')).proxiesCommand,
+  tap: async () => (await import('./commands/tap.ts')).tapCommand,
   failover: async () => (await import('./commands/failover.ts')).failoverCommand,
   drain: async () => (await import('./commands/drain.ts')).drainCommand,
   undrain: async () => (await import('./commands/drain.ts')).undrainCommand,

@@ -1,4 +1,5 @@
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
+import { droppedLinesFamily } from '../telemetry/line-writer.ts';
 import type { Registry } from '../telemetry/registry.ts';
 import { BASIS_POINTS } from '../policy/failover/apportion.ts';
 import type { RefusedClients } from './clients/refusals.ts';
@@ -75,6 +76,7 @@ export const egressFamilies = {
     labels: [],
     help: 'Seconds since the API server was last heard about the facts that requests are divided by.',
   },
+  accessLogDropped: droppedLinesFamily,
 } as const satisfies Record<string, MetricFamily>;
 
 /** Publishes an egress' own metrics; computed at each scrape. */
@@ -86,6 +88,7 @@ export function publishEgress(
     divisions,
     gateways,
     factsAgeMs = () => undefined,
+    accessLogDropped = () => 0,
   }: {
     readonly refused: RefusedClients;
     readonly pods: () => number;
@@ -94,6 +97,8 @@ export function publishEgress(
     readonly divisions: () => Iterable<readonly [service: string, division: Division]>;
     /** Milliseconds; undefined: it was never heard, or nobody knows. */
     readonly factsAgeMs?: () => number | undefined;
+    /** Lines of the access log that nobody took in time. */
+    readonly accessLogDropped?: () => number;
   },
 ): void {
   registry.addText(() => {
@@ -120,6 +125,7 @@ export function publishEgress(
     writeGateways(out, gateways());
     const age = factsAgeMs();
     if (age !== undefined) out.write(egressFamilies.factsAge, [[{}, age / 1000]]);
+    out.write(egressFamilies.accessLogDropped, [[{}, accessLogDropped()]]);
     return out.pieces();
   });
 }

@@ -9,6 +9,8 @@ import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import type { HostNames } from '../dns/host-names.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
+import { Observers } from '../proxy/downstream/observers.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
 import type { TargetPlace } from '../proxy/metrics/exposition-labels.ts';
@@ -31,9 +33,14 @@ import { type GatewayNumbers, GatewayPools } from './gateways/gateway-pools.ts';
 
 /** Settings of an egress, and what it is connected to. */
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'addresses' | 'parts' | 'local'>,
+  extends Omit<
+      RouteServerOptions,
+      'counters' | 'draining' | 'pools' | 'addresses' | 'parts' | 'local' | 'accessLog'
+    >,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
+  /** Access log of all sessions; default none. */
+  readonly accessLog?: AccessLog;
   /** Resolves host names of gateways. */
   readonly names: HostNames;
   /** Finds clients by their address; default: none is known. */
@@ -74,6 +81,8 @@ export class Egress {
   readonly counters: ProxyCounters;
   /** Counters of refused clients. */
   readonly refused: RefusedClients;
+  /** Who looks at requests as they end. */
+  readonly observers: Observers;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
   readonly #pools: GatewayPools;
@@ -106,6 +115,8 @@ export class Egress {
     });
     this.#clock = containedClock(options.clock, (error) => this.counters.caught(error));
     this.#options = { ...options, clock: this.#clock };
+    this.observers = new Observers(this.counters);
+    if (options.accessLog !== undefined) this.observers.add(options.accessLog);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#pools = new GatewayPools({
       ...this.#options,
@@ -250,6 +261,11 @@ export class Egress {
     return this.#pools.reports();
   }
 
+  /** What is under way, for somebody who looks. */
+  *openFlows(): Generator<OpenFlow> {
+    for (const server of [...this.#servers.values(), ...this.#leaving]) yield* server.openFlows();
+  }
+
   /** What has been counted since the start, for `GET /stats`. */
   async stats(): Promise<Pick<StatsReport, 'targets' | 'flows' | 'gateways' | 'routes'>> {
     const gateways = this.gateways.map(({ gateway: address, roundTrip, ...numbers }): GatewayStats => {
@@ -297,6 +313,7 @@ export class Egress {
       addresses: this.#addresses,
       local: this.#local,
       parts: this.#parts,
+      accessLog: this.observers,
       draining: () => this.#draining,
     });
     this.#servers.set(port, server);

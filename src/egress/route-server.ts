@@ -4,7 +4,7 @@ import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
-import { NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
@@ -46,6 +46,8 @@ export interface RouteServerOptions extends RouteGatewayOptions {
   /** As `Session.draining`. */
   readonly draining: () => boolean;
   readonly parts: ClientParts;
+  /** Where its sessions say what they carried. */
+  readonly accessLog: AccessLog;
   /** What is known of backends of apexes; default: nothing. */
   readonly known?: KnownBackends | undefined;
 }
@@ -164,6 +166,10 @@ export class RouteServer {
     return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.allows(who));
   }
 
+  *openFlows(): Generator<OpenFlow> {
+    for (const flow of this.#flows.keys()) yield* flow.underWay();
+  }
+
   /** Number of open connections. */
   get size(): number {
     return this.#listener.size;
@@ -204,7 +210,7 @@ export class RouteServer {
   }
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
-    const { counters, clock, draining } = this.#options;
+    const { counters, clock, draining, accessLog } = this.#options;
     const served: { flow?: Flow } = {};
     // A client of a group may stay: the next request goes to another cluster anyway.
     const stays = isGroup(this.#route) || this.#apex !== undefined;
@@ -215,7 +221,7 @@ export class RouteServer {
       rules: who,
       draining,
       counters,
-      accessLog: NO_ACCESS_LOG,
+      accessLog,
       clientName: client.remoteAddress,
       kept: undefined,
       plainClient: true,

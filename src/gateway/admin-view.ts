@@ -1,10 +1,14 @@
 import type { SyncStats } from '../api/answers/stats-report.ts';
+import type { TapFilter } from '../api/answers/tap-events.ts';
+import type { Clock } from '../base/clock.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
+import { openTap, type TapSink } from '../tap/tap.ts';
+import { gatewayTaps } from './gateway-taps.ts';
 import type { GatewayNumbers, GatewayReport } from './gateway-metrics.ts';
 import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
@@ -20,6 +24,8 @@ export interface GatewayAdminView {
   sync(): readonly SyncStats[] | Promise<readonly SyncStats[]>;
   targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
+  /** As `TapOpener.tap`. */
+  tap(filter: TapFilter, sink: TapSink): () => void;
 }
 
 /** The view of a gateway in this process. */
@@ -27,6 +33,7 @@ export function adminViewOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;
   readonly lines: LineWriter;
+  readonly clock: Clock;
   readonly lastResort: LastResort;
   readonly sync: () => readonly SyncStats[];
   readonly setLogLevel: (level: string) => void;
@@ -54,5 +61,6 @@ export function adminViewOf(parts: {
     sync: parts.sync,
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,
+    tap: (filter, sink) => openTap(gatewayTaps(gateway, parts.clock), filter, sink),
   };
 }

@@ -14,6 +14,7 @@ import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import { flowStats, routeStats, targetStats } from '../proxy/metrics/stats.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
+import { droppedLinesFamily } from '../telemetry/line-writer.ts';
 import type { Registry } from '../telemetry/registry.ts';
 
 /** Numbers of endpoints in one service's balancer. */
@@ -125,12 +126,7 @@ export const gatewayFamilies = {
     labels: [],
     help: 'Worker processes that ended and were replaced.',
   },
-  accessLogDropped: {
-    name: 'linkspan_access_log_dropped_total',
-    type: 'counter',
-    labels: [],
-    help: 'Lines of the access log that were left out because nobody took them fast enough.',
-  },
+  accessLogDropped: droppedLinesFamily,
 } as const satisfies Record<string, MetricFamily>;
 
 /** What a gateway's metrics are made from. */

@@ -7,7 +7,8 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
-import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/downstream/access-log.ts';
+import type { AccessLog, OpenFlow } from '../proxy/downstream/access-log.ts';
+import { Observers } from '../proxy/downstream/observers.ts';
 import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { Table } from '../proxy/metrics/counters-view.ts';
 import type { BalancerCounts } from './gateway-metrics.ts';
@@ -84,6 +85,8 @@ const QUIET_MS = 0;
  */
 export class Gateway {
   readonly counters: ProxyCounters;
+  /** Who looks at requests as they end. */
+  readonly observers: Observers;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
   readonly #peers: OpenPeers;
@@ -97,14 +100,16 @@ export class Gateway {
   #draining = false;
 
   constructor(options: GatewayOptions) {
-    const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
+    const { targets, random, accessLog, workers = 1 } = options;
     this.counters = new ProxyCounters({
       known: (label) => lookUp(targets, label) !== undefined || this.#services.isLeaf(label),
       clock: options.clock,
       onCaught: flowErrors(options),
     });
     const clock = containedClock(options.clock, (error) => this.counters.caught(error));
-    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.counters) };
+    this.#options = { ...options, clock };
+    this.observers = new Observers(this.counters);
+    if (accessLog !== undefined) this.observers.add(accessLog);
     this.#relays = new TrustedRelays(options.trustedRelays);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#listeners = this.#openings();
@@ -138,6 +143,12 @@ export class Gateway {
   /** Numbers of endpoints by `name:port`, for services that have been requested. */
   get balancers(): Table<BalancerCounts> {
     return this.#services.balancers;
+  }
+
+  /** What is under way, for somebody who looks. */
+  *openFlows(): Generator<OpenFlow> {
+    for (const { flows } of this.#services.entries) for (const flow of flows) yield* flow.underWay();
+    for (const session of this.#streamSessions) yield* session.underWay();
   }
 
   /**
@@ -271,7 +282,7 @@ export class Gateway {
     { identity: clientIdentity, via, from }: RequestingClient & { readonly from?: Session['from'] },
     asked: { readonly name: string; readonly port: number },
   ): { readonly entry: ServiceEntry; readonly session: Session } {
-    const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
+    const { clock, identity } = this.#options;
     const own = identity.current()?.name ?? '';
     const label = targetKey(asked.name, asked.port);
     const host = asked.port === 80 ? asked.name : label;
@@ -286,7 +297,7 @@ export class Gateway {
       check: (head) => access.check(head) ?? (head === undefined ? target.recheck() : undefined),
       draining: () => this.#draining,
       counters: this.counters,
-      accessLog,
+      accessLog: this.observers,
       clientName: clientIdentity,
       kept: undefined,
       from,

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { TargetSource, TargetSpec } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { OpenPeers } from '../identity/trust/open-peers.ts';
+import type { OpenFlow } from '../proxy/downstream/access-log.ts';
 import type { Flow } from '../proxy/downstream/session.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
@@ -63,6 +64,11 @@ export class ServiceReference implements Flow {
 
   drain(): void {
     // Its connection is drained instead.
+  }
+
+  underWay(): Iterable<OpenFlow> {
+    // Its connection is asked instead.
+    return [];
   }
 }
 

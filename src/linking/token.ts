@@ -1,3 +1,4 @@
+import { dateClaim, tokenClaims } from '../base/token-claims.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { keyOf, serviceAccounts, type KubeObject } from '../api/kubernetes/resource.ts';
@@ -7,9 +8,6 @@ import { keyOf, serviceAccounts, type KubeObject } from '../api/kubernetes/resou
  * 600).
  */
 export const MIN_TOKEN_TTL_MS = 600_000;
-
-/** The last moment that is a date: milliseconds since the epoch (ECMA-262, time range). */
-const MAX_DATE = 8.64e15;
 
 /** A ServiceAccount. */
 export interface AccountRef {
@@ -22,7 +20,7 @@ export interface AccountRef {
  * without any, the API server's own is used.
  */
 interface TokenRequest extends KubeObject {
-  readonly spec: { readonly expirationSeconds: number };
+  readonly spec: { readonly expirationSeconds: number; readonly audiences?: readonly string[] };
   readonly status?: { readonly token?: string };
 }
 
@@ -39,27 +37,15 @@ export interface TokenFacts {
 
 /** Reads the claims of a token (RFC 7519). Never throws: other kinds of tokens have no claims. */
 export function tokenFacts(token: string): TokenFacts {
-  const claims = claimsOf(token);
+  const claims = tokenClaims(token);
   const [, namespace, name] =
     /^system:serviceaccount:([^:]+):([^:]+)$/.exec(typeof claims['sub'] === 'string' ? claims['sub'] : '') ??
     [];
-  const time = (claim: unknown) =>
-    typeof claim === 'number' && Math.abs(claim * 1000) <= MAX_DATE ? claim * 1000 : undefined;
   return {
     account: namespace === undefined || name === undefined ? undefined : { namespace, name },
-    issuedAt: time(claims['iat']),
-    expiresAt: time(claims['exp']),
+    issuedAt: dateClaim(claims['iat']),
+    expiresAt: dateClaim(claims['exp']),
   };
-}
-
-function claimsOf(token: string): Readonly<Record<string, unknown>> {
-  try {
-    const text = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8');
-    const claims: unknown = JSON.parse(text);
-    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }
 
 /**
@@ -72,12 +58,20 @@ export async function requestToken(
   client: KubeClient,
   account: AccountRef,
   ttlMs: number,
-  signal?: AbortSignal,
+  options: {
+    readonly signal?: AbortSignal | undefined;
+    /** Whom it is for; default: the API server. */
+    readonly audience?: string;
+  } = {},
 ): Promise<string> {
+  const { signal, audience } = options;
   const body: TokenRequest = {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
-    spec: { expirationSeconds: Math.round(ttlMs / 1000) },
+    spec: {
+      expirationSeconds: Math.round(ttlMs / 1000),
+      ...(audience === undefined ? {} : { audiences: [audience] }),
+    },
   };
   try {
     const answer = await client.createUnder(

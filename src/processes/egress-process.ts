@@ -18,6 +18,7 @@ import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namesp
 import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Drills } from '../egress/gateways/drills.ts';
 import { Egress, type EgressOptions } from '../egress/egress.ts';
+import { egressTaps } from '../egress/egress-taps.ts';
 import { publishEgress } from '../egress/egress-metrics.ts';
 import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
@@ -33,19 +34,23 @@ import { clientFor } from '../kube/client/scoped-client.ts';
 import type { LatencyFormat } from '../proxy/metrics/exposition-labels.ts';
 import { publishCounters } from '../proxy/metrics/counters-exposition.ts';
 import type { Recent } from '../proxy/metrics/recent/recent.ts';
-import { type Health, startAdmin } from '../telemetry/admin.ts';
+import { openTap } from '../tap/tap.ts';
+import { type AdminOptions, type AdminServer, type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { createRegistry } from '../telemetry/registry.ts';
+import type { LineWriter } from '../telemetry/line-writer.ts';
+import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { clusterName, StatsOfProcess } from './stats-of-process.ts';
+import { openTaps, type Taps, type TapSettings } from './taps.ts';
+import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
 export interface EgressProcess
-  extends Required<
-    Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>
-  > {
+  extends AccessLogSettings,
+    TapSettings,
+    Required<Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>> {
   readonly log: Logger;
   /** Default both. */
   readonly latencyMetrics?: LatencyFormat;
@@ -88,8 +93,10 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const targets = localTargets(options, { ...shared, client }, identity);
   const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
+  const { accessLog, lines } = openAccessLog('egress', options);
   const egress: Egress = new Egress({
     ...shared,
+    accessLog,
     identity,
     clients: clients ?? NO_CLIENTS,
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
@@ -106,53 +113,97 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     local: { targets: local, dial: endpointDial },
   });
   const parts = [clients, namespaceRules, routes, drills, time];
-  const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound', {
-    placeOf: (label) => egress.placeOf(label),
+  const registry = publishedOf(egress, {
+    pods: () => clients?.size ?? 0,
+    shares,
+    lines,
+    names,
+    identity,
+    lastResort,
+    factsAgeMs: ageOf(routes, time),
     latency: options.latencyMetrics,
   });
-  const pods = () => clients?.size ?? 0;
-  const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
-  const gateways = () => egress.gateways;
-  const { refused } = egress;
-  publishEgress(registry, { refused, pods, divisions, gateways, factsAgeMs: ageOf(routes, time) });
-  publishHostNames(registry, names);
-  publishIdentity(registry, identity, systemClock);
-  publishProcessErrors(registry, lastResort);
+  const source = egressTaps(egress, systemClock);
+  const taps = openTaps(options, {
+    process: { tap: (filter, sink) => openTap(source, filter, sink) },
+    registry,
+    log,
+  });
   lastResort.surviveUncaught();
   const recent = recentOf(egress, { identity, client, log });
   try {
-    const admin = await startAdmin({
-      address: options.admin,
-      registry,
-      ready: () =>
-        firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready)),
-      pages: pagesOf(egress, recent),
-    });
+    const ready = () =>
+      firstNotOk([egress, routes, apexes, targets, clients, namespaceRules].map((one) => one?.ready));
+    const admin = await openAdmin(egress, { address: options.admin, registry, ready, taps, recent });
     for (const part of parts) part?.start();
     log.info({ identity: identity.current()?.name, server: access.server, namespace }, 'egress started');
     endOfStart();
     await stops.untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await egress.stop();
+      await taps.end();
       await admin.close();
     });
   } finally {
     recent.close();
     shares.close();
+    lines.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
-    await Promise.all([identity.close(), client.close()]);
+    await Promise.all([identity.close(), client.close(), taps.close()]);
   }
 }
 
-/** The pages of its admin port. */
-function pagesOf(egress: Egress, recent: Recent): ReadonlyMap<string, (query: URLSearchParams) => unknown> {
-  return new Map<string, (query: URLSearchParams) => unknown>([
-    [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
-    [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
-    [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
-    [STATS_PAGE.path, (query) => recent.answer(query)],
-  ]);
+/** All metrics of an egress. */
+function publishedOf(
+  egress: Egress,
+  parts: {
+    readonly pods: () => number;
+    readonly shares: GroupShares;
+    readonly lines: LineWriter;
+    readonly names: HostNames;
+    readonly identity: IdentitySource;
+    readonly lastResort: LastResort;
+    readonly factsAgeMs: () => number | undefined;
+    readonly latency: LatencyFormat | undefined;
+  },
+): Registry {
+  const registry = createRegistry();
+  publishCounters(registry, egress.counters, 'outbound', {
+    placeOf: (label) => egress.placeOf(label),
+    latency: parts.latency,
+  });
+  publishEgress(registry, {
+    ...parts,
+    refused: egress.refused,
+    divisions: () => [...parts.shares.entries(), ...egress.ruleDivisions()],
+    gateways: () => egress.gateways,
+    accessLogDropped: () => parts.lines.dropped,
+  });
+  publishHostNames(registry, parts.names);
+  publishIdentity(registry, parts.identity, systemClock);
+  publishProcessErrors(registry, parts.lastResort);
+  return registry;
+}
+
+/** Opens the port for this cluster's operators. */
+function openAdmin(
+  egress: Egress,
+  parts: Pick<AdminOptions, 'address' | 'registry' | 'ready'> & {
+    readonly taps: Taps;
+    readonly recent: Recent;
+  },
+): Promise<AdminServer> {
+  const { taps, recent, ...rest } = parts;
+  return startAdmin({
+    ...rest,
+    pages: new Map<string, (query: URLSearchParams) => unknown>([
+      [EGRESS_TRY_PAGE.path, () => egress.tryGateways()],
+      [EGRESS_TRUNKS_PAGE.path, () => egress.trunks],
+      [EGRESS_DEMAND_PAGE.path, () => demandReports(egress.counters)],
+      [STATS_PAGE.path, (query) => recent.answer(query)],
+    ]),
+    ...(taps.streams === undefined ? {} : { streams: taps.streams }),
+  });
 }
 
 function recentOf(

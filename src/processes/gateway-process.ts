@@ -6,7 +6,6 @@ import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
-import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { ConnectionLimits } from '../base/connection-admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
@@ -24,10 +23,11 @@ import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { LatencyFormat } from '../proxy/metrics/exposition-labels.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
-import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
 import { StatsOfProcess } from './stats-of-process.ts';
+import { openTaps, type TapSettings } from './taps.ts';
+import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
@@ -38,7 +38,7 @@ const WORKER_END_MS = 5000;
 const READY_POLL_MS = 50;
 
 /** What a gateway needs in each of its three forms: one process, parent, worker. */
-export interface GatewayRun {
+export interface GatewayRun extends AccessLogSettings, TapSettings {
   readonly listen: SocketAddress;
   readonly listeners: readonly FixedListener[];
   /** Address of the admin port with all pages, for this cluster's operators. */
@@ -53,8 +53,6 @@ export interface GatewayRun {
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
   readonly connectionLimits: ConnectionLimits;
-  readonly accessLog: AccessLogMode;
-  readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
@@ -196,14 +194,8 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     await identity.close();
     throw error;
   });
-  const lines = new LineWriter(systemClock);
   const shared = { clock: systemClock, random: Math.random };
-  const accessLog = createAccessLog({
-    ...shared,
-    mode: run.accessLog,
-    query: run.accessLogQuery,
-    write: (line) => lines.write(line),
-  });
+  const { accessLog, lines } = openAccessLog('gateway', run);
   const gateway = new Gateway({
     ...shared,
     listen: run.listen,
@@ -230,6 +222,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     lines,
     lastResort: run.lastResort,
     sync: source.sync,
+    clock: systemClock,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -275,6 +268,7 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
+  const taps = openTaps(run, { process: view, registry, log: run.log });
   const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
   const recent = about.remember(async () => {
     const [numbers, pairs, sync, { ready: workers }] = await Promise.all([
@@ -310,18 +304,19 @@ async function openAdmin(
     },
     logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
     pages: new Map([[STATS_PAGE.path, (query) => recent.answer(query)]]),
+    ...(taps.streams === undefined ? {} : { streams: taps.streams }),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
     recent.close();
-    await Promise.all([probe.close(), own?.close()]);
+    await Promise.all([probe.close(), taps.close(), own?.close()]);
     throw error;
   });
-  return {
-    close: async () => {
-      recent.close();
-      await Promise.all([probe.close(), admin.close(), own?.close()]);
-    },
+  const close = async () => {
+    recent.close();
+    await taps.end();
+    await Promise.all([probe.close(), admin.close(), taps.close(), own?.close()]);
   };
+  return { close };
 }
 
 /** The addresses for other clusters. */

@@ -3,6 +3,7 @@ import { reportContained } from '../base/isolation.ts';
 import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { dropBody, lengthField, sendBody } from './pieces.ts';
 import { type AdminPages, type AdminRequest, textAnswer } from './admin-pages.ts';
 
@@ -46,6 +47,8 @@ async function respond(
     acceptEncoding: headers['accept-encoding'] ?? '',
     local,
     body: body ?? '',
+    header: (name) => oneOf(headers[name]),
+    onClose: (listener) => whenClosed(stream, listener),
   };
   const answer = body === undefined ? textAnswer(413, 'that is too much\n') : await pages.answer(request);
   if (stream.closed || stream.destroyed) {
@@ -67,6 +70,17 @@ async function respond(
  */
 export function contained(answer: Promise<void>): void {
   answer.catch((error: unknown) => reportContained(error, 'an answer of the admin port'));
+}
+
+/** Calls `listener` when a stream is closed, also where it is already. */
+export function whenClosed(stream: Writable, listener: () => void): void {
+  if (stream.destroyed) listener();
+  else stream.once('close', listener);
+}
+
+/** The value of a header field that may be there once. */
+export function oneOf(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** The body of a request; undefined when it is longer than `MAX_BODY_BYTES`, or the client has gone. */

@@ -56,6 +56,11 @@ export interface AdminContent {
   readonly logLevel?: LogLevel;
   /** Further pages by path: each answers with JSON, at once or when a promise of it resolves. */
   readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
+  /** Pages that look at the whole request, for GET alone. */
+  readonly streams?: ReadonlyMap<
+    string,
+    (request: AdminRequest, query: URLSearchParams) => Promise<AdminAnswer>
+  >;
 }
 
 /** Thrown by a page of `AdminContent.pages` whose query is none: answered with 400 and the message. */
@@ -73,6 +78,10 @@ export interface AdminRequest {
   readonly local: boolean;
   /** Only read for PUT. */
   readonly body: string;
+  /** A header field by its lower-case name; undefined where it is not there, or comes more than once. */
+  header(name: string): string | undefined;
+  /** Calls `listener` when the connection, or the stream, is gone. */
+  onClose(listener: () => void): void;
 }
 
 export interface AdminAnswer {
@@ -118,6 +127,7 @@ export class AdminPages {
       read(path, async (_, query) =>
         textAnswer(200, `${JSON.stringify(await page(query))}\n`, 'application/json'),
       );
+    for (const [path, answer] of content.streams ?? []) this.#pages.set(path, { methods: ['GET'], answer });
     const { logLevel } = content;
     if (logLevel !== undefined) {
       const answer: Page['answer'] = (request) => levelAnswer(logLevel, request);

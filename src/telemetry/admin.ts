@@ -5,7 +5,15 @@ import { ConnectionAdmission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { http } from '../base/node-http.ts';
 import type { SocketAddress } from '../base/address.ts';
-import { contained, IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
+import {
+  whenClosed,
+  contained,
+  IDLE_MS,
+  oneOf,
+  MAX_ADMIN_HEAD_BYTES,
+  readBody,
+  serveHttp2,
+} from './admin-http2.ts';
 import { lengthField, sendBody } from './pieces.ts';
 import { type AdminContent, AdminPages, textAnswer } from './admin-pages.ts';
 
@@ -15,8 +23,11 @@ export type { Health, LogLevel, PartHealth, ReadyAnswer } from './admin-pages.ts
 const TLS_HANDSHAKE = 0x16;
 /** Time for a client to send its first bytes, and again inside TLS; milliseconds. */
 const FIRST_BYTES_MS = 10_000;
-/** Longest life of a connection, milliseconds: the bound for clients that send slowly for ever. */
-const MAX_AGE_MS = 600_000;
+/**
+ * Longest life of a connection, milliseconds: the bound for clients that send slowly for ever. A tap may last
+ * for ten minutes.
+ */
+const MAX_AGE_MS = 660_000;
 /**
  * Most connections at the same time. Beyond it one is evicted by `ConnectionAdmission`, so that nobody can
  * lock probes out by holding connections open or opening them fast.
@@ -178,7 +189,16 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
   const answer =
     body === undefined
       ? textAnswer(413, 'that is too much\n')
-      : await pages.answer({ method, path: url, accept: headers.accept, acceptEncoding, local, body });
+      : await pages.answer({
+          method,
+          path: url,
+          accept: headers.accept,
+          acceptEncoding,
+          local,
+          body,
+          header: (name) => oneOf(headers[name]),
+          onClose: (listener) => whenClosed(response, listener),
+        });
   const length = answer.status === 204 ? {} : lengthField(answer.body);
   // The connection closes, so that an unread request body is not parsed as the next request.
   const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };

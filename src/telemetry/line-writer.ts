@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { Clock, Timer } from '../base/clock.ts';
+import type { MetricFamily } from './exposition.ts';
 
 /** Bytes that are gathered before a write. */
 const GATHERED = 8 * 1024;
@@ -7,6 +8,14 @@ const GATHERED = 8 * 1024;
 const WAITING = 4 * 1024 * 1024;
 /** Longest time that gathered lines wait, milliseconds. */
 const FLUSH_MS = 500;
+
+/** How many lines were dropped. */
+export const droppedLinesFamily = {
+  name: 'linkspan_access_log_dropped_total',
+  type: 'counter',
+  labels: [],
+  help: 'Lines of the access log that were left out because nobody took them fast enough.',
+} as const satisfies MetricFamily;
 
 /** Writes many lines to standard output without ever blocking the process on their reader. */
 export class LineWriter {

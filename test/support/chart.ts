@@ -21,7 +21,7 @@ export const RENDERS: Readonly<Record<string, readonly string[]>> = {
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
   least: [
     '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off',
-    '--set=gateway.routes=profile,gateway.zoneAware=false',
+    '--set=gateway.routes=profile,gateway.zoneAware=false,tap.enabled=false',
     '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
   ],
   scoped: [

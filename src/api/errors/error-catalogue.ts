@@ -342,6 +342,10 @@ export const catalogue = {
     'A Service that should be exported does not exist; nothing was labelled.',
     'Check its name and --namespace, and that --context is the target cluster.',
   ),
+  TAP_REFUSED: entry(
+    'Nobody who could be asked shows requests: you have no right to, or the installation has none that do.',
+    'Be bound to the ClusterRole linkspan-tap-user in the namespace of the installation (`tap.enabled` of the chart makes it), and where you come with an account of your own (--tap-account) bind that to the ClusterRole linkspan-tap in the namespaces to look into.',
+  ),
   TOKEN_REFUSED: entry(
     'The target cluster refuses a token of limited life for the account.',
     'Let the account `create` serviceaccounts/token for itself, as `linkspan allow --token-ttl` prints it.',

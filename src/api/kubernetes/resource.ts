@@ -19,6 +19,8 @@ import type {
   V1SelfSubjectAccessReview,
   V1Service,
   V1ServiceAccount,
+  V1SubjectAccessReview,
+  V1TokenReview,
 } from '@kubernetes/client-node';
 
 /** What every Kubernetes object has. */
@@ -138,6 +140,22 @@ export const selfSubjectAccessReviews: Resource<V1SelfSubjectAccessReview> = {
   version: 'v1',
   kind: 'SelfSubjectAccessReview',
   plural: 'selfsubjectaccessreviews',
+  namespaced: false,
+};
+
+/** A question to the API server, never stored: may this user do this? */
+export const subjectAccessReviews: Resource<V1SubjectAccessReview> = {
+  ...selfSubjectAccessReviews,
+  kind: 'SubjectAccessReview',
+  plural: 'subjectaccessreviews',
+} as Resource<V1SubjectAccessReview>;
+
+/** A question to the API server, never stored: whose token is this? */
+export const tokenReviews: Resource<V1TokenReview> = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenReview',
+  plural: 'tokenreviews',
   namespaced: false,
 };
 

@@ -18,6 +18,8 @@ import {
   latencyFlag,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
+import { accessLogFlags, addAccessLogFlags } from '../flags/access-log-flags.ts';
+import { addTapFlags, tapClientOf, tapFlags } from '../flags/tap-flags.ts';
 import { accessOf, namespacesFlag, selectorFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
   identityFlags,
@@ -43,6 +45,8 @@ const schema = z
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
     ...connectionAgeFlags,
+    ...accessLogFlags,
+    ...tapFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -55,7 +59,10 @@ type Settings = z.output<typeof schema>;
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
   const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
-  return addConnectionAgeFlags(addLatencyFlag(addStreamsFlag(command)), 'connections to gateways')
+  return addConnectionAgeFlags(
+    addTapFlags(addAccessLogFlags(addLatencyFlag(addStreamsFlag(command)))),
+    'connections to gateways',
+  )
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -106,6 +113,10 @@ async function run(settings: Settings): Promise<void> {
     relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
     latencyMetrics: settings.latencyMetrics,
+    accessLog: settings.accessLog,
+    accessLogQuery: settings.accessLogQuery,
+    openTapClient: tapClientOf(settings, log),
+    tapPaths: settings.tapPaths,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });

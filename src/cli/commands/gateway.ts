@@ -8,7 +8,6 @@ import { systemClock } from '../../base/clock.ts';
 import { openFileTargets } from '../../discovery/file-targets.ts';
 import { openKubeTargets } from '../../discovery/kube-targets.ts';
 import { handMadeSlicesIn } from '../../exports/slice-makers.ts';
-import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
 import { DrilledTargets } from '../../gateway/drilled-targets.ts';
 import { OwnService } from '../../gateway/own-service.ts';
 import { parseFixedListener } from '../../gateway/acceptors/fixed-acceptor.ts';
@@ -32,6 +31,8 @@ import {
   latencyFlag,
   streamsFlag,
 } from '../flags/traffic-flags.ts';
+import { accessLogFlags, addAccessLogFlags } from '../flags/access-log-flags.ts';
+import { addTapFlags, tapClientOf, tapFlags } from '../flags/tap-flags.ts';
 import { serviceFlag } from '../flags/drain-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import {
@@ -70,16 +71,6 @@ const workers = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const accessLog = z.string().transform((text, context) => {
-  const mode = parseAccessLogMode(text);
-  if (mode !== undefined) return mode;
-  context.addIssue({
-    code: 'custom',
-    message: `"${text}" is none of off, errors, sampled, sampled:<share up to 1>, all`,
-  });
-  return z.NEVER;
-});
-
 const schema = z
   .strictObject({
     listen: z.string(),
@@ -105,8 +96,8 @@ const schema = z
     ...streamsFlag,
     ...latencyFlag,
     ...connectionAgeFlags,
-    accessLog,
-    accessLogQuery: z.boolean().default(false),
+    ...accessLogFlags,
+    ...tapFlags,
     allowFaultInjection: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
     trustedRelays: z
@@ -120,6 +111,9 @@ const schema = z
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
     error: '--targets and --kubeconfig exclude each other',
   })
+  .refine(({ targets, tap }) => targets === undefined || !tap, {
+    error: '--tap needs Kubernetes, which says who may look: it excludes --targets',
+  })
   .refine(({ streams, trustedRelays }) => streams || trustedRelays.length === 0, {
     error: '--trusted-relays needs --streams on: without it nobody says whom a flow comes from',
   })
@@ -132,9 +126,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
-  const policies = withPolicyFlags(
-    addConnectionAgeFlags(addLatencyFlag(addStreamsFlag(command)), "clients' connections"),
-  );
+  const common = addTapFlags(addAccessLogFlags(addLatencyFlag(addStreamsFlag(command))));
+  const policies = withPolicyFlags(addConnectionAgeFlags(common, "clients' connections"));
   return withTargetFlags(policies)
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -161,12 +154,6 @@ export function gatewayCommand(): Command {
     )
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
     .option('--workers <n>', 'processes that share the port: a number, or auto for one per CPU', '1')
-    .option(
-      '--access-log <which>',
-      'off, errors, sampled[:<share>] (errors and a share of the rest), all',
-      'errors',
-    )
-    .option('--access-log-query', 'keep the query of paths in the access log')
     .option(
       '--allow-fault-injection',
       `follow what exported Services (annotation ${FAULTS}), --targets and, with --service, \`linkspan drill\` say of faults to inject`,
@@ -243,6 +230,8 @@ async function run(settings: Settings): Promise<void> {
     connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
+    openTapClient: tapClientOf(settings, log),
+    tapPaths: settings.tapPaths,
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,

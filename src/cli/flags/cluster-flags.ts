@@ -75,8 +75,11 @@ export const clusterFlags = {
   verbose: z.boolean().default(false),
 };
 
+/** The same of a verb that asks several clusters; without a context the current one. */
+export const contextsFlags = { ...clusterFlags, context: z.array(z.string().min(1)).optional() };
+
 /** Values of those flags. */
-interface ClusterFlags {
+export interface ClusterFlags {
   readonly kubeconfig?: string | undefined;
   readonly context?: string | undefined;
   readonly as?: string | undefined;
@@ -101,9 +104,24 @@ export function withTimeoutFlag(command: Command, otherwise = '30s'): Command {
 
 /** Adds them to a verb. @param cluster which one it is, such as `target cluster` */
 export function withClusterFlags(command: Command, cluster: string): Command {
+  return withAccessFlags(
+    command
+      .option('--kubeconfig <file>', `kubeconfig of the ${cluster} (default: $KUBECONFIG, ~/.kube/config)`)
+      .option('--context <name>', 'context of the kubeconfig'),
+  );
+}
+
+/** Flags of a verb that asks several clusters: values of `contextsFlags`. */
+export function withContextsFlags(command: Command): Command {
+  return withAccessFlags(
+    command
+      .option('--kubeconfig <file>', 'kubeconfig of the clusters (default: $KUBECONFIG, ~/.kube/config)')
+      .option('--context <name...>', 'contexts of the kubeconfig, one for each cluster'),
+  );
+}
+
+function withAccessFlags(command: Command): Command {
   return command
-    .option('--kubeconfig <file>', `kubeconfig of the ${cluster} (default: $KUBECONFIG, ~/.kube/config)`)
-    .option('--context <name>', 'context of the kubeconfig')
     .option('--as <user>', 'ask as this user (impersonation)')
     .option('--as-group <group...>', 'ask as a member of these groups, with --as')
     .option(

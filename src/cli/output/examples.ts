@@ -74,6 +74,12 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'linkspan proxies --context east --context west',
     'linkspan proxies --failing --exit-code -o json',
   ],
+  tap: [
+    'linkspan tap svc/web -n shop --context west',
+    'linkspan tap mirror/web-west -n shop --context east --failures --for 1m',
+    'linkspan tap link/west --context east --context west --min-latency 500ms -o wide',
+    "linkspan tap -n shop --context east --limit 10 -o jsonpath='{.method} {.path} {.status}'",
+  ],
   failover: [
     'linkspan failover --context east -n shop',
     'linkspan failover --context east -o json',

@@ -175,6 +175,7 @@ export class LinkStatusWriter {
     if (busyMs > 0) return { failed: false, againMs: busyMs };
     await this.#send(object, { ...previous, ...status }, status);
     this.#count(status.conditions, previous?.conditions);
+    this.#tell(object, status.conditions, previous?.conditions);
     this.#failure = undefined;
     return { failed: false };
   }
@@ -200,6 +201,16 @@ export class LinkStatusWriter {
     // The watch was faster than the answer, and has brought a later write of somebody else.
     if (this.#standing !== undefined && compareVersions(version, this.#standing.version) < 0) return;
     this.#standing = { uid, version, status: whole, kept: answer?.status ?? whole };
+  }
+
+  /** A line for each condition whose status or reason has changed: the Link is up, or down, and why. */
+  #tell({ metadata }: LinkObject, now: LinkStatus['conditions'], before: LinkStatus['conditions']): void {
+    const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
+    for (const { type, status, reason, message } of changedConditions(now, before))
+      this.#options.log.info(
+        { link, condition: type, status, reason, detail: message },
+        'link condition changed',
+      );
   }
 
   /** The first failure in a row is a warning in the log; those that follow are only counted. */
@@ -283,6 +294,17 @@ function drainOf(
   const drain = gateway?.drain;
   if (drain === undefined) return previous?.gatewayDrain === undefined ? {} : { gatewayDrain: '' };
   return { gatewayDrain: writeDrain(drain) };
+}
+
+/** Conditions that say something else than before, but for their messages. */
+export function changedConditions(
+  now: LinkStatus['conditions'] = [],
+  before: LinkStatus['conditions'] = [],
+): NonNullable<LinkStatus['conditions']> {
+  return now.filter(
+    ({ type, status, reason }) =>
+      !before.some((one) => one.type === type && one.status === status && one.reason === reason),
+  );
 }
 
 /** Whether conditions are the same but for their messages. */

@@ -186,7 +186,7 @@ export class TokenRenewal {
     const { remote, clock, random, log } = this.#options;
     const { signal } = this.#stop;
     try {
-      const token = await requestToken(remote, wish.account, wish.ttlMs, signal);
+      const token = await requestToken(remote, wish.account, wish.ttlMs, { signal });
       const { expiresAt } = tokenFacts(token);
       this.#own = { token, at: clock.monotonic() };
       const written = await this.#write(secret, token);

@@ -8,7 +8,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { apply, isInvalidName, isRefusal, isStatus, type Applier, type ApplyResult } from './mirror-apply.ts';
 import type { ImportNote } from '../imports/import-rules.ts';
 import type { LocalView } from './local-view.ts';
-import type { Step } from './steps.ts';
+import { changeOf, type Step } from './steps.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /**
@@ -202,8 +202,11 @@ export class Reconciler {
         return;
       }
       this.#written += steps.length;
-      log.debug(
-        { service: key, reason, writes: steps.map((step) => `${step.verb} ${step.kind}`) },
+      const change = changeOf(steps);
+      const writes = steps.map((step) => `${step.verb} ${step.kind}`);
+      // Endpoints come and go with pods: a line for each of them would bury the others.
+      log[change === undefined ? 'debug' : 'info'](
+        { service: key, mirror: decision.local, change, reason, writes },
         `${what} written`,
       );
       if (steps.some(isStatus)) onTold?.(key, refusal);

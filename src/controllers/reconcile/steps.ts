@@ -32,6 +32,14 @@ export type Step =
     }
   | { readonly verb: 'delete'; readonly kind: Kind; readonly target: MirrorObject };
 
+/** What writes do to the Service that they are about; undefined: only to what belongs to it. */
+export function changeOf(steps: readonly Step[]): 'made' | 'changed' | 'removed' | undefined {
+  const step = steps.find((one) => one.kind === 'services' && !('subresource' in one));
+  return step === undefined ? undefined : CHANGES[step.verb];
+}
+
+const CHANGES = { create: 'made', patch: 'changed', delete: 'removed' } as const;
+
 /** Deletes an object, unless it is being deleted already and only a finalizer holds it. */
 export function deletion(kind: Kind, target: MirrorObject): Step[] {
   return isLeaving(target) ? [] : [{ verb: 'delete', kind, target }];

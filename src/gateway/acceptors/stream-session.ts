@@ -7,7 +7,8 @@ import type { Field } from '../../proxy/http/fields.ts';
 import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { Http2ErrorCode } from '../../proxy/http2/errors.ts';
-import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
+import type { OpenFlow } from '../../proxy/downstream/access-log.ts';
+import { Http2Exchange, requestsOf } from '../../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../../proxy/http2/message.ts';
 import type { Http2Stream } from '../../proxy/http2/stream.ts';
 import type { Session } from '../../proxy/downstream/session.ts';
@@ -101,6 +102,11 @@ export class StreamSession implements Http2User<Http2Connection> {
   /** Accepts no new flows; existing ones go on. */
   drain(): void {
     this.#connection.goAway();
+  }
+
+  /** The requests that are under way; tunnels are flows of their own. */
+  underWay(): Iterable<OpenFlow> {
+    return requestsOf(this.#connection);
   }
 
   onRequest(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {

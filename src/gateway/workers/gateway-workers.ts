@@ -1,5 +1,8 @@
 import type { SyncStats } from '../../api/answers/stats-report.ts';
 import { worstSync } from '../../kube/informer/followed.ts';
+import type { TapFilter } from '../../api/answers/tap-events.ts';
+import type { TapSink } from '../../tap/tap.ts';
+import type { TappedEvents } from './worker-taps.ts';
 import { addPairs, type PairNumbers } from '../../proxy/metrics/pair-counters.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -87,6 +90,8 @@ export class GatewayWorkers implements GatewayAdminView {
   #restarts = 0;
   #ids = 0;
   #stopping = false;
+  /** Who looks, by number. */
+  readonly #taps = new Map<number, { readonly filter: TapFilter; readonly sink: TapSink }>();
   /** Called when a process has ended. */
   #changed: () => void = () => undefined;
   /** Questions to all workers that are under way. */
@@ -192,6 +197,16 @@ export class GatewayWorkers implements GatewayAdminView {
     return bestReadiness(answers.filter((answer) => answer !== undefined) as PartHealth[]);
   }
 
+  tap(filter: TapFilter, sink: TapSink): () => void {
+    const tap = ++this.#ids;
+    this.#taps.set(tap, { filter, sink });
+    void this.#askAll({ ask: 'tap', tap, filter });
+    return () => {
+      this.#taps.delete(tap);
+      void this.#askAll({ ask: 'untap', tap });
+    };
+  }
+
   setLogLevel(level: string): void {
     void this.#askAll({ ask: 'level', level });
   }
@@ -257,9 +272,13 @@ export class GatewayWorkers implements GatewayAdminView {
         if (slot.handle !== handle) return;
         if ('id' in told) this.#answered(slot, told.id, told.answer);
         else if (told.event === 'last') slot.report = told.report;
+        else if (told.event === 'tapped') this.#tapped(told);
         else {
           started = true;
           log.info({ worker: slot.number, pid: handle.pid }, 'worker started');
+          // What was asked before it listened is lost.
+          for (const [tap, { filter }] of this.#taps)
+            void this.#ask(slot, { ask: 'tap', tap, filter }, ANSWER_MS);
           first?.onStarted();
         }
       },
@@ -272,6 +291,12 @@ export class GatewayWorkers implements GatewayAdminView {
     });
     slot.handle = handle;
     this.#watch(slot, handle);
+  }
+
+  #tapped({ tap, events, lost }: TappedEvents): void {
+    const sink = this.#taps.get(tap)?.sink;
+    for (const event of events) sink?.event(event);
+    if (lost > 0) sink?.lost(lost);
   }
 
   #answered(slot: Slot, id: number, answer: unknown): void {

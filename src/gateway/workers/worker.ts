@@ -1,5 +1,7 @@
 import { fork } from 'node:child_process';
 import type { GatewayAdminView } from '../admin-view.ts';
+import type { TapFilter } from '../../api/answers/tap-events.ts';
+import { type TappedEvents, WorkerTaps } from './worker-taps.ts';
 import type { GatewayReport } from '../gateway-metrics.ts';
 import type { ReadinessQuery } from '../target-readiness.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -14,7 +16,9 @@ export type WorkerQuestion =
   | { readonly ask: 'pairs' }
   | { readonly ask: 'sync' }
   | { readonly ask: 'target'; readonly target: ReadinessQuery }
-  | { readonly ask: 'level'; readonly level: string };
+  | { readonly ask: 'level'; readonly level: string }
+  | { readonly ask: 'tap'; readonly tap: number; readonly filter: TapFilter }
+  | { readonly ask: 'untap'; readonly tap: number };
 
 /** A message from the parent: a request with its number. */
 export interface WorkerRequest {
@@ -29,6 +33,7 @@ export interface WorkerRequest {
 export type WorkerMessage =
   | { readonly id: number; readonly answer: unknown }
   | { readonly event: 'started' }
+  | TappedEvents
   | { readonly event: 'last'; readonly report: GatewayReport };
 
 /** The parent's handle to a worker process. */
@@ -101,10 +106,11 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentChannel
       if (send === undefined || !process.connected) resolve();
       else send(told, undefined, undefined, () => resolve());
     });
+  const taps = new WorkerTaps(view, (told) => void tell(told));
   const reply = async (id: number, question: WorkerQuestion) => {
     let answer: unknown;
     try {
-      answer = await answerOf(view, question);
+      answer = await answerOf(view, taps, question);
     } catch (err) {
       // The parent treats a missing answer as a hanging worker.
       log.error({ err, ask: question.ask }, 'the parent was not answered');
@@ -126,12 +132,14 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentChannel
   };
 }
 
-function answerOf(view: GatewayAdminView, question: WorkerQuestion): unknown {
+function answerOf(view: GatewayAdminView, taps: WorkerTaps, question: WorkerQuestion): unknown {
   if (question.ask === 'ready') return view.ready();
   if (question.ask === 'report') return view.report();
   if (question.ask === 'pairs') return view.pairs();
   if (question.ask === 'sync') return view.sync();
   if (question.ask === 'target') return view.targetReady(question.target);
-  view.setLogLevel(question.level);
+  if (question.ask === 'tap') taps.begin(question.tap, question.filter);
+  else if (question.ask === 'untap') taps.end(question.tap);
+  else view.setLogLevel(question.level);
   return true;
 }

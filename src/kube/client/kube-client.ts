@@ -22,6 +22,7 @@ import type {
 } from './client-options.ts';
 import { RestClient } from './rest-client.ts';
 import { pathOf, type KubeObject, type ObjectRef, type Resource } from '../../api/kubernetes/resource.ts';
+import { linesOf } from './lines.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
 export {
@@ -271,6 +272,26 @@ export class KubeClient {
     } finally {
       deadline.cancel();
       dead.abort();
+    }
+  }
+
+  /**
+   * The lines of an answer that goes on for as long as the other side likes, such as a page of a pod.
+   * @throws KubeApiError for a refusal; LinkspanError KUBE_WATCH_BROKEN when it breaks off
+   */
+  async *lines(
+    path: string,
+    options: CallOptions & { readonly headers?: Readonly<Record<string, string>> } = {},
+  ): AsyncGenerator<string> {
+    const what = `GET ${path} at ${this.server}`;
+    const response = await this.#rest.send('watches', { method: 'GET', path, ...options }, what);
+    if (response.statusCode !== 200) throw await readRefusal(response, what);
+    try {
+      yield* linesOf(response.body, what);
+    } catch (error) {
+      if (options.signal?.aborted === true) return;
+      if (error instanceof LinkspanError) throw error;
+      throw new LinkspanError('KUBE_WATCH_BROKEN', `${what}: ${messageOf(error)}`, { cause: error });
     }
   }
 

@@ -18,6 +18,8 @@ export interface Request extends CallOptions {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** Further header fields; none of ours can be replaced. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Reads the answer to a request. Leaving in the middle closes its connection. */
@@ -104,6 +106,7 @@ export class RestClient {
     const { auth, impersonate } = this.#access;
     const authorization = await auth.authorization();
     return {
+      ...request.headers,
       accept: 'application/json',
       'user-agent': 'linkspan',
       ...(authorization === undefined ? {} : { authorization }),

@@ -1,6 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Hold } from '../filters/request-filter.ts';
-import type { Boundary } from '../http/failure-boundary.ts';
 import type { FailureKind, ProxyFailure } from '../http/failures.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 
@@ -8,6 +7,8 @@ import type { SessionProtocol } from '../http/messages.ts';
 export interface AccessEntry {
   /** Identity of the client, or its address where clients have none (egress). */
   readonly client: string;
+  /** Address that its connection comes from, where a relay has named it that of the relay. */
+  readonly address: string;
   /** Identity of the relay that has named the client, where it has not proven itself who it is. */
   readonly via?: string | undefined;
   /** `name:port`. */
@@ -40,40 +41,19 @@ export interface AccessEntry {
 
 /**
  * Where sessions say what they carried. Call `wants` once at the end of a request; only when it says so build
- * an entry and `record` it. With the log off this costs one call.
+ * an entry and `record` it, before anything else happens. With nobody interested this costs one call.
  */
 export interface AccessLog {
   /** Whether this request is to be recorded. Draws a random number when sampling, so ask once. */
-  wants(status: number | undefined, failure?: FailureKind, grpcStatus?: number): boolean;
+  wants(session: LoggedSession, flow: LoggedFlow, failure?: ProxyFailure): boolean;
   record(entry: AccessEntry): void;
 }
 
-/** Wants nothing. */
-export const NO_ACCESS_LOG: AccessLog = { wants: () => false, record: () => undefined };
+/** The `wants` of who wants nothing. */
+export const NEVER: AccessLog['wants'] = () => false;
 
-/**
- * The same log, whose exceptions go to `boundary`: a log that fails must not end the request that it logs.
- */
-export function containedLog(log: AccessLog, boundary: Boundary): AccessLog {
-  if (log === NO_ACCESS_LOG) return log;
-  return {
-    wants(status, failure, grpcStatus) {
-      try {
-        return log.wants(status, failure, grpcStatus);
-      } catch (error) {
-        boundary.caught(error);
-        return false;
-      }
-    },
-    record(entry) {
-      try {
-        log.record(entry);
-      } catch (error) {
-        boundary.caught(error);
-      }
-    },
-  };
-}
+/** Wants nothing. */
+export const NO_ACCESS_LOG: AccessLog = { wants: NEVER, record: () => undefined };
 
 /** What an entry says of the session that a request or raw connection belongs to. */
 export interface LoggedSession {
@@ -81,6 +61,8 @@ export interface LoggedSession {
   readonly clientName: string;
   readonly via?: string | undefined;
   readonly target: { readonly label: string };
+  /** Its connection. */
+  readonly client: { readonly remoteAddress: string };
   readonly clock: Clock;
 }
 
@@ -107,6 +89,13 @@ export interface LoggedUpstream {
   readonly attempts?: number | undefined;
 }
 
+/** A request or raw connection that is under way. */
+export type OpenFlow = readonly [
+  session: LoggedSession,
+  flow: LoggedFlow,
+  upstream: LoggedUpstream | undefined,
+];
+
 /**
  * Enters into the access log what became of a request or a raw connection, at its end: the one place where
  * entries are made. With the log off this costs one call.
@@ -119,10 +108,19 @@ export function recordAccess(
   failure?: ProxyFailure,
 ): void {
   const { accessLog } = session;
-  if (!accessLog.wants(flow.status, failure?.kind, flow.grpcStatus)) return;
-  const { clientName, via, target, clock } = session;
-  accessLog.record({
+  if (accessLog.wants(session, flow, failure)) accessLog.record(entryOf(session, flow, upstream, failure));
+}
+
+/** What is known of a request or a raw connection now, at its end or before. */
+export function entryOf(
+  { clientName, via, target, client, clock }: LoggedSession,
+  flow: LoggedFlow,
+  upstream: LoggedUpstream | undefined,
+  failure?: ProxyFailure,
+): AccessEntry {
+  return {
     client: clientName,
+    address: client.remoteAddress,
     via,
     target: target.label,
     endpoint: upstream?.endpoint,
@@ -139,5 +137,11 @@ export function recordAccess(
     failure: failure?.kind,
     reason: failure?.message,
     fault: flow.hold?.mark,
-  });
+  };
+}
+
+/** A path as it may be shown: a query may hold secrets. */
+export function withoutQuery(path: string): string {
+  const mark = path.indexOf('?');
+  return mark < 0 ? path : path.slice(0, mark);
 }

@@ -1,6 +1,7 @@
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { beginFlow, discardFlow, endFlow } from './flow-accounts.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
@@ -64,6 +65,13 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
     clock.after(DRAIN_IDLE_MS, () => {
       if (this.#idle && this.held.length === 0) closeGracefully(this.#client, clock);
     });
+  }
+
+  *underWay(): Generator<OpenFlow> {
+    const exchange = this.#exchange;
+    if (exchange !== undefined) yield [this.#session, exchange, exchange.lease?.endpoint];
+    const other = this.#translated ?? this.#upgraded;
+    if (other !== undefined) yield other.underWay;
   }
 
   onRetire(): void {

@@ -11,6 +11,7 @@ import type {
 } from '../http/messages.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
@@ -99,6 +100,10 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     const owed = this.#owed;
     this.#owed = 0;
     if (owed > 0) this.#upstream?.consumed(owed);
+  }
+
+  get underWay(): OpenFlow {
+    return [this.#session, this.#exchange, this.#asked];
   }
 
   /** Whether a part of the answer has been sent. */

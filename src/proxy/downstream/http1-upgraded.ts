@@ -1,5 +1,6 @@
 import type { ProxyFailure } from '../http/failures.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Session } from './session.ts';
 import { spliceConnections } from '../io/splice.ts';
 import { endFlow, flowAnswered } from './flow-accounts.ts';
@@ -46,6 +47,10 @@ export class UpgradedExchange {
     });
     endpoint.accepted();
     if (first.ofClient.length > 0) connection.send(first.ofClient);
+  }
+
+  get underWay(): OpenFlow {
+    return [this.#session, this.#exchange, this.#lease.endpoint];
   }
 
   /** Ends the tunnel where the client could not open it now. */

@@ -8,12 +8,20 @@ import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import { beginFlow, type CountedFlow, discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
 import { refusalInterim } from '../streams/stream-head.ts';
 import { type Http2Request, readRequest, statusField } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
+
+/** The requests of a connection that are under way. */
+export function* requestsOf(connection: Http2Connection): Generator<OpenFlow> {
+  for (const { handler } of connection.streams)
+    if (handler instanceof Http2Exchange && !handler.over) yield handler.underWay;
+}
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
 export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlow {
@@ -70,6 +78,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   get path(): string | undefined {
     return this.#request?.path;
+  }
+
+  get underWay(): OpenFlow {
+    return [this.#session, this, this.#upstream ?? this.#failed];
+  }
+
+  /** Whether its answer is complete. */
+  get over(): boolean {
+    return this.#over;
   }
 
   /** Takes the request's head. @param ended whether it has no body */

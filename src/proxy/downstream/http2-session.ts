@@ -3,7 +3,8 @@ import type { Field } from '../http/fields.ts';
 import type { Flow, Session } from './session.ts';
 import { Http2Connection } from '../http2/http2-connection.ts';
 import type { Http2User } from '../http2/http2-options.ts';
-import { Http2Exchange } from './http2-exchange.ts';
+import type { OpenFlow } from './access-log.ts';
+import { Http2Exchange, requestsOf } from './http2-exchange.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';
 
@@ -33,6 +34,10 @@ export class Http2Session implements Http2User<Http2Connection>, Flow {
 
   drain(): void {
     this.#connection.goAway();
+  }
+
+  underWay(): Iterable<OpenFlow> {
+    return requestsOf(this.#connection);
   }
 
   recheck(): void {

@@ -5,6 +5,7 @@ import type { Hold } from '../filters/request-filter.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { beginFlow, type CountedFlow, discardFlow, endFlow } from './flow-accounts.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
@@ -52,6 +53,10 @@ export class OpaqueFlow implements Flow, ConnectionHandler, CountedFlow {
 
   get bytesOut(): number {
     return this.#session.client.bytesWritten;
+  }
+
+  *underWay(): Generator<OpenFlow> {
+    if (!this.#over && this.counted !== undefined) yield [this.#session, this, this.#lease?.endpoint];
   }
 
   /** @param first bytes that have been read already, and may pass */

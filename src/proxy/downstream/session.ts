@@ -7,7 +7,7 @@ import type { KeptCounters } from './flow-accounts.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import type { AccessLog } from './access-log.ts';
+import type { AccessLog, OpenFlow } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
 import type { SessionTarget } from '../upstream/session-target.ts';
 
@@ -52,6 +52,8 @@ export interface Flow {
   recheck(): void;
   /** The process is shutting down: the client is told to send nothing new. */
   drain(): void;
+  /** What of it is under way now, for somebody who looks. */
+  underWay(): Iterable<OpenFlow>;
 }
 
 /** A client connection, and how it is served as whichever protocol it turns out to be. */

@@ -5,6 +5,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import { MAX_HEAD } from '../http1/head.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { OpaqueFlow } from './opaque-flow.ts';
+import type { OpenFlow } from './access-log.ts';
 import type { Flow, AcceptedConnection } from './session.ts';
 import type { SpliceWatch } from '../io/splice.ts';
 
@@ -73,6 +74,10 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     else if (this.#http) return;
     else if (quietMs === 0) this.#open();
     else this.#quiet = this.#clock.after(quietMs, () => this.#safely(() => this.#open()), { unref: true });
+  }
+
+  underWay(): Iterable<OpenFlow> {
+    return (this.#decided ?? this.#raw)?.underWay() ?? [];
   }
 
   // --- before there is an endpoint to pass bytes to

@@ -104,6 +104,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     });
   }
 
+  /** Those that are open. */
+  get streams(): Iterable<Http2Stream> {
+    return this.#streams.all;
+  }
+
   /** How many streams are open. */
   get active(): number {
     return this.#streams.size;

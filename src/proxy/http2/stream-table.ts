@@ -81,6 +81,10 @@ export class StreamTable implements StreamOwner {
     });
   }
 
+  get all(): Iterable<Http2Stream> {
+    return this.#streams.values();
+  }
+
   get size(): number {
     return this.#streams.size;
   }

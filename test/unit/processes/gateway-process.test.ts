@@ -26,6 +26,8 @@ const gatewayRun = (change: Pick<GatewayRun, 'log' | 'openIdentity' | 'openTarge
   connectionLimits: { handshakes: 100, connections: 1000 },
   accessLog: 'off',
   accessLogQuery: false,
+  openTapClient: undefined,
+  tapPaths: true,
   allowTrustDomains: [],
   trustedRelays: [],
   ...change,

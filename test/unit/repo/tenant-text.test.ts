@@ -53,6 +53,7 @@ import { serviceTargets } from '../../../src/discovery/service-targets.ts';
 import { readAllowedNamespaces } from '../../../src/api/mirror/allowed-namespaces.ts';
 import { routesOf } from '../../../src/egress/routes/routes.ts';
 import { passedBefore } from '../../../src/gateway/authorization/forwarded.ts';
+import { tapRuleOf } from '../../../src/tap/tap-rules.ts';
 import { inNetworks } from '../../../src/gateway/authorization/networks.ts';
 import { storedPolicyPod as policyPod, workloadOfPod } from '../../../src/gateway/authorization/workload.ts';
 import { isOfTrustDomain } from '../../../src/identity/names/trust-domain.ts';
@@ -124,6 +125,7 @@ const GATEWAY = { name: 'gw', namespace: 'mc', addresses: ['10.0.0.1'], port: un
  */
 function readAll(annotations: Record<string, string>): void {
   const metadata = { name: 'web', namespace: 'demo', uid: 'u', resourceVersion: '1', annotations };
+  tapRuleOf(annotations);
   const ports = [80, 443, 8080].map((port) => ({ name: `p${port}`, port, targetPort: port }));
   const service: V1Service = { metadata, spec: { ports, selector: { app: 'web' } } };
   const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };

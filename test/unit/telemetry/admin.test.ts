@@ -8,6 +8,7 @@ import { reportContainedTo } from '../../../src/base/isolation.ts';
 import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { type AdminServer, type Health, type PartHealth, startAdmin } from '../../../src/telemetry/admin.ts';
 import { Counter, Registry } from '../../../src/telemetry/registry.ts';
+import { adminRequest } from '../../support/admin-request.ts';
 import { eventually } from '../../support/eventually.ts';
 
 interface Reply {
@@ -187,7 +188,7 @@ describe('The admin port', () => {
     let set = 0;
     const logLevel = { get: () => 'info', set: () => void set++ };
     const pages = new AdminPages({ ready: () => health, logLevel });
-    const asked = { path: '/proxy-log-level', acceptEncoding: '', local: false, body: 'debug' };
+    const asked = adminRequest({ path: '/proxy-log-level', body: 'debug' });
     expect((await pages.answer({ ...asked, method: 'PUT' })).status).to.equal(403);
     expect((await pages.answer({ ...asked, method: 'GET' })).status).to.equal(200);
     expect(set).to.equal(0);
@@ -261,7 +262,7 @@ describe('The admin port', () => {
   it('gives strangers no text of an exception', async () => {
     const said = async (reasons: boolean) => {
       const ready = () => Promise.reject(new Error('10.0.0.7 is broken'));
-      const request = { method: 'GET', path: '/ready', acceptEncoding: '', local: false, body: '' };
+      const request = adminRequest({ path: '/ready' });
       const { status, body } = await new AdminPages({ ready, reasons }).answer(request);
       return [status, Buffer.isBuffer(body) ? body.toString() : body];
     };

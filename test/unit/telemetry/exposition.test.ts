@@ -1,9 +1,10 @@
 import { expect } from 'chai';
+import { adminRequest } from '../../support/admin-request.ts';
 import { gunzipSync } from 'node:zlib';
 import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
 import { viewOf } from '../../../src/proxy/metrics/counters-snapshot.ts';
 import { countersExposition, publishCounters } from '../../../src/proxy/metrics/counters-exposition.ts';
-import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
+import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
 import type { Pieces } from '../../../src/telemetry/pieces.ts';
 import { Registry } from '../../../src/telemetry/registry.ts';
@@ -90,13 +91,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     expectLinear(sized, 'a snapshot');
   });
 
-  const request = (acceptEncoding: string): AdminRequest => ({
-    method: 'GET',
-    path: '/metrics',
-    acceptEncoding,
-    local: true,
-    body: '',
-  });
+  const request = (acceptEncoding: string) => adminRequest({ path: '/metrics', acceptEncoding, local: true });
 
   const pagesOf = (registry: Registry) =>
     new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });

@@ -102,7 +102,8 @@ describe("Prometheus' protobuf format", () => {
     const pages = new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });
     const ask = async (accept?: string) => {
       const request = { method: 'GET', path: '/metrics', acceptEncoding: '', local: true, body: '' };
-      const { headers, body } = await pages.answer({ ...request, accept });
+      const rest = { header: () => undefined, onClose: () => undefined };
+      const { headers, body } = await pages.answer({ ...request, ...rest, accept });
       const chunks: Buffer[] = [];
       for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk);
       return { type: headers['content-type'], bytes: Buffer.concat(chunks) };

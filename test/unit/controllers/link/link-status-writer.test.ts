@@ -314,6 +314,27 @@ describe('the writer of a Link’s status', () => {
     expect(second.patches).to.deep.equal([]);
   });
 
+  // That a link had gone down was in its status, and in no log.
+  it('logs each condition that changes, once, and no word about those that stay', async () => {
+    const { writer, clock, lines } = start();
+    const said = () =>
+      lines
+        .splice(0)
+        .filter(({ level }) => level === 'info')
+        .map(({ msg, condition, status, reason }) => [msg, condition, status, reason]);
+    const write = async (change: Partial<PeerFacts>) => {
+      await clock.advance(20_000);
+      await writer.write(object(), { problem: undefined, peer: peerOf(change) });
+    };
+    await write({});
+    expect(said().map(([, condition]) => condition)).to.include.members(['GatewayAlive', 'Synced']);
+    await write({});
+    expect(said()).to.deep.equal([]);
+    await write({ gateway: { facts: aliveGateway({ path: 'dead' }), probed: true, reports: [] } });
+    const dead = ['link condition changed', 'GatewayAlive', 'False', 'ProbesFailed'];
+    expect(said()).to.deep.equal([dead]);
+  });
+
   it('waits until a peer that has just started knows where it stands, but not for ever', async () => {
     const { writer, patches, clock } = start();
     const peer = peerOf({ depth: 7, busy: true });

@@ -1,8 +1,14 @@
 import { expect } from 'chai';
+import type { TapFlow } from '../../../../src/api/answers/tap-events.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
 import type { SyncStats } from '../../../../src/api/answers/stats-report.ts';
-import type { WorkerRequest, WorkerMessage, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
+import type {
+  WorkerQuestion,
+  WorkerRequest,
+  WorkerMessage,
+  WorkerEvents,
+} from '../../../../src/gateway/workers/worker.ts';
 import { GatewayWorkers } from '../../../../src/gateway/workers/gateway-workers.ts';
 import type { Health } from '../../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
@@ -21,6 +27,7 @@ class FakeWorker {
   /** Its event loop hangs. */
   silent = false;
   asked = 0;
+  readonly questions: WorkerQuestion[] = [];
 
   constructor(number: number, events: WorkerEvents) {
     this.number = number;
@@ -40,12 +47,15 @@ class FakeWorker {
 
   send({ id, question }: WorkerRequest): void {
     this.asked++;
+    this.questions.push(question);
     if (this.silent) return;
     const answers = {
       ready: this.ready,
       report: this.report,
       target: { status: 503, reason: 'none' },
       level: true,
+      tap: true,
+      untap: true,
       pairs: this.counters.pairs.numbers(),
       sync: this.sync,
     };
@@ -144,6 +154,31 @@ describe('Workers of a gateway', () => {
     const answer = workers.sync();
     await clock.advance(2000);
     expect(await answer).to.deep.equal([{ kind: 'services', ok: false }]);
+  });
+
+  it('show who looks what each of them carries, also one that is started later, until nobody looks', async () => {
+    await start();
+    const filter = { maxRps: 10, forMs: 1000, path: '/cart' };
+    const seen: unknown[] = [];
+    const leave = workers.tap(filter, {
+      event: ({ id }) => void seen.push(id),
+      lost: (count) => void seen.push(count),
+    });
+    const tapOf = (worker: FakeWorker) => worker.questions.find((one) => one.ask === 'tap');
+    expect(spawned.map((worker) => tapOf(worker)?.filter)).to.deep.equal([filter, filter, filter]);
+    const tap = tapOf(at(1))?.tap ?? 0;
+    const events = [{ id: 'a-1' }, { id: 'a-2' }] as TapFlow[];
+    at(1).tell({ event: 'tapped', tap, events, lost: 3 });
+    at(0).events.onExit('SIGKILL');
+    await clock.advance(1000);
+    at(3).tell({ event: 'started' });
+    expect(tapOf(at(3))).to.deep.equal({ ask: 'tap', tap, filter });
+    at(3).tell({ event: 'tapped', tap, events: events.slice(0, 1), lost: 0 });
+    expect(seen).to.deep.equal(['a-1', 'a-2', 3, 'a-1']);
+    leave();
+    expect(at(1).questions.at(-1)).to.deep.equal({ ask: 'untap', tap });
+    at(1).tell({ event: 'tapped', tap, events, lost: 0 });
+    expect(seen).to.have.length(4);
   });
 
   it('add up what they have counted, and take the best view of endpoints', async () => {

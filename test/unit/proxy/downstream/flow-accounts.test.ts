@@ -28,7 +28,15 @@ describe('Flows of one session', () => {
       return known.has(target);
     };
     counters = new ProxyCounters({ clock, known: exists });
-    session = { counters, clock, accessLog: NO_ACCESS_LOG, clientName: 'web.east', target: { label: WEB } };
+    const client = { remoteAddress: '10.0.0.1' };
+    session = {
+      counters,
+      clock,
+      accessLog: NO_ACCESS_LOG,
+      client,
+      clientName: 'web.east',
+      target: { label: WEB },
+    };
   });
 
   const flow = (status: number): CountedFlow => ({

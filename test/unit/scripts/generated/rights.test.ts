@@ -50,6 +50,7 @@ describe('rights of the accounts', () => {
       'httproutes',
     ];
     for (const resource of unneeded) expect(has(least, resource), resource).to.equal(false);
+    expect(has(gateway, 'tokenreviews')).to.equal(true);
     expect(least.every(({ verb }) => verb === 'list' || verb === 'watch')).to.equal(true);
   });
 });

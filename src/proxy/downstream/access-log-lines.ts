@@ -1,8 +1,7 @@
-import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
-import type { AccessEntry, AccessLog } from '../proxy/downstream/access-log.ts';
-import type { FailureKind } from '../proxy/http/failures.ts';
-import { isFailedAnswer } from '../proxy/http/classify.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { type AccessEntry, type AccessLog, NEVER, withoutQuery } from './access-log.ts';
+import { isFailedAnswer } from '../http/classify.ts';
 
 /** Which requests are logged: none, failed ones, failed ones and a share (0 to 1) of the others, or all. */
 export type AccessLogMode = 'off' | 'errors' | 'all' | { readonly share: number };
@@ -19,8 +18,9 @@ export function parseAccessLogMode(text: string): AccessLogMode | undefined {
   return match !== null && share > 0 && share <= 1 ? { share } : undefined;
 }
 
-/** What a gateway's access log records, and where it writes. */
+/** What an access log records, and where it writes. */
 export interface AccessLogOptions {
+  readonly process: 'gateway' | 'egress';
   readonly mode: AccessLogMode;
   /** Whether paths are logged with their query, which may contain secrets; default false. */
   readonly query?: boolean;
@@ -30,13 +30,11 @@ export interface AccessLogOptions {
   readonly random: Random;
 }
 
-const NEVER: AccessLog['wants'] = () => false;
-
 /** A structured access log: one line of JSON per request or opaque connection, at its end. */
 export function createAccessLog(options: AccessLogOptions): AccessLog {
   return {
     wants: wantsOf(options.mode, options.random),
-    record: (entry) => options.write(`${accessLine(entry, options.clock.now(), options.query === true)}\n`),
+    record: (entry) => options.write(`${accessLine(entry, options)}\n`),
   };
 }
 
@@ -45,28 +43,25 @@ function wantsOf(mode: AccessLogMode, random: Random): AccessLog['wants'] {
   if (mode === 'all') return () => true;
   if (mode === 'errors') return isError;
   const { share } = mode;
-  return (status, failure, grpc) => isError(status, failure, grpc) || random() < share;
+  return (session, flow, failure) => isError(session, flow, failure) || random() < share;
 }
 
 /**
- * Whether a request counts as failed: the gateway refused it or failed, or the target answered with an error.
+ * Whether a request counts as failed: the proxy refused it or failed, or the target answered with an error.
  */
-function isError(status: number | undefined, failure?: FailureKind, grpc?: number): boolean {
-  return failure !== undefined || isFailedAnswer(status, grpc);
-}
+const isError: AccessLog['wants'] = (_, { status, grpcStatus }, failure) =>
+  failure !== undefined || isFailedAnswer(status, grpcStatus);
 
 /**
  * One line, without a line break. Durations are in milliseconds with three decimals; unknown fields are
  * omitted.
- * @param now milliseconds since the epoch
- * @param query whether the path is written with its query
  */
-export function accessLine(entry: AccessEntry, now: number, query: boolean): string {
-  const mark = query ? -1 : (entry.path?.indexOf('?') ?? -1);
+function accessLine(entry: AccessEntry, { process, query = false, clock }: AccessLogOptions): string {
+  const { path } = entry;
   return JSON.stringify({
     level: 'info',
-    time: new Date(now).toISOString(),
-    process: 'gateway',
+    time: new Date(clock.now()).toISOString(),
+    process,
     client: entry.client,
     via: entry.via,
     target: entry.target,
@@ -74,7 +69,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     tries: entry.attempts,
     protocol: entry.protocol,
     method: entry.method,
-    path: mark < 0 ? entry.path : entry.path?.slice(0, mark),
+    path: query || path === undefined ? path : withoutQuery(path),
     status: entry.status,
     grpc_status: entry.grpcStatus,
     bytes_in: entry.bytesIn,

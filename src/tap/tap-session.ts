@@ -1,0 +1,219 @@
+import {
+  TAP_ENDS,
+  type TapEnd,
+  type TapEvent,
+  type TapFilter,
+  type TapFlow,
+} from '../api/answers/tap-events.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { EventRing } from './event-ring.ts';
+import type { TapSink } from './tap.ts';
+import { tapBucket, admits } from './tap-rate.ts';
+import { VERDICT_MS, type TapVerdict } from './tap-access.ts';
+import type { TapRule } from './tap-rules.ts';
+
+/** How often somebody who sees nothing hears that the tap is alive, milliseconds. */
+const ALIVE_MS = 15_000;
+/** How often it is told how many are missing, milliseconds. */
+const LOST_MS = 1000;
+/** Soonest that a token that has expired by our clock is asked about again, milliseconds. */
+const EXPIRED_MS = 1000;
+
+/** What became of events, over all sessions of a process. */
+export interface TapCounts {
+  /** They have been written. */
+  sent: number;
+  /** There were more than the rate. */
+  limited: number;
+  /** Nobody took them in time. */
+  dropped: number;
+  /** A Service or Namespace does not let them be seen. */
+  hidden: number;
+}
+
+/** What a session needs. */
+export interface TapSessionOptions {
+  readonly filter: TapFilter;
+  readonly clock: Clock;
+  readonly counts: TapCounts;
+  /** Whether paths are shown at all. */
+  readonly paths: boolean;
+  readonly ruleOf: (target: TapFlow['target']) => Promise<TapRule>;
+  /** Asks again whether the account may look. */
+  readonly mayGoOn: () => Promise<TapVerdict>;
+  /** Until when the token says that it is valid, milliseconds since the epoch. */
+  readonly expiresAt: number | undefined;
+}
+
+/** Why a session has ended: an end that is told, or the reader has gone. */
+export type SessionEnd = TapEnd | 'reader gone';
+
+/**
+ * One who looks: events wait here until they are taken, are checked against what Services and Namespaces say
+ * of it, and become lines. It ends by itself when its time is over or the account may not look any more.
+ */
+export class TapSession implements TapSink {
+  readonly #options: TapSessionOptions;
+  readonly #ring = new EventRing<TapFlow>();
+  readonly #bucket;
+  readonly #timers = new Set<Timer>();
+  #wake: () => void = () => undefined;
+  #ended: SessionEnd | undefined;
+  #message: string | undefined;
+  /** Long ago: whoever asks hears at once that it has begun. */
+  #wroteAt = -Infinity;
+  #toldLostAt = -Infinity;
+  #sent = 0;
+
+  constructor(options: TapSessionOptions) {
+    const { filter } = options;
+    this.#options = options;
+    this.#bucket = tapBucket(filter);
+    this.#after(filter.forMs, () => this.end('time is over'));
+    this.#checkLater();
+  }
+
+  /** Events that have been written. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  get ended(): SessionEnd | undefined {
+    return this.#ended;
+  }
+
+  event(event: TapFlow): void {
+    const { clock, counts } = this.#options;
+    if (this.#ended !== undefined) return;
+    // Each of several processes keeps to the rate, and here all do together.
+    if (!admits(this.#bucket, clock.monotonic())) return this.lost(1);
+    if (!this.#ring.put(event)) counts.dropped++;
+    this.#wake();
+  }
+
+  lost(count: number): void {
+    this.#options.counts.limited += count;
+    this.#ring.lose(count);
+  }
+
+  /** The first end counts. */
+  end(why: SessionEnd, message?: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = why;
+    this.#message = message;
+    for (const timer of this.#timers) timer.cancel();
+    this.#wake();
+  }
+
+  /** The lines, as they come; ends with the session. */
+  async *lines(): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        const ended = this.#ended;
+        if (ended === 'reader gone') return;
+        const lines = await this.#waiting(ended !== undefined);
+        if (lines.length > 0) yield this.#written(lines);
+        if (ended !== undefined) {
+          yield this.#written([lineOf(endOf(ended, this.#message))]);
+          return;
+        }
+        if (this.#ring.length === 0 && this.#ended === undefined) await this.#news();
+      }
+    } finally {
+      this.end('reader gone');
+    }
+  }
+
+  #written(lines: readonly string[]): Buffer {
+    this.#wroteAt = this.#options.clock.monotonic();
+    return Buffer.from(lines.join(''));
+  }
+
+  /** @param last nothing comes after this */
+  async #waiting(last: boolean): Promise<string[]> {
+    const { clock, counts } = this.#options;
+    const lines: string[] = [];
+    for (let event = this.#ring.take(); event !== undefined; event = this.#ring.take()) {
+      const shown = await this.#shown(event);
+      if (shown === undefined) {
+        counts.hidden++;
+        continue;
+      }
+      counts.sent++;
+      this.#sent++;
+      lines.push(lineOf(shown));
+    }
+    const now = clock.monotonic();
+    if (last || now - this.#toldLostAt >= LOST_MS) {
+      const count = this.#ring.takeLost();
+      if (count > 0) {
+        this.#toldLostAt = now;
+        lines.push(lineOf({ v: 1, type: 'lost', count }));
+      }
+    }
+    if (lines.length === 0 && now - this.#wroteAt >= ALIVE_MS) lines.push(lineOf({ v: 1, type: 'alive' }));
+    return lines;
+  }
+
+  /** The event as it may be seen; undefined: not at all. */
+  async #shown(event: TapFlow): Promise<TapFlow | undefined> {
+    const { paths, filter, ruleOf } = this.#options;
+    const rule = await ruleOf(event.target);
+    if (rule === 'off') return undefined;
+    if (rule === 'all' && paths) return event;
+    // Whoever asks for a path and gets an event would know the path.
+    if (filter.path !== undefined) return undefined;
+    const { path: _, ...rest } = event;
+    return rest;
+  }
+
+  /** Until there is an event, an end, something lost to tell, or it is time to say that all is well. */
+  async #news(): Promise<void> {
+    const { clock } = this.#options;
+    const left = this.#wroteAt + ALIVE_MS - clock.monotonic();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = clock.after(Math.max(0, left), resolve, { unref: true });
+    await promise;
+    timer.cancel();
+  }
+
+  #checkLater(): void {
+    const { clock, expiresAt = Infinity } = this.#options;
+    const left = expiresAt - clock.now();
+    // By our clock, which may be wrong: the API server has the last word.
+    const soon = left > 0 ? left : EXPIRED_MS;
+    this.#after(Math.min(VERDICT_MS, Math.max(EXPIRED_MS, soon)), () => void this.#check());
+  }
+
+  async #check(): Promise<void> {
+    const verdict = await this.#options.mayGoOn();
+    if (verdict.ok) {
+      if (this.#ended === undefined) this.#checkLater();
+      return;
+    }
+    const ends = { 401: 'token expired', 403: 'right withdrawn' } as const;
+    const why = verdict.status === 401 || verdict.status === 403 ? ends[verdict.status] : 'right not known';
+    this.end(why, verdict.message);
+  }
+
+  #after(ms: number, work: () => void): void {
+    const timer: Timer = this.#options.clock.after(
+      ms,
+      () => {
+        this.#timers.delete(timer);
+        work();
+      },
+      { unref: true },
+    );
+    this.#timers.add(timer);
+  }
+}
+
+function endOf(why: TapEnd, message: string | undefined): TapEvent {
+  return { v: 1, type: 'end', why, message: message ?? TAP_ENDS[why] };
+}
+
+function lineOf(event: TapEvent): string {
+  return `${JSON.stringify(event)}\n`;
+}

@@ -1,0 +1,100 @@
+import { expect } from 'chai';
+import { TAP_TOKEN_HEADER } from '../../../../src/api/answers/tap-events.ts';
+import { tapCluster, type TapWord } from '../../../../src/cli/queries/tap-streams.ts';
+import { KubeApiError, type KubeClient } from '../../../../src/kube/client/kube-client.ts';
+
+const ACCOUNT = { namespace: 'linkerd-multicluster', name: 'linkspan-tap' };
+const ALIVE = '{"v":1,"type":"alive"}';
+
+/** A cluster whose pods answer so: with lines, or with an error. */
+function clusterOf(
+  pods: Readonly<Record<string, readonly string[] | Error>>,
+  token: string | Error = 'a token',
+) {
+  const asked: string[] = [];
+  const client = {
+    server: 'https://west',
+    createUnder: () =>
+      token instanceof Error ? Promise.reject(token) : Promise.resolve({ status: { token } }),
+    list: (_: unknown, { labelSelector }: { labelSelector: string }) =>
+      Promise.resolve({
+        items: Object.keys(pods)
+          .filter((name) => labelSelector.endsWith(`component=${name.split('-', 1).join('')}`))
+          .map((name) => ({
+            metadata: { name },
+            status: { phase: 'Running' },
+            spec: { containers: [{ ports: [{ name: 'linkspan-admin', containerPort: 9990 }] }] },
+          })),
+      }),
+    async *lines(path: string, { headers }: { headers: Record<string, string> }) {
+      asked.push(`${headers[TAP_TOKEN_HEADER] ?? ''} ${path}`);
+      await Promise.resolve();
+      const answer = pods[/pods\/([^:]+):/.exec(path)?.[1] ?? ''] ?? [];
+      if (answer instanceof Error) throw answer;
+      yield* answer;
+    },
+  } as unknown as KubeClient;
+  return { client, asked };
+}
+
+async function look(client: KubeClient, filter: object = {}) {
+  const words: TapWord[] = [];
+  const outcome = await tapCluster(
+    client,
+    {
+      namespace: 'linkerd-multicluster',
+      account: ACCOUNT,
+      filter: { maxRps: 10, forMs: 1000, ...filter },
+      signal: new AbortController().signal,
+    },
+    (word) => {
+      words.push(word);
+      return Promise.resolve();
+    },
+  ).catch((error: unknown) => error as { code: string; message: string });
+  return { words, outcome };
+}
+
+const refusal = (status: number, message: string, reason = '') =>
+  new KubeApiError({ status, message, reason }, 'GET /api/v1/namespaces/x/pods/y/proxy/tap');
+
+describe('Pods that are asked what passes them', () => {
+  it('are all gateways and egresses, or one kind where only that is meant, with the token and the filter', async () => {
+    const { client, asked } = clusterOf({ 'gateway-1': [ALIVE], 'egress-1': [ALIVE] });
+    const { words, outcome } = await look(client, { namespace: 'demo' });
+    expect(outcome).to.deep.equal([]);
+    expect(words.map(({ pod }) => pod).sort()).to.deep.equal(['egress-1', 'gateway-1']);
+    expect(asked[0]).to.match(/^a token .*:9990\/proxy\/tap\?.*namespace=demo/);
+    await look(client, { side: 'egress' });
+    expect(asked.slice(2)).to.have.length(1);
+  });
+
+  it('are named where they say nothing, and the others are heard', async () => {
+    const { client } = clusterOf({
+      'gateway-1': [ALIVE],
+      'gateway-2': refusal(429, '8 look at this pod already\n'),
+      'egress-1': refusal(404, 'not found; this port has /ready'),
+      'egress-2': ['{"v":2,"type":"news"}'],
+    });
+    const { outcome } = await look(client);
+    expect([...(outcome as string[])].sort()).to.deep.equal([
+      'egress-1: it has no such page: it is of an older version, or tap.enabled is off',
+      'egress-2: no event of this version: type',
+      'gateway-2: 8 look at this pod already',
+    ]);
+  });
+
+  it('are an error where not one can be asked, in their own words', async () => {
+    const binding = 'kubectl create -n demo rolebinding linkspan-tap';
+    for (const [pods, token, words] of [
+      [{ 'gateway-1': refusal(403, binding) }, 'a token', binding],
+      [{}, 'a token', 'there is no gateway and no egress'],
+      [{ 'gateway-1': [ALIVE] }, refusal(403, 'may not create', 'Forbidden'), 'may not create'],
+      [{ 'gateway-1': [ALIVE] }, refusal(404, 'not found', 'NotFound'), 'no service account'],
+    ] as const) {
+      const { outcome } = await look(clusterOf(pods, token).client);
+      expect(outcome).to.include({ code: 'TAP_REFUSED' });
+      expect(outcome).to.have.property('message').that.includes(words);
+    }
+  });
+});
