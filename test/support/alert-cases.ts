@@ -67,8 +67,18 @@ const certificate = (end: string, begin: string) => [
   of('control_identity_cert_expiration_timestamp_seconds', 'component="gateway"', end),
   of('control_identity_cert_refresh_timestamp_seconds', 'component="gateway"', begin),
 ];
+const anchor = (fingerprint: string, within: string, value: string): Firing => ({
+  alert: 'LinkspanTrustAnchorExpires',
+  labels: { namespace: 'l', fingerprint, within },
+  value,
+});
 const verdicts = (reason: string, values: string) =>
   link('linkspan_mirror_verdicts', values, `,reason="${reason}"`);
+
+const credentials = (cluster: string, issued: string, end: string) => [
+  of('linkspan_credentials_issued_timestamp_seconds', `target_cluster_name="${cluster}"`, issued),
+  of('linkspan_credentials_expiry_timestamp_seconds', `target_cluster_name="${cluster}"`, end),
+];
 
 export const LINK_CASES: readonly AlertCase[] = [
   {
@@ -86,11 +96,31 @@ export const LINK_CASES: readonly AlertCase[] = [
     10: undefined,
     40: false,
   }),
-  ofLink('LinkspanLinkFlaps', 'linkspan_peer_reachable', '1x3 0 1 0 1 0 1x60', {
-    6: false,
-    10: undefined,
-    50: false,
-  }),
+  {
+    what: 'an API server that is away once, and one that comes and goes',
+    series: [
+      link(
+        'linkspan_link_transitions_total',
+        '0x3 1x60',
+        ',condition="APIReachable",status="False",reason="Unreachable"',
+      ),
+      link(
+        'linkspan_link_transitions_total',
+        '0+5x60',
+        ',condition="Synced",status="False",reason="Mirroring"',
+      ),
+      of(
+        'linkspan_link_transitions_total',
+        'target_cluster_name="south",condition="APIReachable",status="False",reason="Unreachable"',
+        '0x5 1+1x5 6x60',
+      ),
+    ],
+    firing: {
+      5: [],
+      12: [{ alert: 'LinkspanLinkFlaps', labels: { ...west, target_cluster_name: 'south' } }],
+      50: [],
+    },
+  },
   ofLink('LinkspanApiUnreachable', 'linkspan_peer_reachable', '1x4 0x20', {
     4: false,
     13: false,
@@ -106,25 +136,28 @@ export const LINK_CASES: readonly AlertCase[] = [
     32: undefined,
   }),
   ofLink('LinkspanWriteStuck', 'linkspan_mirror_lag_seconds', '0x4 0+60x20', { 6: false, 14: '9m 0s' }),
-  ofLink('LinkspanCredentialsExpire', 'linkspan_credentials_expiry_timestamp_seconds', '25200x200', {
-    60: false,
-    70: '5h 50m 0s',
-  }),
   {
-    what: 'credentials of an hour that the controller renews, and then does not',
+    what: 'credentials of a day, ones of an hour that are renewed once, and ones of a year',
     series: [
-      link('linkspan_credentials_expiry_timestamp_seconds', '3600x40 5400x60'),
-      link('linkspan_credentials_renewals', '0x100', ',result="renewed"'),
+      ...credentials('day', '0x100', '86400x100'),
+      ...credentials('hour', '0x40 2400x60', '3600x40 6000x60'),
+      ...credentials('year', '0x100', '31536000x100'),
     ],
     firing: {
-      30: [],
-      75: [],
-      88: [{ alert: 'LinkspanCredentialsExpire', labels: west, value: '2m 0s' }],
+      46: [],
+      90: [],
+      95: [
+        {
+          alert: 'LinkspanCredentialsExpire',
+          labels: { ...west, target_cluster_name: 'hour' },
+          value: '5m 0s',
+        },
+      ],
     },
   },
   {
     what: 'a renewal that fails once, and one that fails again and again',
-    series: [link('linkspan_credentials_renewals', '0x4 1x60 1+1x20', ',result="failed"')],
+    series: [link('linkspan_credentials_renewals_total', '0x4 1x60 1+1x20', ',result="failed"')],
     firing: { 10: [], 40: [], 72: [{ alert: 'LinkspanRenewalFails', labels: west }] },
   },
   {
@@ -204,6 +237,22 @@ export const PROCESS_CASES: readonly AlertCase[] = [
     what: 'a gateway without certificate',
     series: certificate('0x10 86400x10', '0x10 600x10'),
     firing: { 3: [], 8: [{ alert: 'LinkspanNoCertificate', labels: pod }], 15: [] },
+  },
+  {
+    what: 'an anchor that is good for 60 days and an hour, and one that is for seven days and two',
+    series: [
+      of('linkspan_trust_anchor_expiration_timestamp_seconds', 'fingerprint="a1"', '5187600x200'),
+      of('linkspan_trust_anchor_expiration_timestamp_seconds', 'fingerprint="b2"', '612000x200'),
+    ],
+    firing: {
+      50: [],
+      130: [anchor('a1', '60d', '59d 22h 50m 0s'), anchor('b2', '60d', '6d 23h 50m 0s')],
+      190: [
+        anchor('a1', '60d', '59d 21h 50m 0s'),
+        anchor('b2', '60d', '6d 22h 50m 0s'),
+        anchor('b2', '7d', '6d 22h 50m 0s'),
+      ],
+    },
   },
   {
     what: 'an issuer that is good for 30 days and an hour',

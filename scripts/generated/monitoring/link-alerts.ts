@@ -10,7 +10,8 @@ const max = (what: string) => by('max', BY_LINK, what);
 const min = (what: string) => by('min', BY_LINK, what);
 const verdicts = (matcher: string, labels = `${BY_LINK}, reason`) =>
   by('sum', labels, series('linkspan_mirror_verdicts', matcher));
-const LEFT = `${min('linkspan_credentials_expiry_timestamp_seconds')} - time()`;
+const END = min('linkspan_credentials_expiry_timestamp_seconds');
+const BEGIN = max('linkspan_credentials_issued_timestamp_seconds');
 const RTT = by('min', `${BY_LINK}, gateway`, 'linkspan_gateway_rtt_seconds');
 const LEAST = by('min', `${BY_LINK}, gateway`, 'linkspan_gateway_rtt_least_seconds');
 
@@ -37,11 +38,12 @@ export const linkAlerts: readonly Alert[] = [
   {
     name: 'LinkspanLinkFlaps',
     severity: 'warning',
-    expr: `${max('changes(linkspan_peer_reachable[30m])')} > 4`,
+    // At each end of it: what becomes of other conditions goes by what is exported.
+    expr: `${by('sum', BY_LINK, 'increase(linkspan_link_transitions_total{condition="APIReachable",status="False"}[30m])')} > 3`,
     summary: 'The API server of {{ $labels.target_cluster_name }} comes and goes',
     reason: 'LinkFlapping',
     action: 'linkspan links; linkspan explain link {{ $labels.target_cluster_name }}',
-    meaning: "a target's API server has come and gone five times in half an hour",
+    meaning: "a target's API server has gone away more than three times in half an hour",
   },
   {
     name: 'LinkspanRttHigh',
@@ -89,19 +91,19 @@ export const linkAlerts: readonly Alert[] = [
   {
     name: 'LinkspanCredentialsExpire',
     severity: 'critical',
-    // Where the controller renews them, they may live for an hour only.
-    expr: `${LEFT} < 600 or (${LEFT} < 6 * 3600 unless ${max('linkspan_credentials_renewals')})`,
+    // A token is renewed at two thirds of its life; a long life leaves days for it.
+    expr: `${END} - time() < 0.2 * (${END} - ${BEGIN}) and ${END} - time() < 86400`,
     for: '5m',
     summary:
       'The credentials of the Link to {{ $labels.target_cluster_name }} expire in {{ $value | humanizeDuration }}',
     reason: 'CredentialsExpiring',
     action: 'linkspan links; linkspan explain link {{ $labels.target_cluster_name }}',
-    meaning: "a Link's credentials expire in six hours and nothing renews them, or in ten minutes",
+    meaning: "a fifth of the life of a Link's credentials is left, and less than a day",
   },
   {
     name: 'LinkspanRenewalFails',
     severity: 'warning',
-    expr: `${max('increase(linkspan_credentials_renewals{result="failed"}[1h])')} > 2`,
+    expr: `${max('increase(linkspan_credentials_renewals_total{result="failed"}[1h])')} > 2`,
     summary:
       'The token of the Link to {{ $labels.target_cluster_name }} could not be renewed three times in an hour',
     reason: 'RenewalFailed',

@@ -130,7 +130,7 @@ export const linkBoard: Board = {
           unit: 'ops',
           queries: [
             {
-              expr: sum(rate('linkspan_mirror_writes', AT_LINK), 'target_cluster_name'),
+              expr: sum(rate('linkspan_mirror_writes_total', AT_LINK), 'target_cluster_name'),
               legend: '{{target_cluster_name}}',
             },
           ],

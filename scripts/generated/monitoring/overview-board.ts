@@ -245,12 +245,16 @@ export const overviewBoard: Board = {
         },
         {
           type: 'timeseries',
-          title: 'Issuer',
+          title: 'Issuer and trust anchors',
           unit: 's',
           queries: [
             {
+              expr: `min by (cluster, fingerprint) (${series('linkspan_trust_anchor_expiration_timestamp_seconds', HERE)}) - time()`,
+              legend: '{{cluster}} anchor {{fingerprint}}',
+            },
+            {
               expr: `min by (cluster) (${series('linkspan_issuer_expiration_timestamp_seconds', HERE)} > 0) - time()`,
-              legend: '{{cluster}}',
+              legend: '{{cluster}} issuer',
             },
           ],
         },

@@ -15,9 +15,29 @@ const BEGIN = by(
 const ISSUER = by('max', 'cluster, namespace', 'linkspan_issuer_expiration_timestamp_seconds');
 const workers = (state: string) => by('max', BY_POD, series('linkspan_gateway_workers', `state="${state}"`));
 const COMPONENTS = ['controller', 'egress', 'gateway', 'signer'];
+const ANCHOR = by(
+  'min',
+  'cluster, namespace, fingerprint',
+  'linkspan_trust_anchor_expiration_timestamp_seconds',
+);
 const CHECK = 'linkspan check';
 
+/** An anchor takes long to replace: it is in every cluster. */
+const anchorExpires = (days: number, severity: Alert['severity']): Alert => ({
+  name: 'LinkspanTrustAnchorExpires',
+  severity,
+  expr: `${ANCHOR} - time() < ${days} * 86400`,
+  for: '1h',
+  labels: { within: `${days}d` },
+  summary: 'The trust anchor {{ $labels.fingerprint }} expires in {{ $value | humanizeDuration }}',
+  reason: 'TrustAnchorExpiring',
+  action: 'linkspan identity show; linkspan check',
+  meaning: `a trust anchor expires within ${days} days`,
+});
+
 export const processAlerts: readonly Alert[] = [
+  anchorExpires(60, 'warning'),
+  anchorExpires(7, 'critical'),
   {
     name: 'LinkspanCertificateExpires',
     severity: 'critical',

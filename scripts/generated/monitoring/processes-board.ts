@@ -136,7 +136,7 @@ export const processesBoard: Board = {
         lines(
           'Writes to mirrors',
           'ops',
-          perSecond('linkspan_mirror_writes'),
+          perSecond('linkspan_mirror_writes_total'),
           '{{pod}} {{target_cluster_name}}',
         ),
         lines('Longest write', 's', of('linkspan_mirror_lag_seconds'), '{{pod}} {{target_cluster_name}}'),

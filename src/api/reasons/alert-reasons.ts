@@ -11,6 +11,8 @@ export const alertReasons = {
     "Nothing has been heard of the target's API server for long: its mirrors are as they were then.",
   RoundTripHigh: 'A round trip to a gateway address takes several times as long as the way itself does.',
   NoCertificate: 'A gateway or egress has no certificate: it is not ready, and nothing passes through it.',
+  TrustAnchorExpiring:
+    'A trust anchor expires soon: every connection that it vouches for ends with it, between all clusters that have it.',
   IssuerExpiring: "The issuer's certificate expires soon; nothing can be signed after.",
   NoIssuer: 'The signer has no good issuer: certificates are not renewed.',
   WorkersMissing: 'A gateway has fewer worker processes than it should.',

@@ -210,6 +210,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Look at the line between the clusters, and whether the egress or the gateway has too little CPU: what either takes to read is part of it.',
   NoCertificate:
     'Read the log of the pod for what it waits for; `linkspan check` looks at the signer, the issuer and the Secrets of identities.',
+  TrustAnchorExpiring:
+    'Bring a new anchor into every cluster beside the old one, sign issuers under it, and take the old one away last (docs/reference/gateway.md has the steps).',
   IssuerExpiring:
     'Sign a new issuer under the same anchor and put it into the Secret of the issuer (`linkspan identity`; docs/reference/gateway.md has the steps).',
   NoIssuer:
