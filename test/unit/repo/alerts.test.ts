@@ -19,8 +19,6 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'reason',
   'target_cluster_name',
 ]);
-/** Verbs of issue 20 that alerts name, and that come with other parts of it. */
-const TO_COME: ReadonlySet<string> = new Set(['stat', 'tap']);
 const LABEL = /\$labels\.(\w+)/g;
 
 /** The labels that the result of an alert's expression has: what its last aggregation leaves. */
@@ -84,7 +82,7 @@ describe('the alerts of the chart', () => {
         const [program, verb = ''] = command.split(' ');
         if (program === 'kubectl') continue;
         expect(program, alert).to.equal('linkspan');
-        const there = (Object.hasOwn(verbs, verb) && !HIDDEN.has(verb)) || TO_COME.has(verb);
+        const there = Object.hasOwn(verbs, verb) && !HIDDEN.has(verb);
         expect(there, `${alert}: ${command}`).to.equal(true);
       }
       for (const [, reason = ''] of action.matchAll(/explain reason (\w+)/g))
