@@ -305,18 +305,12 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #control(type: number, flags: number, streamId: number, payload: Buffer): void {
-    switch (type) {
-      case FrameType.SETTINGS:
-        return this.#settings(flags, payload);
-      case FrameType.PING:
-        return this.#ping(flags, payload);
-      case FrameType.GOAWAY:
-        return this.#goAway(payload);
-      default:
-        // PRIORITY is not heeded, nor are unknown types, mostly (RFC 9113 sections 5.3 and 5.5).
-        this.#budget.spendIdleFrame();
-        this.#options.user.onExtension?.(type, streamId, payload);
-    }
+    if (type === FrameType.SETTINGS) return this.#settings(flags, payload);
+    if (type === FrameType.PING) return this.#ping(flags, payload);
+    if (type === FrameType.GOAWAY) return this.#goAway(payload);
+    // PRIORITY is not heeded, nor are unknown types, mostly (RFC 9113 sections 5.3 and 5.5).
+    this.#budget.spendIdleFrame();
+    this.#options.user.onExtension?.(type, streamId, payload);
   }
 
   #reset(streamId: number, code: number): void {
