@@ -179,7 +179,8 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
       await admin.close();
       throw error;
     }
-    if (!stops.came) log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
+    // Each says itself when it listens: not before it knows what it serves.
+    if (!stops.came) log.info({ workers: run.workers }, 'workers started');
     await stopped;
   } finally {
     await identity.close();
