@@ -329,8 +329,8 @@ async function run(script: Script, watched: boolean) {
 }
 
 /**
- * Runs a script both ways; again where that ends differently: a loaded machine may cut bytes apart elsewhere in
- * the second run than in the first, while a fault is there each time.
+ * Runs a script both ways; again where that ends differently: a loaded machine may cut bytes apart elsewhere
+ * in the second run than in the first, while a fault is there each time.
  */
 async function bothRun(script: Script) {
   for (let again = 0; ; again++) {
