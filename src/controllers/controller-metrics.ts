@@ -44,11 +44,7 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
   perPeer('linkspan_peer_last_word_seconds', 'Seconds since the target cluster was last heard of.', (peer) =>
     secondsSince(peer.lastHeard),
   );
-  perPeer(
-    'linkspan_mirror_writes',
-    'Until 0.3: linkspan_mirror_writes_total.',
-    (peer) => peer.mirrors.reconciler.written + peer.federated.reconciler.written,
-  );
+  perPeer('linkspan_mirror_writes', 'Until 0.3: linkspan_mirror_writes_total.', ({ written }) => written);
   perPeer(
     'linkspan_mirror_lag_seconds',
     'How long the longest write to a mirror has been under way.',

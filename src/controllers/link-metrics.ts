@@ -42,10 +42,9 @@ export function publishLinkMetrics(registry: Registry, { runs, links }: MirrorCo
     });
     out.write(
       linkFamilies.writes,
-      each.flatMap(({ labels, run: { peer } }) => {
-        if (peer === undefined) return [];
-        return [[labels, peer.mirrors.reconciler.written + peer.federated.reconciler.written] as const];
-      }),
+      each.flatMap(({ labels, run: { peer } }) =>
+        peer === undefined ? [] : [[labels, peer.written] as const],
+      ),
     );
     out.write(
       linkFamilies.renewals,

@@ -174,16 +174,15 @@ export class LinkStatusWriter {
     const busyMs = this.#busyMs(peer, status, previous);
     if (busyMs > 0) return { failed: false, againMs: busyMs };
     await this.#send(object, { ...previous, ...status }, status);
-    this.#count(status.conditions, previous?.conditions);
-    this.#tell(object, status.conditions, previous?.conditions);
+    const changed = changedConditions(status.conditions, previous?.conditions);
+    this.#count(changed);
+    this.#tell(object, changed);
     this.#failure = undefined;
     return { failed: false };
   }
 
-  #count(conditions: LinkStatus['conditions'] = [], previous: LinkStatus['conditions'] = []): void {
-    for (const { type: condition, status, reason } of conditions) {
-      const before = previous.find(({ type }) => type === condition);
-      if (before?.status === status && before.reason === reason) continue;
+  #count(changed: ReturnType<typeof changedConditions>): void {
+    for (const { type: condition, status, reason } of changed) {
       const key = `${condition} ${status} ${reason}`;
       const { count = 0 } = this.#transitions.get(key) ?? {};
       this.#transitions.set(key, { condition, status, reason, count: count + 1 });
@@ -204,9 +203,9 @@ export class LinkStatusWriter {
   }
 
   /** A line for each condition whose status or reason has changed: the Link is up, or down, and why. */
-  #tell({ metadata }: LinkObject, now: LinkStatus['conditions'], before: LinkStatus['conditions']): void {
+  #tell({ metadata }: LinkObject, changed: ReturnType<typeof changedConditions>): void {
     const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
-    for (const { type, status, reason, message } of changedConditions(now, before))
+    for (const { type, status, reason, message } of changed)
       this.#options.log.info(
         { link, condition: type, status, reason, detail: message },
         'link condition changed',

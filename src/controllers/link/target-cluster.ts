@@ -177,6 +177,11 @@ export class TargetCluster {
     return Math.max(this.mirrors.reconciler.oldestRunningMs, this.federated.reconciler.oldestRunningMs);
   }
 
+  /** How many writes to mirrors were carried out. */
+  get written(): number {
+    return this.mirrors.reconciler.written + this.federated.reconciler.written;
+  }
+
   /** Whether everything of the target has been listed completely. */
   get synced(): boolean {
     return this.#views.synced;
