@@ -42,27 +42,21 @@ export class Turns {
   }
 }
 
-/** Least length of a piece but the last, where it does not take too long to make; characters. */
+/** Least length of a piece but the last, where it does not take too long to make; bytes. */
 const PIECE = 16 * 1024;
 
-/**
- * Text as bytes: each piece is made when it is taken, in turns. Short texts are put together: each piece that
- * is packed and sent on waits for several turns.
- */
-export async function* inTurns(texts: Iterable<string>, turns = new Turns()): AsyncGenerator<Buffer> {
-  let piece = '';
-  for (const text of texts) {
-    piece += text;
-    const due = turns.due;
-    if (piece.length < PIECE && !due) continue;
-    if (piece !== '') yield Buffer.from(piece);
-    piece = '';
-    if (due) await turns.rest();
-  }
-  if (piece !== '') yield Buffer.from(piece);
+/** Text as bytes, as of `bytesInTurns`. */
+export function inTurns(texts: Iterable<string>, turns?: Turns): AsyncGenerator<Buffer> {
+  return bytesInTurns(
+    Iterator.from(texts).map((text) => Buffer.from(text)),
+    turns,
+  );
 }
 
-/** The same of bytes. After a piece that is empty there may be a turn. */
+/**
+ * Each piece is made when it is taken, in turns; after one that is empty there may be a turn. Short ones are
+ * put together: each piece that is packed and sent on waits for several turns.
+ */
 export async function* bytesInTurns(pieces: Iterable<Buffer>, turns = new Turns()): AsyncGenerator<Buffer> {
   let held: Buffer[] = [];
   let length = 0;
@@ -71,12 +65,17 @@ export async function* bytesInTurns(pieces: Iterable<Buffer>, turns = new Turns(
     length += piece.length;
     const due = turns.due;
     if (length >= PIECE || (due && length > 0)) {
-      yield Buffer.concat(held);
+      yield joined(held);
       [held, length] = [[], 0];
     }
     if (due) await turns.rest();
   }
-  if (length > 0) yield Buffer.concat(held);
+  if (length > 0) yield joined(held);
+}
+
+function joined(pieces: readonly Buffer[]): Buffer {
+  const [only, second] = pieces;
+  return only === undefined || second !== undefined ? Buffer.concat(pieces) : only;
 }
 
 /** `content-length`, of a body that is whole. */
@@ -163,7 +162,7 @@ async function* pack(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
 async function* gzipStream(begin: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   const gzip = createGzip();
   // What goes wrong comes out of the stream as well.
-  writePieces(gzip, joined(begin, rest)).catch(() => undefined);
+  writePieces(gzip, followed(begin, rest)).catch(() => undefined);
   try {
     for await (const chunk of gzip) yield chunk as Buffer;
   } finally {
@@ -171,7 +170,7 @@ async function* gzipStream(begin: readonly Buffer[], rest: AsyncIterator<Buffer>
   }
 }
 
-async function* joined(begin: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+async function* followed(begin: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   yield* begin;
   for (;;) {
     const { done = false, value } = await rest.next();
