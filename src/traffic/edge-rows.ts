@@ -3,12 +3,11 @@ import { backendOf, mirrorOf } from '../api/ports/target-key.ts';
 import { answersOf, type ClusterReading, type From } from './cluster-reading.ts';
 import { type Client, clientOf } from './client-rows.ts';
 import { origin } from './service-rows.ts';
-import type { SignalFields } from './tally.ts';
-import { Tally } from './tally.ts';
-import { signalsVerdict } from './traffic-verdict.ts';
+import { type SignalFields, Tally } from './tally.ts';
+import { signalsVerdict, type ToldVerdict } from './traffic-verdict.ts';
 
 /** Who asks whom, for programs. The first keys are those of `linkerd viz edges`. */
-export interface EdgeRow extends Pick<SignalFields, 'errors' | 'in_flight' | 'rps' | 'success'> {
+export interface EdgeRow extends Pick<SignalFields, 'errors' | 'in_flight' | 'rps' | 'success'>, ToldVerdict {
   readonly src: string;
   readonly src_namespace: string;
   readonly dst: string;
@@ -23,10 +22,6 @@ export interface EdgeRow extends Pick<SignalFields, 'errors' | 'in_flight' | 'rp
   readonly secured: string;
   /** Which end has seen it. */
   readonly via: 'egress' | 'gateway';
-  readonly failing: boolean;
-  readonly reason: string;
-  readonly message: string;
-  readonly advice: string;
   /** Seconds since the last request began. */
   readonly last_s: number;
   /** Bytes of bodies each second, from the client, and to it. */

@@ -2,10 +2,10 @@ import type { StatsReport } from '../api/answers/stats-report.ts';
 import type { TrafficReason } from '../api/reasons/traffic-reasons.ts';
 import type { ClusterReading, ProcessKind, ProcessReading } from './cluster-reading.ts';
 import { processVerdict, streamsOf } from './process-rows.ts';
-import { FINE, type Verdict } from './traffic-verdict.ts';
+import { FINE, type ToldVerdict, type Verdict } from './traffic-verdict.ts';
 
 /** One pod of an installation, for programs. */
-export interface ProxyRow {
+export interface ProxyRow extends ToldVerdict {
   readonly name: string;
   readonly kind: ProcessKind;
   readonly cluster: string;
@@ -23,10 +23,6 @@ export interface ProxyRow {
   readonly restarts: number;
   /** For ordering with rows of other verbs. */
   readonly rps: null;
-  readonly failing: boolean;
-  readonly reason: string;
-  readonly message: string;
-  readonly advice: string;
 }
 
 /** Leaves live a day and are renewed long before: this late something is wrong. */

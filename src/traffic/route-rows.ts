@@ -3,14 +3,15 @@ import { backendOf, mirrorOf } from '../api/ports/target-key.ts';
 import { answersOf, type ClusterReading, type From } from './cluster-reading.ts';
 import { origin } from './service-rows.ts';
 import { attemptsOf, rounded, type SignalFields, Tally } from './tally.ts';
-import { signalsVerdict } from './traffic-verdict.ts';
+import { signalsVerdict, type ToldVerdict } from './traffic-verdict.ts';
 
 /** Requests that no route is for, as Linkerd calls them. */
 export const DEFAULT_ROUTE = '[DEFAULT]';
 
 /** One route of a Service, for programs. */
 export interface RouteRow
-  extends Pick<SignalFields, 'latency_ms_p50' | 'latency_ms_p95' | 'latency_ms_p99' | 'rps' | 'success'> {
+  extends Pick<SignalFields, 'latency_ms_p50' | 'latency_ms_p95' | 'latency_ms_p99' | 'rps' | 'success'>,
+    ToldVerdict {
   readonly route: string;
   readonly namespace: string;
   readonly service: string;
@@ -24,10 +25,6 @@ export interface RouteRow
   readonly effective_rps: number | null;
   readonly actual_success: number | null;
   readonly actual_rps: number | null;
-  readonly failing: boolean;
-  readonly reason: string;
-  readonly message: string;
-  readonly advice: string;
   readonly window_s: number;
   readonly from: From;
 }

@@ -1,6 +1,6 @@
 import type { Endpoints, From } from './cluster-reading.ts';
 import type { SignalFields, Tally } from './tally.ts';
-import type { Verdict } from './traffic-verdict.ts';
+import type { ToldVerdict, Verdict } from './traffic-verdict.ts';
 
 /** What can be asked about. */
 export const STAT_KINDS = ['svc', 'mirror', 'ns', 'link', 'gateway', 'egress', 'client', 'cluster'] as const;
@@ -19,18 +19,13 @@ export interface BothEnds {
 }
 
 /** One row of `linkspan stat`, for programs. Keys are those of `linkerd viz stat` where that has them. */
-export interface StatRow extends SignalFields {
+export interface StatRow extends SignalFields, ToldVerdict {
   readonly namespace: string;
   readonly kind: StatKind;
   readonly name: string;
   readonly cluster: string;
   readonly side: Side;
   readonly endpoints: Endpoints | null;
-  readonly failing: boolean;
-  readonly reason: string;
-  readonly message: string;
-  /** What to do about the reason; empty where there is nothing. */
-  readonly advice: string;
   /** How long was looked at, seconds. */
   readonly window_s: number;
   readonly from: From;

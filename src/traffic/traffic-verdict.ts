@@ -13,6 +13,12 @@ export interface Verdict {
   readonly message: string;
 }
 
+/** The same in a row, for people and programs. */
+export interface ToldVerdict extends Verdict {
+  /** What to do about the reason; empty where there is nothing. */
+  readonly advice: string;
+}
+
 /** Nothing is wrong. */
 export const FINE: Verdict = { failing: false, reason: '', message: '' };
 

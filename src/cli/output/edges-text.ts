@@ -4,8 +4,9 @@ import {
   bytesCell,
   type Column,
   noTraffic,
-  rateCell,
-  successCell,
+  REASON,
+  RPS,
+  SUCCESS,
   textCell,
   trafficTable,
 } from './traffic-text.ts';
@@ -18,8 +19,8 @@ const OWN: readonly Column<EdgeRow>[] = [
   ['DST_NS', (row) => textCell(row.dst_namespace)],
   ['DST_CLUSTER', (row) => textCell(row.dst_cluster)],
   ['SECURED', ({ secured }) => secured],
-  ['SUCCESS', ({ success }) => successCell(success)],
-  ['RPS', ({ rps }) => rateCell(rps)],
+  SUCCESS,
+  RPS,
 ];
 const WIDE: readonly Column<EdgeRow>[] = [
   ['CLIENT_ID', (row) => textCell(row.client_id)],
@@ -29,15 +30,14 @@ const WIDE: readonly Column<EdgeRow>[] = [
   ['IN_BYTES/SEC', (row) => bytesCell(row.bytes_in_rate)],
   ['OUT_BYTES/SEC', (row) => bytesCell(row.bytes_out_rate)],
 ];
-const REASON: Column<EdgeRow> = ['REASON', ({ reason }) => textCell(reason)];
 
 /** Those of `top`, which are to fit a terminal of 80 columns. */
 export const TOP_COLUMNS: readonly Column<EdgeRow>[] = [
   ['SRC', ({ src, src_namespace: namespace }) => named(namespace, src)],
   ['DST', ({ dst, dst_namespace: namespace }) => named(namespace, dst)],
   ['CLUSTER', (row) => textCell(row.dst_cluster)],
-  ['SUCCESS', ({ success }) => successCell(success)],
-  ['RPS', ({ rps }) => rateCell(rps)],
+  SUCCESS,
+  RPS,
   ['OPEN', (row) => String(row.in_flight)],
   REASON,
 ];

@@ -1,6 +1,6 @@
 import type { ProxyRow } from '../../traffic/proxy-rows.ts';
 import { age } from './output.ts';
-import { type Column, countCell, textCell, trafficTable } from './traffic-text.ts';
+import { type Column, countCell, REASON, textCell, trafficTable } from './traffic-text.ts';
 
 const COLUMNS: readonly Column<ProxyRow>[] = [
   ['NAME', ({ name }) => name],
@@ -15,7 +15,7 @@ const COLUMNS: readonly Column<ProxyRow>[] = [
   ['CONN', ({ connections }) => countCell(connections)],
   ['STREAMS', ({ streams }) => countCell(streams)],
   ['RESTARTS', ({ restarts }) => String(restarts)],
-  ['REASON', ({ reason }) => textCell(reason)],
+  REASON,
 ];
 const IDENTITY: Column<ProxyRow> = ['IDENTITY', ({ identity }) => textCell(identity)];
 

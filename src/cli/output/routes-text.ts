@@ -1,11 +1,13 @@
 import type { RouteRow } from '../../traffic/route-rows.ts';
 import {
   type Column,
+  LATENCIES,
   noTraffic,
   rateCell,
+  REASON,
+  RPS,
+  SUCCESS,
   successCell,
-  textCell,
-  timeCell,
   trafficTable,
 } from './traffic-text.ts';
 
@@ -13,11 +15,9 @@ const OWN: readonly Column<RouteRow>[] = [
   ['ROUTE', ({ route }) => route],
   ['SERVICE', ({ namespace, service }) => (namespace === '' ? service : `${namespace}/${service}`)],
   ['CLUSTER', ({ cluster }) => cluster],
-  ['SUCCESS', ({ success }) => successCell(success)],
-  ['RPS', ({ rps }) => rateCell(rps)],
-  ['LATENCY_P50', (row) => timeCell(row.latency_ms_p50)],
-  ['LATENCY_P95', (row) => timeCell(row.latency_ms_p95)],
-  ['LATENCY_P99', (row) => timeCell(row.latency_ms_p99)],
+  SUCCESS,
+  RPS,
+  ...LATENCIES,
   ['RETRIES', ({ retries }) => rateCell(retries)],
   ['TIMEOUTS', ({ timeouts }) => rateCell(timeouts)],
 ];
@@ -27,7 +27,6 @@ const WIDE: readonly Column<RouteRow>[] = [
   ['ACTUAL_SUCCESS', (row) => successCell(row.actual_success)],
   ['ACTUAL_RPS', (row) => rateCell(row.actual_rps)],
 ];
-const REASON: Column<RouteRow> = ['REASON', ({ reason }) => textCell(reason)];
 
 /** What a route is called below the table. */
 export function routeName({ route, namespace, service, cluster }: RouteRow): string {

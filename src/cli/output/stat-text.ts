@@ -4,10 +4,14 @@ import {
   bytesCell,
   type Column,
   countCell,
+  LATENCIES,
   noTraffic,
+  P99,
   partCell,
+  RPS,
   rateCell,
-  successCell,
+  REASON,
+  SUCCESS,
   textCell,
   timeCell,
   trafficTable,
@@ -19,14 +23,6 @@ const NAMESPACE: StatColumn = ['NAMESPACE', ({ namespace }) => textCell(namespac
 const NAME: StatColumn = ['NAME', ({ name }) => textCell(name)];
 const CLUSTER: StatColumn = ['CLUSTER', ({ cluster }) => textCell(cluster)];
 const SOURCE: StatColumn = ['SOURCE', ({ source }) => textCell(source)];
-const SUCCESS: StatColumn = ['SUCCESS', ({ success }) => successCell(success)];
-const RPS: StatColumn = ['RPS', ({ rps }) => rateCell(rps)];
-const P99: StatColumn = ['LATENCY_P99', (row) => timeCell(row.latency_ms_p99)];
-const LATENCIES: readonly StatColumn[] = [
-  ['LATENCY_P50', (row) => timeCell(row.latency_ms_p50)],
-  ['LATENCY_P95', (row) => timeCell(row.latency_ms_p95)],
-  P99,
-];
 const RTT: StatColumn = ['RTT', (row) => timeCell(row.rtt_ms)];
 const STREAMS: StatColumn = ['STREAMS', ({ streams }) => countCell(streams)];
 const GATEWAYS: StatColumn = [
@@ -37,7 +33,6 @@ const GATEWAYS: StatColumn = [
     ),
 ];
 const MIRRORS: StatColumn = ['MIRRORS', ({ mirrors }) => countCell(mirrors)];
-const REASON: StatColumn = ['REASON', ({ reason }) => textCell(reason)];
 
 const SERVICE: readonly StatColumn[] = [
   NAMESPACE,

@@ -1,17 +1,23 @@
-import { percent } from '../../traffic/traffic-verdict.ts';
+import type { SignalFields } from '../../traffic/tally.ts';
+import { percent, type ToldVerdict } from '../../traffic/traffic-verdict.ts';
 import { plainWords } from '../../base/text.ts';
 import { table } from './output.ts';
 
 /** A column: its head, and its cell of a row. */
 export type Column<T> = readonly [head: string, cell: (row: T) => string];
 
-/** What tables of traffic need of a row for the lines below them. */
-interface Told {
-  readonly reason: string;
-  readonly message: string;
-  readonly advice: string;
-  readonly failing: boolean;
-}
+type Signal<K extends keyof SignalFields> = Column<Pick<SignalFields, K>>;
+
+/** The columns that tables of every kind have. */
+export const SUCCESS: Signal<'success'> = ['SUCCESS', ({ success }) => successCell(success)];
+export const RPS: Signal<'rps'> = ['RPS', ({ rps }) => rateCell(rps)];
+export const P99: Signal<'latency_ms_p99'> = ['LATENCY_P99', (row) => timeCell(row.latency_ms_p99)];
+export const LATENCIES: readonly Signal<'latency_ms_p50' | 'latency_ms_p95' | 'latency_ms_p99'>[] = [
+  ['LATENCY_P50', (row) => timeCell(row.latency_ms_p50)],
+  ['LATENCY_P95', (row) => timeCell(row.latency_ms_p95)],
+  P99,
+];
+export const REASON: Column<ToldVerdict> = ['REASON', ({ reason }) => textCell(reason)];
 
 /** Longest cell, and longest line below a table, characters. */
 const MAX_CELL = 253;
@@ -25,7 +31,7 @@ const NARROW = 80;
  * terminal that is narrow, where a table would wrap, each row is a few lines.
  * @param columns of the terminal; undefined: it is none
  */
-export function trafficTable<T extends Told>(
+export function trafficTable<T extends ToldVerdict>(
   cells: readonly Column<T>[],
   rows: readonly T[],
   nameOf: (row: T) => string,
@@ -48,7 +54,7 @@ function list(head: readonly string[], line: readonly string[]): string {
   return line.map((cell, at) => `${(head[at] ?? '').padEnd(width)} ${cell}`.trimEnd() + '\n').join('');
 }
 
-function troubleLine(name: string, { reason, message, advice }: Told): string {
+function troubleLine(name: string, { reason, message, advice }: ToldVerdict): string {
   const what = [name, reason, message].filter((part) => part !== '').join(': ');
   return `${plainWords(what, MAX_LINE)}${advice === '' ? '' : ` → ${advice}`}\n`;
 }

@@ -1,9 +1,9 @@
 import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import type { ClusterReading } from '../../traffic/cluster-reading.ts';
-import { withNames } from '../../traffic/cluster-reading.ts';
+import { type ClusterReading, withNames } from '../../traffic/cluster-reading.ts';
 import { inOrder } from '../../traffic/stat-row.ts';
+import type { ToldVerdict } from '../../traffic/traffic-verdict.ts';
 import { openCluster, within } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
 import { jsonText, render } from '../output/output.ts';
@@ -17,10 +17,7 @@ const PARTIAL = 3;
 const FAILING = 4;
 
 /** What rows of every view have. */
-interface ViewRow {
-  readonly failing: boolean;
-  readonly reason: string;
-  readonly advice: string;
+interface ViewRow extends Omit<ToldVerdict, 'message'> {
   readonly rps: number | null;
 }
 
