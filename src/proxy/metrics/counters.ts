@@ -81,16 +81,6 @@ export class ProxyCounters implements Boundary {
   }
 
   /**
-   * A request, or an opaque connection, has come for a service.
-   * @returns where the rest of it is counted; `end` is to be called
-   */
-  begin(target: string): TargetCounters {
-    const counters = this.target(target);
-    counters.begin();
-    return counters;
-  }
-
-  /**
    * The counters of a target, which may be kept until they are `forgotten`; `OTHER`'s where it has none of
    * its own.
    */

@@ -13,6 +13,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
 import { publishCounters } from '../../../src/proxy/metrics/counters-exposition.ts';
 import { Registry } from '../../../src/telemetry/registry.ts';
+import { begun } from '../../support/begun-flow.ts';
 
 const WEB = 'shop/web-federated';
 
@@ -21,7 +22,7 @@ async function page(...answers: readonly (readonly [status: number, ms: number])
   const counters = new ProxyCounters({ known: () => true, clock: systemClock, onCaught: () => undefined });
   const registry = new Registry();
   publishCounters(registry, counters, 'outbound');
-  for (const [status, ms] of answers) counters.begin(`${WEB}:80`).response(status, ms);
+  for (const [status, ms] of answers) begun(counters, `${WEB}:80`).response(status, ms);
   const group = counters.group(`${WEB}:80`);
   const [west, north] = [group.backend('west'), group.backend('north')];
   west.served += 3;

@@ -13,6 +13,7 @@ import { fixedIdentity } from '../../support/fixed-identity.ts';
 import { freePort } from '../../support/free-port.ts';
 import { noNames } from '../../support/host-names.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
+import { begun } from '../../support/begun-flow.ts';
 
 const handler = {
   onInterimResponse: () => undefined,
@@ -39,7 +40,7 @@ describe('what an egress pod says about requests', () => {
       [other, 200, 14],
       ['shop/plain:80', 503, undefined],
     ] as const) {
-      counters.begin(of).response(status, 1, grpc);
+      begun(counters, of).response(status, 1, grpc);
     }
     const said = { service: 'shop/web-federated', requests: 3, failures: 2 };
     group.openNow('http1', request('GET'), handler);

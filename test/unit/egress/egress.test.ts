@@ -11,6 +11,7 @@ import { freePorts } from '../../support/free-port.ts';
 import { noNames } from '../../support/host-names.ts';
 import { useSurfaced } from '../../support/surfaced.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
+import { begun } from '../../support/begun-flow.ts';
 
 function route(listenPort: number, address = '127.0.0.2'): Route {
   return {
@@ -78,7 +79,7 @@ describe('the listeners of an egress', () => {
   it('take the series of a mirror with them, ten minutes after it has gone', async () => {
     const { label } = route(at(0));
     serve(route(at(0)), route(at(1)));
-    egress.counters.begin(label).end();
+    begun(egress.counters, label).end();
     serve(route(at(1)));
     const known = () => Object.keys(egress.counters.snapshot().targets);
     expect(known()).to.deep.equal([label]);

@@ -9,6 +9,7 @@ import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.
 import type { Pieces } from '../../../src/telemetry/pieces.ts';
 import { Registry } from '../../../src/telemetry/registry.ts';
 import { expectLinear } from '../../support/linear-time.ts';
+import { begun } from '../../support/begun-flow.ts';
 
 const LISTEN = { host: '0.0.0.0', port: 4143 };
 const SERVICES = 1000;
@@ -19,7 +20,7 @@ function accountsOf(services: number): ProxyCounters {
   const counters = new ProxyCounters();
   for (let at = 0; at < services; at++) {
     const name = `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
-    const target = counters.begin(name);
+    const target = begun(counters, name);
     for (const status of [200, 404, 503]) target.response(status, at % 300);
     counters.route(name, 'GET /things');
     counters.endpointOf(name);
@@ -52,7 +53,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     const pieces = both[Symbol.iterator]();
     const name = (at: number) => `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
     let text = pieces.next().value ?? '';
-    for (const at of [0, 999]) counters.begin(name(at));
+    for (const at of [0, 999]) begun(counters, name(at));
     text += [...pieces].join('');
     for (const [at, requests] of [
       [0, 1],

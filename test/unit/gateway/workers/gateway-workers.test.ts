@@ -13,6 +13,7 @@ import { GatewayWorkers } from '../../../../src/gateway/workers/gateway-workers.
 import type { Health } from '../../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
+import { begun } from '../../../support/begun-flow.ts';
 
 const WEB = 'web.demo.svc.cluster.local:80';
 
@@ -183,7 +184,7 @@ describe('Workers of a gateway', () => {
 
   it('add up what they have counted, and take the best view of endpoints', async () => {
     await start();
-    for (const worker of spawned) worker.counters.begin(WEB);
+    for (const worker of spawned) begun(worker.counters, WEB);
     const report = await workers.report();
     expect(report.counters.targets[WEB]?.requests).to.equal(3);
     expect(report.balancers[WEB]).to.deep.equal({ ready: 2, known: 3 });
@@ -195,13 +196,13 @@ describe('Workers of a gateway', () => {
   // was.
   it('keep the counters of one that was killed', async () => {
     await start();
-    for (const worker of spawned) worker.counters.begin(WEB);
+    for (const worker of spawned) begun(worker.counters, WEB);
     at(0).counters.client.begin({ bytesRead: 7, bytesWritten: 0 });
     expect(await requests()).to.equal(3);
     at(0).events.onExit('SIGKILL');
     expect(await requests()).to.equal(3);
     await clock.advance(1000);
-    at(3).counters.begin(WEB);
+    begun(at(3).counters, WEB);
     const { counters } = await workers.report();
     expect(counters.targets[WEB]?.requests).to.equal(4);
     expect(counters.client).to.include({ opened: 1, open: 0, readBytes: 7 });
@@ -210,7 +211,7 @@ describe('Workers of a gateway', () => {
   it('count what one told at its end, after the last scrape', async () => {
     await start();
     await workers.report();
-    at(0).counters.begin(WEB);
+    begun(at(0).counters, WEB);
     at(0).tell({ event: 'last', report: at(0).report });
     at(0).events.onExit('exit code 0');
     expect(await requests()).to.equal(1);
@@ -218,7 +219,7 @@ describe('Workers of a gateway', () => {
 
   it('show one that does not answer a scrape as it was', async () => {
     await start();
-    at(1).counters.begin(WEB);
+    begun(at(1).counters, WEB);
     expect(await requests()).to.equal(1);
     at(1).silent = true;
     const report = workers.report();
@@ -228,7 +229,7 @@ describe('Workers of a gateway', () => {
 
   it('do not count one twice that is replaced while a scrape waits for another', async () => {
     await start();
-    at(0).counters.begin(WEB);
+    begun(at(0).counters, WEB);
     at(1).silent = true;
     const report = workers.report();
     await clock.advance(100);

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { countersExposition, publishCounters } from '../../../../src/proxy/metrics/counters-exposition.ts';
 import { Registry } from '../../../../src/telemetry/registry.ts';
+import { begun } from '../../../support/begun-flow.ts';
 
 const WEB = 'web.demo.svc.cluster.local:8080';
 const OF_WEB =
@@ -16,7 +17,7 @@ describe('metrics of the data path', () => {
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
     const counters = new ProxyCounters();
-    const target = counters.begin(WEB);
+    const target = begun(counters, WEB);
     target.response(200, 3, 14);
     target.response(404, 3);
     target.response(503, 3);
@@ -31,7 +32,7 @@ describe('metrics of the data path', () => {
 
   it('give latency as a histogram that Prometheus can read', () => {
     const counters = new ProxyCounters();
-    const target = counters.begin(WEB);
+    const target = begun(counters, WEB);
     for (const ms of [0.5, 4, 4, 60_000]) target.response(200, ms);
     const text = lines(counters);
     expect(text).to.include('# TYPE response_latency_ms histogram');
@@ -48,10 +49,10 @@ describe('metrics of the data path', () => {
   it("of an egress' mirrors are where Linkerd's boards look for them", () => {
     const counters = new ProxyCounters();
     const label = 'shop/web-west:80';
-    const target = counters.begin(label);
+    const target = begun(counters, label);
     target.response(200, 3);
     const places = new Map([[label, { cluster: 'west', name: 'web.shop.svc.cluster.local' }]]);
-    counters.begin('shop/web-federated:80');
+    begun(counters, 'shop/web-federated:80');
     const text = countersExposition(counters.view(), 'outbound', { placeOf: (one) => places.get(one) }).text;
     const of =
       'direction="outbound",authority="shop/web-west:80",dst_service="web-west",dst_namespace="shop",dst_target_cluster="west",dst_target_service="web",dst_target_service_namespace="shop",tls="true"';
@@ -66,7 +67,7 @@ describe('metrics of the data path', () => {
 
   it('tell latency in protobuf with bounds, natively or both, and the same text in each case', () => {
     const counters = new ProxyCounters();
-    const target = counters.begin(WEB);
+    const target = begun(counters, WEB);
     target.answered(3);
     target.response(200, 3);
     const found = ([undefined, 'native', 'classic'] as const).map((latency) => {
@@ -85,8 +86,8 @@ describe('metrics of the data path', () => {
 
   it('say what is under way', () => {
     const counters = new ProxyCounters();
-    const target = counters.begin(WEB);
-    counters.begin(WEB);
+    const target = begun(counters, WEB);
+    begun(counters, WEB);
     target.end();
     expect(lines(counters)).to.include(`linkspan_requests_in_flight{${OF_WEB}} 1`);
   });

@@ -8,6 +8,7 @@ import {
 } from '../../../../src/proxy/metrics/counters-snapshot.ts';
 import { readResponseKey, responseKey } from '../../../../src/proxy/metrics/histogram.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
+import { begun } from '../../../support/begun-flow.ts';
 
 const WEB = 'web.demo.svc.cluster.local:80';
 
@@ -18,7 +19,7 @@ describe('accounts of the data path', () => {
     for (const [at, ms] of [0.5, 1, 7, 80, 99_999].entries()) {
       const grpc = at === 3 ? 14 : undefined;
       for (const counters of [one, at % 2 === 0 ? a : b]) {
-        const target = counters.begin(WEB);
+        const target = begun(counters, WEB);
         target.answered(ms);
         target.response(200, ms, grpc);
         if (at < 3) target.end();
@@ -34,7 +35,7 @@ describe('accounts of the data path', () => {
 
   it('survive the way to another process', () => {
     const counters = new ProxyCounters();
-    counters.begin(WEB).response(503, 12);
+    begun(counters, WEB).response(503, 12);
     counters.failure('failfast', WEB);
     counters.refuse('no client identity');
     const snapshot = counters.snapshot();
@@ -62,7 +63,7 @@ describe('accounts of the data path', () => {
     const counters = new ProxyCounters();
     counters.client.begin({ bytesRead: 5, bytesWritten: 6 });
     counters.endpointOf(WEB).begin({ bytesRead: 7, bytesWritten: 8 });
-    counters.begin(WEB);
+    begun(counters, WEB);
     const ended = endedSnapshot(counters.snapshot());
     expect(ended.client).to.include({ opened: 1, open: 0, readBytes: 5 });
     expect(ended.targets[WEB]).to.include({ requests: 1, inFlight: 0 });
@@ -73,12 +74,12 @@ describe('accounts of the data path', () => {
   it('do not grow by names that do not exist', () => {
     const counters = new ProxyCounters({ known: (label) => label === WEB });
     for (let n = 0; n < 1000; n++) {
-      counters.begin(`x${n}.demo.svc.cluster.local:80`).response(404, 1);
+      begun(counters, `x${n}.demo.svc.cluster.local:80`).response(404, 1);
       counters.failure('unknown service', `x${n}.demo.svc.cluster.local:80`);
       counters.header('http1', `x${n}.demo.svc.cluster.local`, 80, 'east');
       counters.endpointOf(`x${n}.demo.svc.cluster.local:80`).begin({ bytesRead: 0, bytesWritten: 0 });
     }
-    counters.begin(WEB);
+    begun(counters, WEB);
     const snapshot = counters.snapshot();
     expect(Object.keys(snapshot.targets)).to.deep.equal(['other', WEB]);
     expect(snapshot.targets['other']?.requests).to.equal(1000);
@@ -103,7 +104,7 @@ describe('accounts of the data path', () => {
     const clock = new VirtualClock();
     let exported = true;
     const counters = new ProxyCounters({ known: () => exported, clock });
-    let last = counters.begin(WEB);
+    let last = begun(counters, WEB);
     counters.header('http1', 'web.demo.svc.cluster.local', 80, 'east');
     exported = false;
     const after = async (ms: number) => {
@@ -117,7 +118,7 @@ describe('accounts of the data path', () => {
       expect(await after(10_000_000)).to.deep.equal([WEB]);
       last.end();
       expect(await after(500_000)).to.deep.equal([WEB]);
-      last = counters.begin(WEB);
+      last = begun(counters, WEB);
       last.end();
       expect(await after(200_000)).to.deep.equal([WEB]);
       expect(await after(600_000)).to.deep.equal([]);

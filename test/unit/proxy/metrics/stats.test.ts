@@ -10,6 +10,7 @@ import { addPairs } from '../../../../src/proxy/metrics/pair-counters.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { targetStats } from '../../../../src/proxy/metrics/stats.ts';
 import { expectGolden } from '../../../support/golden.ts';
+import { begun } from '../../../support/begun-flow.ts';
 
 const WEB = 'web.demo.svc.cluster.local:8080';
 const OF_ALL = { version: '0.2.0', startedAt: 1000, at: 61_000, workers: 2 };
@@ -19,17 +20,17 @@ const balancers = { [WEB]: { ready: 2, known: 3 } };
 function count(...processes: readonly ProxyCounters[]): void {
   const of = (at: number) => processes[at % processes.length] as ProxyCounters;
   for (const [at, ms] of [1, 2, 4, 8, 1000].entries()) {
-    const target = of(at).begin(WEB);
+    const target = begun(of(at), WEB);
     target.answered(ms);
     target.response(at === 4 ? 503 : 200, ms);
     target.end();
   }
-  of(0).begin(WEB);
+  begun(of(0), WEB);
   of(0).pair('web.east', WEB).begin(0);
   of(1).pair('web.east', WEB).error('unauthorized');
   of(1).pair('x'.repeat(1000), WEB).begin(0);
   of(1).failure('unauthorized', WEB);
-  const refused = of(1).begin(WEB);
+  const refused = begun(of(1), WEB);
   refused.answered(0.5);
   refused.response(403, 0.5);
   refused.end();
@@ -78,7 +79,7 @@ describe('GET /stats', () => {
 
   it('says of a mirror where it leads', async () => {
     const counters = new ProxyCounters();
-    counters.begin('shop/web-west:80');
+    begun(counters, 'shop/web-west:80');
     const place = { cluster: 'west', name: 'web.shop.svc.cluster.local' };
     const [target] = await targetStats(counters.view(), { placeOf: () => place });
     expect(target).to.include({ service: 'web-west', namespace: 'shop', port: '80', inFlight: 1 });
@@ -103,7 +104,7 @@ describe('GET /stats', () => {
   // All of thousands in one turn stopped the traffic, as a scrape did once.
   it('is made in turns', async () => {
     const counters = new ProxyCounters();
-    for (let nth = 0; nth < 1000; nth++) counters.begin(`web-${nth}.demo.svc.cluster.local:80`);
+    for (let nth = 0; nth < 1000; nth++) begun(counters, `web-${nth}.demo.svc.cluster.local:80`);
     let turns = 0;
     let over = false;
     const turn = () => {

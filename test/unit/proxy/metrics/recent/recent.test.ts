@@ -6,6 +6,7 @@ import { Recent } from '../../../../../src/proxy/metrics/recent/recent.ts';
 import { BadQuery } from '../../../../../src/telemetry/admin-pages.ts';
 import { VirtualClock } from '../../../../support/virtual-clock.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { begun } from '../../../../support/begun-flow.ts';
 
 const WEB = 'web.demo.svc.cluster.local:80';
 const MAX_BYTES = 512 * 1024;
@@ -38,7 +39,7 @@ class Remembering {
   /** Requests of one client that are answered. */
   ask(requests: number, { target = WEB, ms = 4, status = 200 } = {}): void {
     for (let nth = 0; nth < requests; nth++) {
-      const counters = this.counters.begin(target);
+      const counters = begun(this.counters, target);
       const pair = this.counters.pair('web.east', target);
       pair.begin(this.clock.monotonic());
       counters.answered(ms);
@@ -100,7 +101,7 @@ describe('The last half hour of what was counted', () => {
 
   it('is forgotten when it is over, and what is under way is there anyway', async () => {
     one.ask(5, { status: 503 });
-    one.counters.begin(WEB);
+    begun(one.counters, WEB);
     await one.pass(1800);
     expect(await one.web('window=30m')).to.include({ requests: 6, windowMs: 1_800_000, complete: true });
     await one.pass(60);
@@ -170,7 +171,7 @@ describe('The last half hour of what was counted', () => {
     const labels = Array.from({ length: 500 }, (_, nth) => `web-${nth}.demo.svc.cluster.local:80`);
     one.before = () => {
       for (const [nth, target] of labels.entries()) {
-        const counters = one.counters.begin(target);
+        const counters = begun(one.counters, target);
         counters.requests += nth;
         for (let bucket = 0; bucket < 60; bucket++) counters.latency.observe(2 ** (bucket / 6));
       }
