@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { createServer, request, type Server } from 'node:http';
+import { IMPORT_NAMESPACES } from '../../src/api/names.ts';
 import { services } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
@@ -43,6 +44,7 @@ describe('a plain client reaches an export of another cluster', () => {
   let east: Cluster;
   let west: Cluster;
   let ns: string;
+  let tenant: string;
   let controller: MirrorController;
   const closed = closedIn(after);
   let targets: TargetSource;
@@ -54,7 +56,8 @@ describe('a plain client reaches an export of another cluster', () => {
     await installCrd(east);
     const links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'app');
-    await ensureNamespace(east, ns);
+    tenant = await createNamespace(west, 'tenant');
+    for (const namespace of [ns, tenant]) await ensureNamespace(east, namespace);
     const origins = await Promise.all([17, 18].map((n) => origin(address(n))));
     closed(origins, () => origins.forEach((server) => server.close()));
     await apply(
@@ -70,11 +73,14 @@ describe('a plain client reaches an export of another cluster', () => {
     await startGateway(gatewayIdentity);
     await apply(
       east,
-      ...linkObjects(west, links, 'west', {
-        gatewayAddress: address(19),
-        gatewayPort: '14143',
-        gatewayIdentity: 'gateway.west',
-      }),
+      ...linkObjects(
+        west,
+        links,
+        'west',
+        { gatewayAddress: address(19), gatewayPort: '14143', gatewayIdentity: 'gateway.west' },
+        // What other files have exported on the shared clusters would have ports as well.
+        { [IMPORT_NAMESPACES]: `${ns},${tenant}` },
+      ),
       ...egressObjects(links, address(20)),
     );
     await startEgress(egressIdentity, links);
@@ -113,8 +119,6 @@ describe('a plain client reaches an export of another cluster', () => {
   // A tenant wrote a victim's port on its own, older mirror, and got the victim's requests with the tokens in
   // them; 20,000 ports on two mirrors left none for anybody.
   it('goes where the record says, whatever a tenant writes on its own mirror, however old that is', async () => {
-    const tenant = await createNamespace(west, 'tenant');
-    await ensureNamespace(east, tenant);
     const evil = await origin(address(16));
     try {
       await apply(west, ...exportedObjects(tenant, 'evil', { addresses: [address(16)] }));
