@@ -247,13 +247,13 @@ export class MirrorWorld {
     members.start();
     void exports.whenSynced().then(
       () => {
-        mirrors.resync(PRIORITY.bulk);
+        mirrors.resyncUnexported(PRIORITY.bulk);
         for (const scope of egress.scopes('links/west')) claimChanged(scope);
       },
       () => undefined,
     );
     void members.whenSynced().then(
-      () => federated.resync(PRIORITY.bulk),
+      () => federated.resyncUnexported(PRIORITY.bulk),
       () => undefined,
     );
   }
@@ -297,6 +297,11 @@ export class MirrorWorld {
   /** What was decided about each export. */
   get outcomes(): ReadonlyMap<string, Outcome> {
     return this.#mirrors?.reconciler.outcomes ?? new Map<string, Outcome>();
+  }
+
+  /** How often something was decided about an export since the controller began. */
+  get decisions(): number {
+    return this.#mirrors?.reconciler.decisions ?? 0;
   }
 
   /** What was decided about each member of a federated Service. */

@@ -104,10 +104,7 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
     linkImports?.seed(keys.flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       exports.subscribe((key) => {
-        this.#note(key);
-        // Until the target has been listed nothing is decided but that, and then all are looked at.
-        if (exports.synced) this.#reconciler.add(key, this.#priorityOf(key));
-        else this.#reconciler.addLater(key, UNLISTED_MS, PRIORITY.bulk);
+        this.#look(key, exports.synced ? this.#priorityOf(key) : PRIORITY.bulk);
       }),
       ...this.#strategy.follow({
         note: (key) => this.#note(key),
@@ -134,6 +131,12 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
   resync(priority: number): void {
     for (const key of new Set([...this.#strategy.exports.services.keys(), ...this.keys()]))
       this.#look(key, priority);
+  }
+
+  /** Reconciles what exists here and is not exported: no event of the target's will ever tell of it. */
+  resyncUnexported(priority: number): void {
+    for (const key of this.keys())
+      if (this.#strategy.exports.services.get(key) === undefined) this.#look(key, priority);
   }
 
   /** Keys of what exists here. */
@@ -352,8 +355,14 @@ export class ImportReconciler<F extends ImportedFacts, V extends Decided<{ reado
       : 'there';
   }
 
+  /**
+   * Until the target has been listed little can be decided, and then all are looked at: only what is to be
+   * withdrawn does not wait for that.
+   */
   #look(key: string, priority: number): void {
     this.#note(key);
-    this.#reconciler.add(key, priority);
+    if (this.#strategy.exports.synced || priority === PRIORITY.withdrawal)
+      this.#reconciler.add(key, priority);
+    else this.#reconciler.addLater(key, UNLISTED_MS, priority);
   }
 }

@@ -236,15 +236,11 @@ export class TargetCluster {
     const { signal } = this.#stop;
     void this.#views.whenSynced(signal).then(
       () => {
-        log.info(
-          {
-            exported: this.exports.services.size,
-            members: this.members.services.size,
-            mirrors: this.mirrorCount,
-          },
-          'first complete list from target',
-        );
-        this.resync(PRIORITY.bulk);
+        const [exported, members] = [this.exports.services.size, this.members.services.size];
+        log.info({ exported, members, mirrors: this.mirrorCount }, 'first complete list from target');
+        // Each view has told of its exports when it was complete: only the others are left.
+        for (const writer of [this.mirrors, this.federated]) writer.resyncUnexported(PRIORITY.bulk);
+        this.#resyncClaims(PRIORITY.bulk);
         this.#resyncLater();
         void this.#drop.learn();
       },
@@ -268,10 +264,14 @@ export class TargetCluster {
 
   /** Reconciles everything again. */
   resync(priority: number = PRIORITY.bulk): void {
-    this.mirrors.resync(priority);
-    this.federated.resync(priority);
-    // Also exports that have neither Service nor mirror any more and still hold an egress port: it is given
-    // back.
+    for (const writer of [this.mirrors, this.federated]) writer.resync(priority);
+    this.#resyncClaims(priority);
+  }
+
+  /**
+   * Exports that have neither Service nor mirror any more and still hold an egress port: it is given back.
+   */
+  #resyncClaims(priority: number): void {
     for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 
