@@ -15,7 +15,7 @@ import { isForbidden } from '../../kube/client/kube-client.ts';
 import { askPod } from '../../kube/client/pod-proxy.ts';
 import type { ClusterReading, ProcessKind, ProcessReading } from '../../traffic/cluster-reading.ts';
 import { windowOf } from '../../traffic/stats-window.ts';
-import { silence } from '../queries/controller-answers.ts';
+import { podWords } from '../queries/pod-words.ts';
 import {
   type AskedCluster,
   readSurroundings,
@@ -125,7 +125,12 @@ export class TrafficReader {
       const answer = await askPod(client, where, path, AbortSignal.timeout(ms));
       return { pod, kind, report: STATS_PAGE.read(answer) };
     } catch (error) {
-      return { pod, kind, silence: silence(error), forbidden: isForbidden(error) };
+      return {
+        pod,
+        kind,
+        silence: podWords(error, 'it is of an older version'),
+        forbidden: isForbidden(error),
+      };
     }
   }
 
