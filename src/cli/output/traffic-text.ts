@@ -106,8 +106,13 @@ export function partCell(
   return part === null || part === undefined ? '-' : `${part.ready}/${part.known}`;
 }
 
-/** What is said where nothing has passed. @param seconds that were looked at */
-export function noTraffic(seconds: number, windowMs: number): string {
+/**
+ * What is said where nothing has passed.
+ * @param seconds that were looked at
+ * @param which is looked at; default: all
+ */
+export function noTraffic(seconds: number, windowMs: number, which = ''): string {
   const looked = seconds > 0 ? seconds : windowMs / 1000;
-  return `No traffic in the last ${looked >= 60 ? `${Math.round(looked / 60)}m` : `${Math.round(looked)}s`}.\n`;
+  const last = looked >= 60 ? `${Math.round(looked / 60)}m` : `${Math.round(looked)}s`;
+  return `No traffic${which === '' ? '' : ` ${which}`} in the last ${last}.\n`;
 }

@@ -33,7 +33,7 @@ export async function liveTop(flags: TrafficFlags): Promise<void> {
     ended.signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   let state: TopState = { ...TOP_BEGINS, sort: flags.sort };
-  let rows: readonly EdgeRow[] = [];
+  let rows: readonly EdgeRow[] | undefined;
   let notes: readonly string[] = ['asking …'];
   const onKey = (key: Key) => {
     const next = afterKey(state, key, Math.max(1, terminal.rows - 3));

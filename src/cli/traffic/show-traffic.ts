@@ -15,6 +15,8 @@ import type { Wanted } from './traffic-surroundings.ts';
 /** Exit codes beside those of `main.ts`. */
 const PARTIAL = 3;
 const FAILING = 4;
+/** It says nothing of those who did not answer. */
+const NOTHING_FAILS = 'Nothing fails of what was heard.\n';
 
 /** What rows of every view have. */
 interface ViewRow extends Omit<ToldVerdict, 'message'> {
@@ -31,6 +33,8 @@ export interface TrafficView<T extends ViewRow> {
   readonly text: (rows: readonly T[], how: { readonly wide: boolean; readonly several: boolean }) => string;
   /** What `-n` is compared with; undefined: the row is of no namespace, and always shown. */
   readonly namespaceOf: (row: T) => readonly string[] | undefined;
+  /** What was asked for by name and is not there, of all rows; default: nothing was. */
+  readonly missing?: (rows: readonly T[]) => readonly string[];
   /** What is to be said on stderr besides. */
   readonly notes?: (readings: readonly ClusterReading[]) => readonly string[];
 }
@@ -61,8 +65,10 @@ export async function showTraffic<T extends ViewRow>(
         const read = await Promise.race([readAll(clusters, flags.timeout), screen.ended]);
         if (read === undefined) break;
         rows = shownRows(view, read.readings, flags);
-        notes = [...read.unread, ...(view.notes?.(read.readings) ?? [])];
-        ({ isPartial } = read);
+        const missing = view.missing?.(view.rows(read.readings)) ?? [];
+        notes = [...read.unread, ...missing, ...(view.notes?.(read.readings) ?? [])];
+        // Whoever has a script look at a name that is wrong must not hear that nothing fails.
+        isPartial = read.isPartial || missing.length > 0;
       } catch (error) {
         if (rows === undefined) throw error;
         // What was seen last stays, with why there is nothing newer.
@@ -150,11 +156,14 @@ export function shownRows<T extends ViewRow>(
 }
 
 function textOf<T extends ViewRow>(view: TrafficView<T>, rows: readonly T[], flags: TrafficFlags): string {
-  const { output, watch, context } = flags;
+  const { output, watch, context, failing } = flags;
   const how = { wide: output === 'wide', several: context.length > 1 };
   // In live mode one line for each reading, for programs that read line by line.
   if (output === 'json' && watch !== undefined) return jsonText(rows);
-  return render(output === 'wide' ? 'table' : output, rows, () => view.text(rows, how));
+  const text = render(output === 'wide' ? 'table' : output, rows, () =>
+    failing && rows.length === 0 ? NOTHING_FAILS : view.text(rows, how),
+  );
+  return output === 'yaml' && watch !== undefined ? `---\n${text}` : text;
 }
 
 function exitCode(rows: readonly ViewRow[], isPartial: boolean, flags: TrafficFlags): number {

@@ -37,6 +37,10 @@ describe('texts of edges, routes and proxies', () => {
     expectGolden('cli/routes/table.txt', routesText(rows, false, 60_000));
     expectGolden('cli/routes/wide.txt', routesText(rows, true, 60_000));
     expectGolden('cli/routes/rows.json', json(rows));
+    // There may be other traffic.
+    expect(routesText([], false, 60_000)).to.equal(
+      'No traffic to which retries, timeouts or a ServiceProfile apply in the last 1m.\n',
+    );
   });
 
   it('proxies', () => {
