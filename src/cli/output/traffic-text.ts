@@ -1,3 +1,4 @@
+import { largest } from '../../base/extremes.ts';
 import type { SignalFields } from '../../traffic/tally.ts';
 import { percent, type ToldVerdict } from '../../traffic/traffic-verdict.ts';
 import { plainWords } from '../../base/text.ts';
@@ -41,7 +42,7 @@ export function trafficTable<T extends ToldVerdict>(
   // Clients of other clusters choose what they are called.
   const lines = rows.map((row) => cells.map(([, cell]) => plainWords(cell(row), MAX_CELL)));
   const wide = table(head, lines);
-  const width = Math.max(...wide.split('\n').map((line) => line.length));
+  const width = largest(wide.split('\n').map((line) => line.length));
   const isNarrow = columns !== undefined && columns < NARROW && width > columns;
   const text = isNarrow ? lines.map((line) => list(head, line)).join('\n') : wide;
   const told = rows.filter(({ message }) => message !== '').map((row) => troubleLine(nameOf(row), row));
