@@ -98,6 +98,20 @@ describe('Pods that answer what they like', () => {
     expect(asked).to.deep.equal(['10.0.0.1', 'fd00::1', 'default.east*']);
   });
 
+  it('are asked for what stands behind a flag that may be given several times', async () => {
+    const asked: string[] = [];
+    pods = {
+      'gateway-0': (response, query) => {
+        const { namespace, service } = Object.fromEntries(new URLSearchParams(query));
+        asked.push(`${namespace}/${service}`);
+        response.end('{"v":1,"type":"alive"}\n');
+      },
+    };
+    await verb('tap', '-n', 'shop', '--context', 'east', 'svc/web');
+    await verb('tap', '-n', 'shop', '--as', 'jane', '--as-group', 'a', '--as-group', 'b', 'svc/web');
+    expect(asked).to.deep.equal(['shop/web', 'shop/web']);
+  });
+
   it('are named, each with what is wrong, and hide nothing of what others say', async () => {
     const endless = '{"v":1,"process":"gateway","targets":[' + '{},'.repeat(1000);
     pods = {
