@@ -14,7 +14,7 @@ import { adminPortOf, isRunning } from '../../check/check-facts.ts';
 import { isForbidden } from '../../kube/client/kube-client.ts';
 import { askPod } from '../../kube/client/pod-proxy.ts';
 import type { ClusterReading, ProcessKind, ProcessReading } from '../../traffic/cluster-reading.ts';
-import { windowOf } from '../../traffic/stats-window.ts';
+import { keptReports, windowOf } from '../../traffic/stats-window.ts';
 import { podWords } from '../queries/pod-words.ts';
 import {
   type AskedCluster,
@@ -85,6 +85,8 @@ export class TrafficReader {
     const isNew = ({ pod, report }: Asked) =>
       report !== undefined && report.windowMs === undefined && !this.#before.has(keyOf(pod));
     const isUnread = first.some(isNew);
+    const there = new Set(first.map(({ pod }) => keyOf(pod)));
+    for (const key of this.#before.keys()) if (!there.has(key)) this.#before.delete(key);
     for (const one of first) this.#remember(one);
     if (!isUnread) return first;
     const { clock, windowMs, timeoutMs } = this.#options;
@@ -152,10 +154,7 @@ export class TrafficReader {
   #remember({ pod, report }: Asked): void {
     if (report === undefined || report.windowMs !== undefined) return;
     const key = keyOf(pod);
-    const kept = [...(this.#before.get(key) ?? []), report];
-    // The oldest one that is kept is as old as the window, or a little older.
-    while (kept.length > 2 && report.at - (kept[1]?.at ?? 0) >= this.#options.windowMs) kept.shift();
-    this.#before.set(key, kept);
+    this.#before.set(key, keptReports(this.#before.get(key) ?? [], report, this.#options.windowMs));
   }
 
   #windows(asked: readonly Asked[]): ProcessReading[] {
