@@ -98,7 +98,8 @@ export function readTapQuery(asked: URLSearchParams): TapFilter {
   const parsed = query.safeParse(Object.fromEntries(asked));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new RangeError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+  const why = [issue?.path.map(String).join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '');
+  throw new RangeError(why.join(': '));
 }
 
 /**

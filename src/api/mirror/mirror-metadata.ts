@@ -1,6 +1,6 @@
 import { MIRROR_ANNOTATION_GROUPS } from './mirror-keys.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS, SLO } from '../names.ts';
+import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS, SLO, TAP, VIZ_DISABLE_TAP } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
@@ -44,6 +44,15 @@ export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'service.kubernetes.io/topology-aware-hints',
   'service.kubernetes.io/topology-mode',
 ]);
+/**
+ * These always are, also when they are excluded. Without the first a client's proxy would misread the
+ * protocol (Linkerd does the same); without the others requests that are not to be seen would be seen at
+ * their source.
+ */
+const ALWAYS_COPIED: ReadonlySet<string> = new Set([OPAQUE_PORTS, TAP, VIZ_DISABLE_TAP]);
+/** Of `NEVER_COPIED_GROUPS`, what steers nothing: by an objective both ends call the same failing. */
+const HARMLESS: ReadonlySet<string> = new Set([SLO, TAP]);
+
 /** Labels of the remote Service that its mirror gets. */
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
   return pick(labels, (key) => {
@@ -58,12 +67,9 @@ export function copiedAnnotations(
   rules: CopyRules,
 ): Record<string, string> {
   return pick(annotations, (key) => {
-    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the
-    // same).
-    if (key === OPAQUE_PORTS) return true;
+    if (ALWAYS_COPIED.has(key)) return true;
     const isKept = NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS);
-    // An objective steers nothing: by it both ends call the same failing.
-    if (isKept && key !== SLO) return false;
+    if (isKept && !HARMLESS.has(key)) return false;
     if (rules.excludedAnnotation(key)) return false;
     return rules.allowedAnnotation?.(key) ?? rules.steering?.(key) !== true;
   });
@@ -169,7 +175,7 @@ export function inheritedKeys(local: V1Service, remote: V1Service | undefined): 
   return [
     ...same(local.metadata?.labels, remote?.metadata?.labels),
     ...same(local.metadata?.annotations, remote?.metadata?.annotations),
-  ].filter((key) => key === SLO || !inGroup(key, NEVER_COPIED_GROUPS));
+  ].filter((key) => HARMLESS.has(key) || !inGroup(key, NEVER_COPIED_GROUPS));
 }
 
 function inGroup(key: string, groups: readonly string[]): boolean {

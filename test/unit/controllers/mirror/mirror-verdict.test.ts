@@ -260,6 +260,19 @@ describe('mirror verdict', () => {
     expect(of({ ...link.rules, excludedAnnotation: () => true })).not.to.have.property('linkspan.dev/slo');
   });
 
+  // Whoever says that its requests are not to be seen is not to be seen at the other end either.
+  it('copies what is said of taps, whatever is excluded or allowed', () => {
+    for (const said of [{ 'linkspan.dev/tap': 'off' }, { 'viz.linkerd.io/disable-tap': 'true' }]) {
+      const remote = exportedService({ metadata: { name: 'web', namespace: 'demo', annotations: said } });
+      for (const rules of [{}, { excludedAnnotation: () => true }, { allowedAnnotation: () => false }]) {
+        const facts = mirrorFacts({ remote, link: { ...link, rules: { ...link.rules, ...rules } } });
+        const { annotations } = desiredFor(facts).service.metadata ?? {};
+        expect(annotations).to.include(said);
+        expect(annotations?.['linkspan.dev/copied-keys']).to.contain(Object.keys(said)[0]);
+      }
+    }
+  });
+
   it('copies nothing beyond an allow list, but what a client needs to read the protocol', () => {
     const remote = exportedService({
       metadata: {
