@@ -50,6 +50,7 @@ export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
  * their source.
  */
 const ALWAYS_COPIED: ReadonlySet<string> = new Set([OPAQUE_PORTS, TAP, VIZ_DISABLE_TAP]);
+const OF_TAPS: ReadonlySet<string> = new Set([TAP, VIZ_DISABLE_TAP]);
 /** Of `NEVER_COPIED_GROUPS`, what steers nothing: by an objective both ends call the same failing. */
 const HARMLESS: ReadonlySet<string> = new Set([SLO, TAP]);
 
@@ -141,6 +142,15 @@ export function copiedMetadata(
   const labels = copiedLabels(remote.metadata?.labels, rules);
   const annotations = copiedAnnotations(remote.metadata?.annotations, rules);
   return { labels, annotations: { ...annotations, [COPIED_KEYS]: copiedKeyList(labels, annotations) } };
+}
+
+/**
+ * What endpoint mirrors have of the Service whose host they lead to, with the record: what it says of taps,
+ * as their requests are its own.
+ */
+export function copiedTapAnnotations(remote: V1Service): Record<string, string> {
+  const said = pick(remote.metadata?.annotations, (key) => OF_TAPS.has(key));
+  return Object.keys(said).length === 0 ? {} : { ...said, [COPIED_KEYS]: copiedKeyList({}, said) };
 }
 
 /** One list for both maps: a key that is taken back is taken back wherever it is no longer wanted. */

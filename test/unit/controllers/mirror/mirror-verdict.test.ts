@@ -273,6 +273,25 @@ describe('mirror verdict', () => {
     }
   });
 
+  it('copies what is said of taps to endpoint mirrors, too, and nothing else', () => {
+    const annotations = { 'linkspan.dev/tap': 'no-paths', note: 'hello' };
+    const remote = exportedService({
+      metadata: { name: 'web', namespace: 'demo', annotations },
+      spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+    });
+    const hosts = [{ host: 'web-0', name: 'web-0-west', ready: true, graceMs: 0, local: nothing }];
+    const remoteSlices = [
+      { endpoints: [{ addresses: ['10.9.0.1'], hostname: 'web-0', conditions: { ready: true } }] },
+    ] as never;
+    const facts = mirrorFacts({ remote, remoteSlices, hosts, link: { ...link, headless: true } });
+    const [, host] = desiredParts(facts);
+    expect(host?.service.metadata?.annotations).to.include({
+      'linkspan.dev/tap': 'no-paths',
+      'linkspan.dev/copied-keys': 'linkspan.dev/tap',
+    });
+    expect(host?.service.metadata?.annotations).not.to.have.property('note');
+  });
+
   it('copies nothing beyond an allow list, but what a client needs to read the protocol', () => {
     const remote = exportedService({
       metadata: {
