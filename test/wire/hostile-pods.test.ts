@@ -112,6 +112,19 @@ describe('Pods that answer what they like', () => {
     expect(asked).to.deep.equal(['shop/web', 'shop/web']);
   });
 
+  // A zone is lost, and with it a part of the egress pods of a DaemonSet.
+  it('do not keep others from being heard, however many are silent', async () => {
+    const names = Array.from({ length: 70 }, (_, at) => `gateway-${at}`);
+    pods = {
+      ...Object.fromEntries(names.map((name) => [name, () => undefined])),
+      'gateway-last': (response) => json(response, reportOf({ targets: [targetOf()] })),
+    };
+    const { stdout, stderr, code } = await verb('stat', 'svc/web');
+    expect(code).to.equal(3);
+    expect(stdout).to.match(/^shop +web +.* 100% /m);
+    expect(stderr.match(/no answer in time/g)).to.have.length(70);
+  });
+
   it('are named, each with what is wrong, and hide nothing of what others say', async () => {
     const endless = '{"v":1,"process":"gateway","targets":[' + '{},'.repeat(1000);
     pods = {

@@ -164,9 +164,13 @@ export function accessOf(flags: ClusterFlags): ClusterAccess {
 
 /**
  * Access to the cluster that the flags name, and a client of it, to be closed.
+ * @param options of the client
  * @throws LinkspanError KUBECONFIG_…
  */
-export function openCluster(flags: ClusterFlags): { access: ClusterAccess; client: KubeClient } {
+export function openCluster(
+  flags: ClusterFlags,
+  options: { readonly maxConnections?: number } = {},
+): { access: ClusterAccess; client: KubeClient } {
   const log = createLogger({
     name: 'cli',
     level: flags.verbose === true ? 'debug' : 'warn',
@@ -176,6 +180,7 @@ export function openCluster(flags: ClusterFlags): { access: ClusterAccess; clien
   const client = new KubeClient(access, {
     clock: systemClock,
     random: Math.random,
+    ...options,
     ...(flags.verbose === true ? { log } : {}),
   });
   return { access, client };

@@ -9,12 +9,14 @@ import { adviceFor } from '../output/failure-advice.ts';
 import { jsonText, render } from '../output/output.ts';
 import { Screen } from './screen.ts';
 import type { TrafficFlags } from './view-flags.ts';
-import { TrafficReader } from './traffic-reader.ts';
+import { PODS_AT_ONCE, TrafficReader } from './traffic-reader.ts';
 import type { Wanted } from './traffic-surroundings.ts';
 
 /** Exit codes beside those of `main.ts`. */
 const PARTIAL = 3;
 const FAILING = 4;
+/** Of one cluster: for pods, and for what is read beside them. */
+const MAX_CONNECTIONS = PODS_AT_ONCE + 16;
 /** It says nothing of those who did not answer. */
 const NOTHING_FAILS = 'Nothing fails of what was heard.\n';
 
@@ -94,7 +96,7 @@ export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[]
   if (contexts.length > 1 && flags.apiAddr !== undefined)
     throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
   return contexts.map((context) => {
-    const { client } = openCluster({ ...flags, context });
+    const { client } = openCluster({ ...flags, context }, { maxConnections: MAX_CONNECTIONS });
     const name = context ?? 'this cluster';
     const { window: windowMs, timeout: timeoutMs } = flags;
     const asked = { name, client, namespace: flags.controllerNamespace };

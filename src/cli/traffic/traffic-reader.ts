@@ -10,6 +10,7 @@ import { componentOf, installedVersion } from '../../api/installed-labels.ts';
 import { pods as podKind } from '../../api/kubernetes/resource.ts';
 import { OURS } from '../../api/names.ts';
 import { type Clock, sleep } from '../../base/clock.ts';
+import { inParallel } from '../../base/in-parallel.ts';
 import { adminPortOf, isRunning } from '../../check/check-facts.ts';
 import { isForbidden } from '../../kube/client/kube-client.ts';
 import { askPod } from '../../kube/client/pod-proxy.ts';
@@ -25,6 +26,8 @@ import {
 
 /** Longest time for one process to answer, milliseconds; it answers from memory. */
 const ANSWER_MS = 3000;
+/** Pods of a cluster that are asked at a time. */
+export const PODS_AT_ONCE = 64;
 /** How long is looked at where processes keep no history of their own, milliseconds. */
 const SAMPLE_MS = 2000;
 /** Least time between two reports that a rate is made of, milliseconds. */
@@ -102,7 +105,12 @@ export class TrafficReader {
       const kind = componentOf(pod) ?? '';
       return KINDS.has(kind) ? [{ pod, kind: kind as ProcessKind }] : [];
     });
-    return Promise.all(known.map((one) => this.#askOne(one)));
+    // Those of a node that is lost take all their time, and the others must not wait for them.
+    const [ready, others] = [
+      known.filter(({ pod }) => isReady(pod)),
+      known.filter(({ pod }) => !isReady(pod)),
+    ];
+    return inParallel([...ready, ...others], PODS_AT_ONCE, (one) => this.#askOne(one));
   }
 
   async #pods(): Promise<readonly V1Pod[]> {
@@ -186,12 +194,16 @@ function keyOf({ metadata }: V1Pod): string {
   return metadata?.uid ?? metadata?.name ?? '';
 }
 
+function isReady({ status }: V1Pod): boolean {
+  return status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') === true;
+}
+
 function podFacts(pod: V1Pod, kind: ProcessKind): Omit<ProcessReading, 'silence' | 'window'> {
-  const { conditions = [], containerStatuses = [] } = pod.status ?? {};
+  const { containerStatuses = [] } = pod.status ?? {};
   return {
     name: pod.metadata?.name ?? '',
     kind,
-    ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+    ready: isReady(pod),
     restarts: containerStatuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
     version: installedVersion(pod),
   };
