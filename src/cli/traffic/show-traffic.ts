@@ -1,12 +1,12 @@
 import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { type ClusterReading, withNames } from '../../traffic/cluster-reading.ts';
+import type { ClusterReading } from '../../traffic/cluster-reading.ts';
 import { inOrder } from '../../traffic/stat-row.ts';
 import type { ToldVerdict } from '../../traffic/traffic-verdict.ts';
-import { openCluster, within } from '../flags/cluster-flags.ts';
+import { openCluster } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
 import { jsonText, render } from '../output/output.ts';
+import { ClusterReads, type OpenCluster } from './cluster-reads.ts';
 import { Screen } from './screen.ts';
 import type { TrafficFlags } from './view-flags.ts';
 import { PODS_AT_ONCE, TrafficReader } from './traffic-reader.ts';
@@ -41,13 +41,6 @@ export interface TrafficView<T extends ViewRow> {
   readonly notes?: (readings: readonly ClusterReading[]) => readonly string[];
 }
 
-/** A cluster that is being asked. */
-export interface OpenCluster {
-  readonly name: string;
-  readonly client: KubeClient;
-  readonly reader: TrafficReader;
-}
-
 /**
  * Asks and shows, once or until somebody ends it.
  * @throws LinkspanError when nothing could be asked
@@ -57,6 +50,7 @@ export async function showTraffic<T extends ViewRow>(
   view: TrafficView<T>,
 ): Promise<void> {
   const clusters = openClusters(flags, { ...view.wanted, namespace: flags.namespace });
+  const reads = readsOf(clusters, flags.timeout, flags.watch !== undefined);
   const screen = new Screen(process.stdout, flags.watch);
   let rows: readonly T[] | undefined;
   try {
@@ -64,7 +58,7 @@ export async function showTraffic<T extends ViewRow>(
       let notes: readonly string[];
       let isPartial = true;
       try {
-        const read = await Promise.race([readAll(clusters, flags.timeout), screen.ended]);
+        const read = await Promise.race([reads.next(), screen.ended]);
         if (read === undefined) break;
         rows = shownRows(view, read.readings, flags);
         const missing = view.missing?.(view.rows(read.readings)) ?? [];
@@ -83,6 +77,11 @@ export async function showTraffic<T extends ViewRow>(
     screen.close();
     await closeAll(clusters);
   }
+}
+
+/** How they are asked. @param live whether again and again */
+export function readsOf(clusters: readonly OpenCluster[], timeoutMs: number, live: boolean): ClusterReads {
+  return new ClusterReads(clusters, { clock: systemClock, timeoutMs, live });
 }
 
 /** Ends their connections. */
@@ -106,40 +105,6 @@ export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[]
       reader: new TrafficReader(asked, { clock: systemClock, windowMs, timeoutMs, wanted }),
     };
   });
-}
-
-/**
- * Asks all of them at once. One that does not answer is named; the others are shown.
- * @throws LinkspanError of one where none answers
- */
-export async function readAll(
-  clusters: readonly OpenCluster[],
-  timeoutMs: number,
-): Promise<{
-  readonly readings: readonly ClusterReading[];
-  readonly unread: readonly string[];
-  readonly isPartial: boolean;
-}> {
-  const results = await Promise.all(
-    clusters.map(async ({ name, client, reader }) => {
-      try {
-        return { ok: true, read: await within(timeoutMs, client.server, reader.read()) } as const;
-      } catch (error) {
-        return { ok: false, name, error } as const;
-      }
-    }),
-  );
-  const reads = results.flatMap((result) => (result.ok ? [result.read] : []));
-  const failed = results.flatMap((result) => (result.ok ? [] : [result]));
-  if (reads.length === 0) throw failed[0]?.error;
-  const lost = failed.map(({ name, error }) => `no answer from ${name}: ${describeError(error)}`);
-  return {
-    readings: withNames(reads.map(({ reading }) => reading)),
-    unread: [...lost, ...reads.flatMap(({ unread }) => unread)],
-    isPartial:
-      lost.length > 0 ||
-      reads.some(({ reading }) => reading.processes.some(({ silence }) => silence !== undefined)),
-  };
 }
 
 /** Rows with what to do about each, as the flags want them. */
