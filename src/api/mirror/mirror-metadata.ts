@@ -50,7 +50,11 @@ export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
  * their source.
  */
 const ALWAYS_COPIED: ReadonlySet<string> = new Set([OPAQUE_PORTS, TAP, VIZ_DISABLE_TAP]);
-const OF_TAPS: ReadonlySet<string> = new Set([TAP, VIZ_DISABLE_TAP]);
+/** By what is said of taps: words that forbid nothing, and that would undo what is forbidden here. */
+const ALLOWING: ReadonlyMap<string, readonly string[]> = new Map([
+  [TAP, ['on']],
+  [VIZ_DISABLE_TAP, ['0', 'f', 'F', 'false', 'FALSE', 'False']],
+]);
 /** Of `NEVER_COPIED_GROUPS`, what steers nothing: by an objective both ends call the same failing. */
 const HARMLESS: ReadonlySet<string> = new Set([SLO, TAP]);
 
@@ -67,7 +71,8 @@ export function copiedAnnotations(
   annotations: StringMap | undefined,
   rules: CopyRules,
 ): Record<string, string> {
-  return pick(annotations, (key) => {
+  return pick(annotations, (key, value) => {
+    if (ALLOWING.get(key)?.includes(value) === true) return false;
     if (ALWAYS_COPIED.has(key)) return true;
     const isKept = NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS);
     if (isKept && !HARMLESS.has(key)) return false;
@@ -149,7 +154,10 @@ export function copiedMetadata(
  * as their requests are its own.
  */
 export function copiedTapAnnotations(remote: V1Service): Record<string, string> {
-  const said = pick(remote.metadata?.annotations, (key) => OF_TAPS.has(key));
+  const said = pick(
+    remote.metadata?.annotations,
+    (key, value) => ALLOWING.get(key)?.includes(value) === false,
+  );
   return Object.keys(said).length === 0 ? {} : { ...said, [COPIED_KEYS]: copiedKeyList({}, said) };
 }
 
@@ -197,10 +205,13 @@ function inGroup(key: string, groups: readonly string[]): boolean {
  * Drops values that are no text, which another cluster's API server may send: a mirror with one would be
  * refused, again and again.
  */
-function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {
+function pick(
+  map: StringMap | undefined,
+  wanted: (key: string, value: string) => boolean,
+): Record<string, string> {
   return Object.fromEntries(
     Object.entries<unknown>(map ?? {}).filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0]),
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0], entry[1]),
     ),
   );
 }

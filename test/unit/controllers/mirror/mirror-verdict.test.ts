@@ -273,6 +273,16 @@ describe('mirror verdict', () => {
     }
   });
 
+  it('copies no word by which another cluster would allow what is forbidden here', () => {
+    for (const said of [{ 'linkspan.dev/tap': 'on' }, { 'viz.linkerd.io/disable-tap': 'false' }]) {
+      const remote = exportedService({
+        metadata: { name: 'web', namespace: 'demo', annotations: { ...said } },
+      });
+      const { annotations } = desiredFor(mirrorFacts({ remote })).service.metadata ?? {};
+      expect(annotations).not.to.have.any.keys(...Object.keys(said));
+    }
+  });
+
   it('copies what is said of taps to endpoint mirrors, too, and nothing else', () => {
     const annotations = { 'linkspan.dev/tap': 'no-paths', note: 'hello' };
     const remote = exportedService({
