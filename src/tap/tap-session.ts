@@ -17,6 +17,10 @@ import type { TapRule } from './tap-rules.ts';
 const ALIVE_MS = 15_000;
 /** How often it is told how many are missing, milliseconds. */
 const LOST_MS = 1000;
+/** Events that are looked up at a time. */
+const AT_ONCE = 16;
+/** About how many lines are handed out together: more may come while they are looked up. */
+const TOGETHER = 256;
 
 /**
  * What became of events, over all sessions of a process. Of sessions that ask by path only what was sent
@@ -144,16 +148,17 @@ export class TapSession implements TapSink {
   async #waiting(last: boolean): Promise<string[]> {
     const { clock, counts } = this.#options;
     const lines: string[] = [];
-    for (let event = this.#ring.take(); event !== undefined; event = this.#ring.take()) {
-      const shown = await this.#shown(event);
-      if (shown === undefined) {
-        this.#count('hidden', 1);
-        continue;
+    const most = last ? Infinity : TOGETHER;
+    while (this.#ring.length > 0 && lines.length < most)
+      for (const shown of await Promise.all(this.#take().map((event) => this.#shown(event)))) {
+        if (shown === undefined) {
+          this.#count('hidden', 1);
+          continue;
+        }
+        counts.sent++;
+        this.#sent++;
+        lines.push(lineOf(shown));
       }
-      counts.sent++;
-      this.#sent++;
-      lines.push(lineOf(shown));
-    }
     const now = clock.monotonic();
     if (last || now - this.#toldLostAt >= LOST_MS) {
       const count = await this.#toldLosses();
@@ -164,6 +169,17 @@ export class TapSession implements TapSink {
     }
     if (lines.length === 0 && now - this.#wroteAt >= ALIVE_MS) lines.push(lineOf({ v: 1, type: 'alive' }));
     return lines;
+  }
+
+  /** A few events: an API server that is slow is asked about their targets at once. */
+  #take(): TapFlow[] {
+    const some: TapFlow[] = [];
+    while (some.length < AT_ONCE) {
+      const event = this.#ring.take();
+      if (event === undefined) break;
+      some.push(event);
+    }
+    return some;
   }
 
   /** The event as it may be seen; undefined: not at all. */

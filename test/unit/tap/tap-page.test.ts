@@ -12,6 +12,7 @@ import { TapRules } from '../../../src/tap/tap-rules.ts';
 import { type AdminAnswer, AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { adminRequest } from '../../support/admin-request.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { eventually } from '../../support/eventually.ts';
 import { loggedFlow, loggedSession } from '../../support/logged-flow.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -322,6 +323,26 @@ describe('The page of taps', () => {
     api.broken = true;
     await pass('/cart');
     expect([reader.paths, page.counts.hidden]).to.deep.equal([[], 1]);
+  });
+
+  // Whoever looks takes a pod that is silent for 40 s for one that is gone.
+  it('is not held up by an API server that says nothing of any target', async () => {
+    const asked: string[] = [];
+    const client = api as unknown as { get: unknown };
+    client.get = (_: unknown, { name }: { name: string }) => {
+      asked.push(name);
+      return new Promise(() => undefined);
+    };
+    await look();
+    for (let at = 0; at < 10; at++) {
+      const session = loggedSession({
+        accessLog: observers,
+        clock,
+        target: `web-${at}.demo.svc.cluster.local:80`,
+      });
+      recordAccess(session, loggedFlow(), undefined);
+    }
+    await eventually('those of all targets are asked for at once', () => asked.length > 10);
   });
 
   it('shows no paths, and takes none, where the installation says so', async () => {
