@@ -30,6 +30,7 @@ import {
   tokenSecret,
   yaml,
 } from './manifests.ts';
+import { type DemoPod, podOf, podStatus, tapAccount } from './pods.ts';
 import { endAll, enterCommand, get, say, show, startProgram, until } from './steps.ts';
 
 let keep = false;
@@ -47,6 +48,7 @@ const HOSTS = {
   web: [address(13), address(14)],
   east: address(15),
   egress: address(16),
+  client: address(17),
 };
 const DAY_MS = 86_400_000;
 const PROGRAM = 'bin/linkspan.js';
@@ -90,6 +92,7 @@ async function run(): Promise<void> {
   await startEast(east);
   const { url, seconds } = await exportAndAsk(west, east);
   await showConnection(url, identities);
+  await showTraffic(url, `${west.kubeconfigFile}:${east.kubeconfigFile}`);
   if (keep) await playground(west, east, url);
   await unexport(west, east);
   say(`done. From the label to the first answer: ${seconds.toFixed(2)} s`);
@@ -156,9 +159,22 @@ async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void
     `${HOSTS.gateway}:9990`,
     '--kubeconfig',
     west.kubeconfigFile,
+    '--tap',
+    'on',
   ];
   start(PROGRAM, ['gateway', ...flags, '--identity-dir', path.join(demo.dir, 'gateway')], 'gateway');
   await isReady('gateway', `http://${HOSTS.gateway}:4191/ready`);
+  const part = { component: 'gateway', port: 9990 } as const;
+  await joinAs(west, { name: 'gateway-0', namespace: MULTICLUSTER, ip: HOSTS.gateway, part });
+}
+
+/** Puts processes into their cluster as its pods, so that verbs find them. */
+async function joinAs(cluster: Cluster, ...pods: readonly DemoPod[]): Promise<void> {
+  await apply(cluster, yaml(...tapAccount(), ...pods.flatMap(podOf)));
+  for (const pod of pods) {
+    const how = ['--subresource=status', '--type=merge', '-p', JSON.stringify(podStatus(pod))];
+    await cluster.kubectl('-n', pod.namespace, 'patch', 'pod', pod.name, ...how);
+  }
 }
 
 /**
@@ -203,7 +219,9 @@ async function startEast(east: Cluster): Promise<void> {
     ),
   );
   const common = ['--kubeconfig', east.kubeconfigFile, '--namespace', MULTICLUSTER];
-  start(PROGRAM, ['controller', ...common, '--admin', `${HOSTS.egress}:9999`], 'controller');
+  const replica = 'controller-0';
+  const controller = ['--admin', `${HOSTS.egress}:9999`, '--replica', replica];
+  start(PROGRAM, ['controller', ...common, ...controller], 'controller');
   const egress = [
     '--listen-address',
     HOSTS.egress,
@@ -211,12 +229,21 @@ async function startEast(east: Cluster): Promise<void> {
     `${HOSTS.egress}:4192`,
     '--identity-dir',
     path.join(demo.dir, 'egress'),
+    '--tap',
+    'on',
   ];
   start(PROGRAM, ['egress', ...common, ...egress], 'egress');
   await Promise.all([
     isReady('controller', `http://${HOSTS.egress}:9999/ready`),
     isReady('egress', `http://${HOSTS.egress}:4192/ready`),
   ]);
+  const own = { namespace: MULTICLUSTER, ip: HOSTS.egress };
+  await joinAs(
+    east,
+    { ...own, name: replica, part: { component: 'controller', port: 9999 } },
+    { ...own, name: 'egress-0', part: { component: 'egress', port: 4192 } },
+    { name: 'curl', namespace: 'demo', ip: HOSTS.client },
+  );
   await until('the Link to be synced', () =>
     east.kubectl('-n', MULTICLUSTER, 'wait', '--for=condition=Synced', 'link/west', '--timeout=10s'),
   );
@@ -229,7 +256,7 @@ async function exportAndAsk(west: Cluster, east: Cluster): Promise<{ url: string
   await west.kubectl('-n', 'demo', 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
   const url = await until('the mirror and its first answer', async () => {
     const found = await mirrorUrl(east);
-    return found !== undefined && (await get(found, 'web-west.demo')).status === 200 ? found : undefined;
+    return found !== undefined && (await ask(found)).status === 200 ? found : undefined;
   });
   const seconds = (performance.now() - labelled) / 1000;
   say('east: the mirror');
@@ -237,8 +264,8 @@ async function exportAndAsk(west: Cluster, east: Cluster): Promise<{ url: string
   say(
     'a plain client in east asks web-west.demo (kube-proxy would send it to this endpoint of the mirror; there is none here)',
   );
-  show(`curl -H 'host: web-west.demo' ${url}hello`);
-  for (let i = 0; i < 4; i++) show((await get(`${url}hello`, 'web-west.demo')).body);
+  show(`curl --interface ${HOSTS.client} -H 'host: web-west.demo' ${url}hello`);
+  for (let i = 0; i < 4; i++) show((await ask(`${url}hello`)).body);
   return { url, seconds };
 }
 
@@ -254,7 +281,7 @@ async function mirrorUrl(east: Cluster): Promise<string | undefined> {
 }
 
 async function showConnection(url: string, identities: { gateway: string; egress: string }): Promise<void> {
-  const answer = JSON.parse((await get(url, 'web-west.demo')).body) as {
+  const answer = JSON.parse((await ask(url)).body) as {
     clientIdentity?: string;
     host?: string;
   };
@@ -264,6 +291,27 @@ async function showConnection(url: string, identities: { gateway: string; egress
   show(`service asked for: ${answer.host ?? 'none!'}`);
   if (answer.clientIdentity !== identities.egress)
     throw new Error('the web service did not see the identity of the egress');
+}
+
+/** What is seen of the requests, with nothing but a kubeconfig. */
+async function showTraffic(url: string, kubeconfig: string): Promise<void> {
+  const env = { ...process.env, KUBECONFIG: kubeconfig };
+  const run = async (...args: string[]) => {
+    const program = path.join(import.meta.dirname, '..', PROGRAM);
+    const done = await promisify(execFile)(process.execPath, [program, ...args], { env });
+    return `linkspan ${args.join(' ')}\n${done.stdout}`;
+  };
+  say('what crosses the clusters, of both at once, and who asks whom');
+  const both = ['--context', 'east', '--context', 'west'];
+  for (const text of await Promise.all([run('stat', ...both), run('edges', ...both)])) show(text);
+  say('each request as it passes, without its headers, body and query');
+  let isOver = false;
+  const tap = run('tap', ...both, '--limit', '2', '--for', '30s').finally(() => void (isOver = true));
+  await until('somebody to see a request', async () => {
+    await ask(`${url}hello?token=secret`);
+    return isOver ? true : undefined;
+  });
+  show(await tap);
 }
 
 async function unexport(west: Cluster, east: Cluster): Promise<void> {
@@ -292,7 +340,8 @@ async function playground(west: Cluster, east: Cluster, url: string): Promise<vo
   show(`. ${file}                        # kubeconfigs of west and east, and kubectl`);
   show('kubectl --context east -n linkerd-multicluster get links');
   show('kubectl --context east -n demo get services,endpointslices');
-  show(`curl -H 'host: web-west.demo' ${url}`);
+  show('node bin/linkspan.js top --context east     # also stat, edges, proxies, tap, links, mirrors, check');
+  show(`curl --interface ${HOSTS.client} -H 'host: web-west.demo' ${url}`);
   show(`logs: ${demo.dir}/*.log   metrics: curl http://${HOSTS.gateway}:9990/metrics`);
   await new Promise(() => setInterval(() => undefined, 60_000));
 }
@@ -303,6 +352,11 @@ function start(file: string, args: readonly string[], name: string): void {
     if (code !== null && code !== 0) process.stderr.write(`${name} ended with ${code}; its log is below\n`);
   });
   demo.children.push(child);
+}
+
+/** What a pod of east would ask of the mirror. */
+function ask(url: string): Promise<{ status: number; body: string }> {
+  return get(url, 'web-west.demo', HOSTS.client);
 }
 
 async function isReady(name: string, url: string): Promise<void> {

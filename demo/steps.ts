@@ -48,16 +48,27 @@ export async function endAll(children: readonly ChildProcess[]): Promise<void> {
   );
 }
 
-/** One plain HTTP request, as a client that knows nothing of any of this would make it. */
-export function get(url: string, host: string): Promise<{ status: number; body: string }> {
+/**
+ * One plain HTTP request, as a client that knows nothing of any of this would make it.
+ * @param localAddress that it comes from; default: any
+ */
+export function get(
+  url: string,
+  host: string,
+  localAddress?: string,
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const call = request(url, { headers: { host }, agent: false, timeout: 3000 }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (text: string) => (body += text));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-      response.on('error', reject);
-    });
+    const call = request(
+      url,
+      { headers: { host }, agent: false, timeout: 3000, localAddress },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (text: string) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+        response.on('error', reject);
+      },
+    );
     call.on('timeout', () => call.destroy(new Error('no answer within 3 s')));
     call.on('error', reject);
     call.end();

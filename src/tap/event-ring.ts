@@ -3,13 +3,12 @@ const SIZE = 1000;
 
 /**
  * Events that wait for somebody to take them. Whoever puts them in never waits: the oldest go when there is
- * no room, and are counted.
+ * no room.
  */
 export class EventRing<T> {
   readonly #slots: (T | undefined)[];
   #first = 0;
   #length = 0;
-  #lost = 0;
 
   constructor(size = SIZE) {
     this.#slots = Array.from({ length: size }, () => undefined);
@@ -19,17 +18,15 @@ export class EventRing<T> {
     return this.#length;
   }
 
-  /** @returns whether all are still there */
-  put(event: T): boolean {
+  /** @returns the one that had to go; undefined: there was room */
+  put(event: T): T | undefined {
     const size = this.#slots.length;
-    this.#slots[(this.#first + this.#length) % size] = event;
-    if (this.#length < size) {
-      this.#length++;
-      return true;
-    }
-    this.#first = (this.#first + 1) % size;
-    this.#lost++;
-    return false;
+    const at = (this.#first + this.#length) % size;
+    const gone = this.#slots[at];
+    this.#slots[at] = event;
+    if (this.#length < size) this.#length++;
+    else this.#first = (this.#first + 1) % size;
+    return gone;
   }
 
   /** The oldest; undefined: there is none. */
@@ -40,17 +37,5 @@ export class EventRing<T> {
     this.#first = (this.#first + 1) % this.#slots.length;
     this.#length--;
     return event;
-  }
-
-  /** Counts some that never came here. */
-  lose(count: number): void {
-    this.#lost += count;
-  }
-
-  /** How many are missing since this was last asked. */
-  takeLost(): number {
-    const lost = this.#lost;
-    this.#lost = 0;
-    return lost;
   }
 }

@@ -14,13 +14,15 @@ export type TapVerdict =
       readonly ok: true;
       /** Who the token is of. */
       readonly account: string;
-      /** Until when the token says that it is valid, milliseconds since the epoch. */
-      readonly expiresAt: number | undefined;
+      /** Until when that holds; then it is to be asked again. Monotonic milliseconds. */
+      readonly until: number;
     }
   | { readonly ok: false; readonly status: 401 | 403 | 429 | 503; readonly message: string };
 
 /** How long an answer of the API server holds, milliseconds; asking anew may take `ANSWER_MS` more. */
-export const VERDICT_MS = 20_000;
+const VERDICT_MS = 20_000;
+/** How long it holds at least, where the token has expired by our clock, which may be wrong; milliseconds. */
+const EXPIRED_MS = 5000;
 const ANSWER_MS = 8000;
 /** Answers that are kept. */
 const MAX_KEPT = 256;
@@ -37,7 +39,7 @@ const ASKED = new BucketPace({ perSecond: 2, burst: 20 });
 export class TapAccess {
   readonly #client: Pick<KubeClient, 'create'>;
   readonly #clock: Clock;
-  readonly #kept = new Map<string, { readonly at: number; readonly verdict: Promise<TapVerdict> }>();
+  readonly #kept = new Map<string, { readonly until: number; readonly verdict: Promise<TapVerdict> }>();
   readonly #asked = new TokenBucket(ASKED);
 
   constructor({ client, clock }: { readonly client: Pick<KubeClient, 'create'>; readonly clock: Clock }) {
@@ -55,26 +57,33 @@ export class TapAccess {
     const key = `${createHash('sha256').update(token).digest('base64')} ${namespace ?? '*'}`;
     const now = this.#clock.monotonic();
     const kept = this.#kept.get(key);
-    if (kept !== undefined && now - kept.at < VERDICT_MS) return kept.verdict;
+    if (kept !== undefined && now < kept.until) return kept.verdict;
     if (!known) {
       if (this.#asked.wait(now) > 0) return refused(429, 'too many ask whether they may look; try again');
       this.#asked.take(now);
     }
-    const verdict = this.#ask(token, namespace);
-    this.#keep(key, { at: now, verdict });
+    const until = now + this.#heldMs(token);
+    const verdict = this.#ask({ token, namespace, until });
+    this.#keep(key, { until, verdict });
     // What is not known is asked again at once.
     if (await verdict.then((one) => !one.ok && one.status === 503)) this.#kept.delete(key);
     return verdict;
   }
 
-  #keep(key: string, entry: { readonly at: number; readonly verdict: Promise<TapVerdict> }): void {
+  /** No longer than the token itself says. */
+  #heldMs(token: string): number {
+    const expiresAt = dateClaim(tokenClaims(token)['exp']) ?? Infinity;
+    return Math.max(EXPIRED_MS, Math.min(VERDICT_MS, expiresAt - this.#clock.now()));
+  }
+
+  #keep(key: string, entry: { readonly until: number; readonly verdict: Promise<TapVerdict> }): void {
     this.#kept.delete(key);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size >= MAX_KEPT && oldest !== undefined) this.#kept.delete(oldest);
     this.#kept.set(key, entry);
   }
 
-  async #ask(token: string, namespace: string | undefined): Promise<TapVerdict> {
+  async #ask({ token, ...asked }: AskedRight & { readonly token: string }): Promise<TapVerdict> {
     const signal = AbortSignal.timeout(ANSWER_MS);
     try {
       const review = await this.#client.create(
@@ -90,7 +99,7 @@ export class TapAccess {
       // An API server that knows nothing of audiences would take any token.
       if (authenticated !== true || user === undefined || audiences?.includes(TAP_AUDIENCE) !== true)
         return refused(401, `the token is not valid, or not for the audience ${TAP_AUDIENCE}`);
-      return await this.#mayGet(user, token, namespace, signal);
+      return await this.#mayGet(user, asked, signal);
     } catch (error) {
       return refused(503, `the API server does not say whether you may look: ${messageOf(error)}`);
     }
@@ -98,8 +107,7 @@ export class TapAccess {
 
   async #mayGet(
     { username = '', uid, groups, extra }: V1UserInfo,
-    token: string,
-    namespace: string | undefined,
+    { namespace, until }: AskedRight,
     signal: AbortSignal,
   ): Promise<TapVerdict> {
     const review = await this.#client.create(
@@ -118,8 +126,14 @@ export class TapAccess {
       { signal },
     );
     if (review.status?.allowed !== true) return refused(403, missingBinding(username, namespace));
-    return { ok: true, account: username, expiresAt: dateClaim(tokenClaims(token)['exp']) };
+    return { ok: true, account: username, until };
   }
+}
+
+/** What is asked of the API server, and until when its answer will hold. */
+interface AskedRight {
+  readonly namespace: string | undefined;
+  readonly until: number;
 }
 
 function refused(status: 401 | 403 | 429 | 503, message: string): TapVerdict {

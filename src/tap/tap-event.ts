@@ -2,7 +2,7 @@ import type { TapFlow } from '../api/answers/tap-events.ts';
 import { backendOf, mirrorOf } from '../api/ports/target-key.ts';
 import { escapedText } from '../base/text.ts';
 import type { AccessEntry, LoggedFlow } from '../proxy/downstream/access-log.ts';
-import { withoutQuery } from '../proxy/downstream/access-log.ts';
+import { shownPath } from '../proxy/downstream/access-log.ts';
 import type { FailureKind } from '../proxy/http/failures.ts';
 
 /** What is known of a process beside its flows. */
@@ -29,18 +29,9 @@ export function targetOf(label: string, process: TapPlaces['process']): TapFlow[
   return namespace === '' ? { name, port } : { name, port, namespace, service: name };
 }
 
-/**
- * The path that may be shown and asked for, whole: no query, no fragment, no authority with what may stand
- * before an "@" in it. Undefined for what has none (raw bytes, CONNECT).
- */
+/** The path that may be shown and asked for, whole; undefined for what has none (raw bytes). */
 export function pathOf({ path }: Pick<LoggedFlow, 'path'>): string | undefined {
-  if (path === undefined) return undefined;
-  const [bare = ''] = withoutQuery(path).split('#', 1);
-  if (bare.startsWith('/') || bare === '*') return bare;
-  const authority = bare.indexOf('://');
-  if (authority < 0) return undefined;
-  const slash = bare.indexOf('/', authority + 3);
-  return slash < 0 ? '/' : bare.slice(slash);
+  return path === undefined ? undefined : shownPath(path);
 }
 
 /**

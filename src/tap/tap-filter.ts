@@ -4,31 +4,36 @@ import type { AccessLog } from '../proxy/downstream/access-log.ts';
 import { isFailedAnswer } from '../proxy/http/classify.ts';
 import { pathOf, targetOf, type TapPlaces } from './tap-event.ts';
 
-/** Targets whose verdict is kept; there can be as many names as clients can think of. */
+/** Texts whose verdict is kept; there can be as many names as clients can think of. */
 const MAX_KEPT = 10_000;
 
 /**
- * A filter as a function of a flow that has ended. What is asked of the target is looked up once for each.
- * Where a target leads to several clusters (`TapFilter.cluster`) only its endpoint says which: it passes
- * here.
+ * A filter as a function of a flow that has ended. What is asked of the target is looked up once for each,
+ * and so is what is asked of the client. Where a target leads to several clusters (`TapFilter.cluster`) only
+ * its endpoint says which: it passes here.
  */
 export function compileFilter(filter: TapFilter, places: TapPlaces): AccessLog['wants'] {
   const checks = flowChecks(filter);
   const from = filter.from === undefined ? undefined : new NamePatterns([filter.from]);
-  const ofTarget = targetCheck(filter, places);
-  const known = new Map<string, boolean>();
-  const isWanted = (label: string): boolean => {
-    let wanted = known.get(label);
-    if (wanted !== undefined) return wanted;
-    if (known.size >= MAX_KEPT) known.clear();
-    wanted = ofTarget(label);
-    known.set(label, wanted);
-    return wanted;
-  };
+  const isWanted = remembered(targetCheck(filter, places));
+  const isFrom = from && remembered((name) => from.matches(name));
   return (session, flow, failure) =>
     isWanted(session.target.label) &&
     checks.every((check) => check(session, flow, failure)) &&
-    (from === undefined || from.matches(session.clientName));
+    (isFrom === undefined || isFrom(session.clientName));
+}
+
+/** A check that is made once for each text, as long as these are not too many. */
+function remembered(check: (text: string) => boolean): (text: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (text) => {
+    let verdict = known.get(text);
+    if (verdict !== undefined) return verdict;
+    if (known.size >= MAX_KEPT) known.clear();
+    verdict = check(text);
+    known.set(text, verdict);
+    return verdict;
+  };
 }
 
 /**

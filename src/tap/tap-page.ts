@@ -98,14 +98,14 @@ export class TapPage {
     request: AdminRequest,
     token: string,
     filter: TapFilter,
-    { account, expiresAt }: TapVerdict & { readonly ok: true },
+    { account, until }: TapVerdict & { readonly ok: true },
   ): AdminAnswer {
     const { access, rules, clock, paths, log } = this.#options;
     const session = new TapSession({
       filter,
       clock,
       paths,
-      expiresAt,
+      mayUntil: until,
       counts: this.counts,
       ruleOf: (target) => rules.of(target),
       mayGoOn: () => access.verdict(token, filter.namespace, true),

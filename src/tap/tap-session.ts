@@ -7,19 +7,25 @@ import {
 } from '../api/answers/tap-events.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { EventRing } from './event-ring.ts';
+import { TapLosses } from './tap-losses.ts';
 import type { TapSink } from './tap.ts';
 import { tapBucket, admits } from './tap-rate.ts';
-import { VERDICT_MS, type TapVerdict } from './tap-access.ts';
+import type { TapVerdict } from './tap-access.ts';
 import type { TapRule } from './tap-rules.ts';
 
 /** How often somebody who sees nothing hears that the tap is alive, milliseconds. */
 const ALIVE_MS = 15_000;
 /** How often it is told how many are missing, milliseconds. */
 const LOST_MS = 1000;
-/** Soonest that a token that has expired by our clock is asked about again, milliseconds. */
-const EXPIRED_MS = 1000;
+/** Events that are looked up at a time. */
+const AT_ONCE = 16;
+/** About how many lines are handed out together: more may come while they are looked up. */
+const TOGETHER = 256;
 
-/** What became of events, over all sessions of a process. */
+/**
+ * What became of events, over all sessions of a process. Of sessions that ask by path only what was sent
+ * counts: numbers that anybody can read would say which paths are asked for.
+ */
 export interface TapCounts {
   /** They have been written. */
   sent: number;
@@ -41,8 +47,8 @@ export interface TapSessionOptions {
   readonly ruleOf: (target: TapFlow['target']) => Promise<TapRule>;
   /** Asks again whether the account may look. */
   readonly mayGoOn: () => Promise<TapVerdict>;
-  /** Until when the token says that it is valid, milliseconds since the epoch. */
-  readonly expiresAt: number | undefined;
+  /** Until when the answer holds by which it was let in (monotonic milliseconds). */
+  readonly mayUntil: number;
 }
 
 /** Why a session has ended: an end that is told, or the reader has gone. */
@@ -55,6 +61,7 @@ export type SessionEnd = TapEnd | 'reader gone';
 export class TapSession implements TapSink {
   readonly #options: TapSessionOptions;
   readonly #ring = new EventRing<TapFlow>();
+  readonly #losses = new TapLosses();
   readonly #bucket;
   readonly #timers = new Set<Timer>();
   #wake: () => void = () => undefined;
@@ -70,7 +77,7 @@ export class TapSession implements TapSink {
     this.#options = options;
     this.#bucket = tapBucket(filter);
     this.#after(filter.forMs, () => this.end('time is over'));
-    this.#checkLater();
+    this.#checkAt(options.mayUntil);
   }
 
   /** Events that have been written. */
@@ -83,17 +90,25 @@ export class TapSession implements TapSink {
   }
 
   event(event: TapFlow): void {
-    const { clock, counts } = this.#options;
     if (this.#ended !== undefined) return;
     // Each of several processes keeps to the rate, and here all do together.
-    if (!admits(this.#bucket, clock.monotonic())) return this.lost(1);
-    if (!this.#ring.put(event)) counts.dropped++;
+    if (!admits(this.#bucket, this.#options.clock.monotonic())) return this.lost(event.target, 1);
+    const gone = this.#ring.put(event);
+    if (gone !== undefined) {
+      this.#count('dropped', 1);
+      this.#losses.add(gone.target, 1);
+    }
     this.#wake();
   }
 
-  lost(count: number): void {
-    this.#options.counts.limited += count;
-    this.#ring.lose(count);
+  lost(target: TapFlow['target'], count: number): void {
+    this.#count('limited', count);
+    this.#losses.add(target, count);
+  }
+
+  #count(result: Exclude<keyof TapCounts, 'sent'>, count: number): void {
+    const { filter, counts } = this.#options;
+    if (filter.path === undefined) counts[result] += count;
   }
 
   /** The first end counts. */
@@ -133,19 +148,20 @@ export class TapSession implements TapSink {
   async #waiting(last: boolean): Promise<string[]> {
     const { clock, counts } = this.#options;
     const lines: string[] = [];
-    for (let event = this.#ring.take(); event !== undefined; event = this.#ring.take()) {
-      const shown = await this.#shown(event);
-      if (shown === undefined) {
-        counts.hidden++;
-        continue;
+    const most = last ? Infinity : TOGETHER;
+    while (this.#ring.length > 0 && lines.length < most)
+      for (const shown of await Promise.all(this.#take().map((event) => this.#shown(event)))) {
+        if (shown === undefined) {
+          this.#count('hidden', 1);
+          continue;
+        }
+        counts.sent++;
+        this.#sent++;
+        lines.push(lineOf(shown));
       }
-      counts.sent++;
-      this.#sent++;
-      lines.push(lineOf(shown));
-    }
     const now = clock.monotonic();
     if (last || now - this.#toldLostAt >= LOST_MS) {
-      const count = this.#ring.takeLost();
+      const count = await this.#toldLosses();
       if (count > 0) {
         this.#toldLostAt = now;
         lines.push(lineOf({ v: 1, type: 'lost', count }));
@@ -155,16 +171,42 @@ export class TapSession implements TapSink {
     return lines;
   }
 
+  /** A few events: an API server that is slow is asked about their targets at once. */
+  #take(): TapFlow[] {
+    const some: TapFlow[] = [];
+    while (some.length < AT_ONCE) {
+      const event = this.#ring.take();
+      if (event === undefined) break;
+      some.push(event);
+    }
+    return some;
+  }
+
   /** The event as it may be seen; undefined: not at all. */
   async #shown(event: TapFlow): Promise<TapFlow | undefined> {
-    const { paths, filter, ruleOf } = this.#options;
-    const rule = await ruleOf(event.target);
-    if (rule === 'off') return undefined;
-    if (rule === 'all' && paths) return event;
-    // Whoever asks for a path and gets an event would know the path.
-    if (filter.path !== undefined) return undefined;
+    const shown = await this.#shownOf(event.target);
+    if (shown === 'nothing') return undefined;
+    if (shown === 'all') return event;
     const { path: _, ...rest } = event;
     return rest;
+  }
+
+  /** How many were lost of targets of which something may be seen. */
+  async #toldLosses(): Promise<number> {
+    // All at once: each may take as long as the API server does.
+    const told = this.#losses.take().map(async ({ target, count }) => {
+      return (await this.#shownOf(target)) === 'nothing' ? 0 : count;
+    });
+    return (await Promise.all(told)).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What may be seen of the events of a target. */
+  async #shownOf(target: TapFlow['target']): Promise<'all' | 'no-paths' | 'nothing'> {
+    const { paths, filter, ruleOf } = this.#options;
+    const rule = await ruleOf(target);
+    if (rule === 'all' && paths) return 'all';
+    // Whoever asks for a path and gets an event would know the path.
+    return rule === 'off' || filter.path !== undefined ? 'nothing' : 'no-paths';
   }
 
   /** Until there is an event, an end, something lost to tell, or it is time to say that all is well. */
@@ -178,18 +220,15 @@ export class TapSession implements TapSink {
     timer.cancel();
   }
 
-  #checkLater(): void {
-    const { clock, expiresAt = Infinity } = this.#options;
-    const left = expiresAt - clock.now();
-    // By our clock, which may be wrong: the API server has the last word.
-    const soon = left > 0 ? left : EXPIRED_MS;
-    this.#after(Math.min(VERDICT_MS, Math.max(EXPIRED_MS, soon)), () => void this.#check());
+  /** An answer that others have asked for is older than this session. */
+  #checkAt(until: number): void {
+    this.#after(Math.max(0, until - this.#options.clock.monotonic()), () => void this.#check());
   }
 
   async #check(): Promise<void> {
     const verdict = await this.#options.mayGoOn();
     if (verdict.ok) {
-      if (this.#ended === undefined) this.#checkLater();
+      if (this.#ended === undefined) this.#checkAt(verdict.until);
       return;
     }
     const ends = { 401: 'token expired', 403: 'right withdrawn' } as const;

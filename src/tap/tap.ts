@@ -8,15 +8,15 @@ import {
   type OpenFlow,
 } from '../proxy/downstream/access-log.ts';
 import type { Observers } from '../proxy/downstream/observers.ts';
-import { type TapPlaces, tapFlow } from './tap-event.ts';
+import { targetOf, type TapPlaces, tapFlow } from './tap-event.ts';
 import { compileFilter, compileOpenFilter } from './tap-filter.ts';
 import { admits, tapBucket } from './tap-rate.ts';
 
 /** Where what is seen goes. Neither may throw, and neither waits. */
 export interface TapSink {
   event(event: TapFlow): void;
-  /** So many have not been told of, because there were more than the rate. */
-  lost(count: number): void;
+  /** So many of a target have not been told of, because there were more than the rate. */
+  lost(target: TapFlow['target'], count: number): void;
 }
 
 /** The process whose flows are looked at. */
@@ -45,6 +45,8 @@ export class Tap implements AccessLog {
   /** Ids of flows that were told of while under way. */
   readonly #told = new WeakMap<LoggedFlow, string>();
   #asked: LoggedFlow | undefined;
+  /** The target of which one was lost last. */
+  #lostOf: { readonly label: string; readonly target: TapFlow['target'] } | undefined;
   #count = 0;
   #timer: Timer | undefined;
 
@@ -58,7 +60,7 @@ export class Tap implements AccessLog {
     const ended = compileFilter(filter, source);
     this.#wantsOpen = compileOpenFilter(filter, source);
     this.wants = (session, flow, failure) => {
-      if (!ended(session, flow, failure) || !this.#fits()) return false;
+      if (!ended(session, flow, failure) || !this.#fits(session.target)) return false;
       this.#asked = flow;
       return true;
     };
@@ -78,9 +80,12 @@ export class Tap implements AccessLog {
     this.#timer?.cancel();
   }
 
-  #fits(): boolean {
-    if (admits(this.#bucket, this.#source.clock.monotonic())) return true;
-    this.#sink.lost(1);
+  #fits({ label }: { readonly label: string }): boolean {
+    const { clock, process } = this.#source;
+    if (admits(this.#bucket, clock.monotonic())) return true;
+    // Thousands in a row may be of the same one.
+    if (this.#lostOf?.label !== label) this.#lostOf = { label, target: targetOf(label, process) };
+    this.#sink.lost(this.#lostOf.target, 1);
     return false;
   }
 

@@ -1,16 +1,8 @@
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './registry.ts';
 import { PROTOBUF_TYPE } from './protobuf-exposition.ts';
-import {
-  type Body,
-  bytesInTurns,
-  gzipped,
-  inTurns,
-  nextTurn,
-  type Pieces,
-  SharedPieces,
-  type Turns,
-} from './pieces.ts';
+import { type Body, bytesInTurns, inTurns, partsOf, type Pieces, type Turns } from './pieces.ts';
+import { SharedPage } from './shared-page.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
@@ -115,18 +107,24 @@ export class AdminPages {
     });
     read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live', reasons));
     if (registry !== undefined) {
-      const text = new MetricsPage(registry, registry.contentType, async (turns) =>
-        inTurns(await registry.read(), turns),
-      );
-      const protobuf = new MetricsPage(registry, PROTOBUF_TYPE, async (turns) =>
+      const metrics = (type: string, make: (turns: Turns) => Promise<Pieces>) =>
+        new SharedPage(type, () => {
+          const turns = registry.turns();
+          return () => make(turns);
+        });
+      const text = metrics(registry.contentType, async (turns) => inTurns(await registry.read(), turns));
+      const protobuf = metrics(PROTOBUF_TYPE, async (turns) =>
         bytesInTurns(await registry.readProtobuf(), turns),
       );
       read('/metrics', (request) => (wantsProtobuf(request.accept) ? protobuf : text).answer(request));
     }
-    for (const [path, page] of content.pages ?? [])
-      read(path, async (_, query) =>
-        textAnswer(200, `${JSON.stringify(await page(query))}\n`, 'application/json'),
-      );
+    for (const [path, page] of content.pages ?? []) {
+      const shared = new SharedPage('application/json', (query) => async () => {
+        const json = JSON.stringify(await page(new URLSearchParams(query)));
+        return bytesInTurns(partsOf(Buffer.from(`${json}\n`)));
+      });
+      read(path, (request, query) => shared.answer(request, query.toString()));
+    }
     for (const [path, answer] of content.streams ?? []) this.#pages.set(path, { methods: ['GET'], answer });
     const { logLevel } = content;
     if (logLevel !== undefined) {
@@ -170,116 +168,6 @@ export class AdminPages {
   }
 }
 
-/**
- * What slow readers of earlier metrics than the last ones may have waiting, bytes: somebody who reads nothing
- * costs a whole text, and could ask for any number of them.
- */
-const MAX_HELD = 16 * 1024 * 1024;
-
-/**
- * The metrics page. The text is made while it is sent, and the event loop gets its turns. Only one is
- * made at a time: who comes meanwhile waits for the next one, which all share who wait.
- */
-class MetricsPage {
-  readonly #registry: Registry;
-  readonly #type: string;
-  readonly #read: (turns: Turns) => Promise<Pieces>;
-  /** The one that nothing has been read for, which others may join. */
-  #coming: Scrape | undefined;
-  /** The last one that was begun. */
-  #begun: Scrape | undefined;
-  /** Those that have all been made, and that somebody has not taken; the last one first. */
-  #untaken: readonly Scrape[] = [];
-
-  /** @param read makes a body from the numbers, which it reads */
-  constructor(registry: Registry, type: string, read: (turns: Turns) => Promise<Pieces>) {
-    this.#registry = registry;
-    this.#type = type;
-    this.#read = read;
-  }
-
-  async answer({ method, acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
-    const packed = acceptsGzip(acceptEncoding);
-    const type = { 'content-type': this.#type, vary: 'accept, accept-encoding' };
-    const headers = packed ? { ...type, 'content-encoding': 'gzip' } : type;
-    if (method === 'HEAD') return { status: 200, headers, body: inTurns([]) };
-    const scrape = (this.#coming ??= this.#next());
-    const body = scrape.reader(packed);
-    await scrape.read;
-    return { status: 200, headers, body };
-  }
-
-  #next(): Scrape {
-    const turns = this.#registry.turns();
-    const scrape: Scrape = new Scrape(async () => {
-      const last = this.#begun;
-      await last?.finish();
-      if (last !== undefined) this.#hold(last);
-      await nextTurn();
-      this.#coming = undefined;
-      this.#begun = scrape;
-      return this.#read(turns);
-    });
-    return scrape;
-  }
-
-  /**
-   * Holds what readers of the last one have not taken, and of those before it as much as there is room for.
-   */
-  #hold(last: Scrape): void {
-    let held = 0;
-    this.#untaken = [last, ...this.#untaken].filter((scrape) => {
-      const { held: bytes } = scrape;
-      held += bytes;
-      if (scrape === last || held <= MAX_HELD) return bytes > 0;
-      scrape.cut();
-      return false;
-    });
-  }
-}
-
-/** The metrics of one moment. */
-class Scrape {
-  /** When the numbers have been read. */
-  readonly read: Promise<void>;
-  readonly #plain: SharedPieces;
-  #packed: SharedPieces | undefined;
-
-  /** @param read gives the body of all numbers, once it may */
-  constructor(read: () => Promise<Pieces>) {
-    const body = read();
-    this.read = body.then(() => undefined);
-    this.#plain = new SharedPieces(whenRead(body));
-  }
-
-  /** One who joins, which has to be before the numbers are read. */
-  reader(packed: boolean): Pieces {
-    if (!packed) return this.#plain.reader();
-    this.#packed ??= new SharedPieces(gzipped(this.#plain.reader()));
-    return this.#packed.reader();
-  }
-
-  /** Makes all that somebody wants, however slowly it is taken. */
-  async finish(): Promise<void> {
-    await this.#plain.finish();
-    await this.#packed?.finish();
-  }
-
-  /** As of `SharedPieces`. */
-  get held(): number {
-    return this.#plain.held + (this.#packed?.held ?? 0);
-  }
-
-  cut(): void {
-    this.#plain.cut();
-    this.#packed?.cut();
-  }
-}
-
-async function* whenRead(body: Promise<Pieces>): AsyncGenerator<Buffer> {
-  yield* await body;
-}
-
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
 
 function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): AdminAnswer {
@@ -312,16 +200,6 @@ function wantsProtobuf(accept = ''): boolean {
     first.includes('proto=io.prometheus.client.MetricFamily') &&
     first.includes('encoding=delimited')
   );
-}
-
-/** RFC 9110 section 12.5.3, as far as it concerns gzip. */
-function acceptsGzip(header: string): boolean {
-  for (const part of header.toLowerCase().split(',')) {
-    const [coding, ...parameters] = part.split(';').map((piece) => piece.trim());
-    if (coding !== 'gzip' && coding !== '*') continue;
-    return !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
-  }
-  return false;
 }
 
 function decoded(part: string): string {

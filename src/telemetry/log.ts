@@ -1,5 +1,6 @@
 import { pino, type Logger as PinoLogger } from 'pino';
 import { codeOf, LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { visibleJson } from '../base/text.ts';
 import type { LogLevel } from './admin-pages.ts';
 
 /**
@@ -29,7 +30,9 @@ export function createLogger(options: LogOptions): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: errorFields },
   };
-  return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  const out = options.destination ?? pino.destination(1);
+  // Errors have what peers have sent, and people read logs on terminals.
+  return pino(settings, { write: (line) => out.write(visibleJson(line)) });
 }
 
 /** The levels of a log, from least to most verbose. */

@@ -45,6 +45,11 @@ export class Turns {
 /** Least length of a piece but the last, where it does not take too long to make; bytes. */
 const PIECE = 16 * 1024;
 
+/** Bytes in pieces, each of which can be let go by itself. */
+export function* partsOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += PIECE) yield Buffer.from(bytes.subarray(at, at + PIECE));
+}
+
 /** Text as bytes, as of `bytesInTurns`. */
 export function inTurns(texts: Iterable<string>, turns?: Turns): AsyncGenerator<Buffer> {
   return bytesInTurns(

@@ -1,3 +1,4 @@
+import { smallest } from '../base/extremes.ts';
 import type { FlowStats } from '../api/answers/stats-report.ts';
 import { IDENTITY_MARK } from '../api/linkerd/identity-form.ts';
 import { answersOf, type ClusterReading } from './cluster-reading.ts';
@@ -73,6 +74,6 @@ function clientRow(
     ),
     targets: new Set(flows.map(({ flow }) => flow.target)).size,
     unauthorized: tally.rateOf('unauthorized'),
-    last_s: rounded(Math.min(...flows.map(({ flow }) => flow.idleMs)) / 1000),
+    last_s: rounded(smallest(flows.map(({ flow }) => flow.idleMs)) / 1000),
   };
 }

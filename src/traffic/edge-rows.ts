@@ -1,3 +1,4 @@
+import { smallest } from '../base/extremes.ts';
 import type { FlowStats, TargetStats } from '../api/answers/stats-report.ts';
 import { backendOf, mirrorOf } from '../api/ports/target-key.ts';
 import { answersOf, type ClusterReading, type From } from './cluster-reading.ts';
@@ -95,7 +96,7 @@ function edgeRow(
     errors,
     ...edgeVerdict(tally),
     advice: '',
-    last_s: Math.round(Math.min(...all.map(({ flow }) => flow.idleMs))) / 1000,
+    last_s: Math.round(smallest(all.map(({ flow }) => flow.idleMs))) / 1000,
     bytes_in_rate: rate('bytesIn'),
     bytes_out_rate: rate('bytesOut'),
     ...origin(reading, side),

@@ -23,6 +23,29 @@ export function windowOf(report: StatsReport, before?: StatsReport): CountedWind
   return { report: isSame ? since(report, before) : report, ms };
 }
 
+/** How many reports of one process are kept for its windows. */
+const KEPT = 30;
+
+/**
+ * What is to be kept of a process that only says totals, the oldest first: the oldest is as old as the
+ * window, or a little older. However often it is asked, and whatever it says of the time, it is no more than
+ * a few.
+ * @param before what has been kept
+ */
+export function keptReports(
+  before: readonly StatsReport[],
+  report: StatsReport,
+  windowMs: number,
+): StatsReport[] {
+  const [last, earlier] = [before.at(-1), before.at(-2)];
+  // Its clock was set back: nothing is known of the time in between.
+  if (last !== undefined && report.at < last.at) return [report];
+  const isClose = last !== undefined && earlier !== undefined && last.at - earlier.at < windowMs / KEPT;
+  const kept = [...(isClose ? before.slice(0, -1) : before), report];
+  while (kept.length > 2 && report.at - (kept[1]?.at ?? 0) >= windowMs) kept.shift();
+  return kept;
+}
+
 function since(now: StatsReport, before: StatsReport): StatsReport {
   const targets = byKey(before.targets, ({ label }) => label);
   const flows = byKey(before.flows, flowKey);

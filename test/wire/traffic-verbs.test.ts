@@ -155,6 +155,17 @@ describe('verbs that show traffic', () => {
     }
   });
 
+  it('nothing fails is not said as no traffic, and a name that is not there is no name that is well', async () => {
+    for (const verbs of [['stat'], ['edges'], ['proxies']]) {
+      const { stdout, code } = await verb(...verbs, '--failing', '--exit-code');
+      expect([code, stdout]).to.deep.equal([0, 'Nothing fails of what was heard.\n']);
+    }
+    const { code, stderr, rows } = await verb('stat', 'svc/web', 'svc/wbe', '-o', 'json');
+    expect(code).to.equal(3);
+    expect(stderr).to.contain('linkspan: there is no svc/wbe\n');
+    expect(rows<StatRow>().map(({ name }) => name)).to.deep.equal(['web']);
+  });
+
   it('stat mirror -o wide joins both ends by the UID of the Service, and says where the time goes', async () => {
     const { stdout, code } = await verb('stat', 'mirror', '-o', 'wide');
     expect(code).to.equal(0);

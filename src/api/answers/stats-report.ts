@@ -5,7 +5,8 @@ export const MAX_STATS_TEXT = 512;
 /** Most targets and gateways that are read: somewhat more than a process counts one by one. */
 const MAX_ROWS = 20_000;
 
-const count = z.number().min(0);
+/** No process counts further; sums of what is larger would be no numbers any more. */
+const count = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
 const text = z.string().max(MAX_STATS_TEXT);
 /** How often, by kind. */
 const counts = z.record(text, count);
@@ -19,7 +20,7 @@ const latency = z.object({
   schema: z.literal(3),
   sumMs: count,
   /** Index of the first bucket; bucket 0 ends at 1 ms. */
-  offset: z.number().int(),
+  offset: z.number().int().min(-1024).max(1024),
   counts: z.array(count).max(1024).readonly(),
 });
 
@@ -171,7 +172,7 @@ const report = z.object({
   startedAt: count,
   at: count,
   /** With `window`: what has been counted is that of so many milliseconds before `at`. */
-  windowMs: count.optional(),
+  windowMs: count.int().optional(),
   /** With `window`: whether that is as long as was asked for; false where the process is younger. */
   complete: z.boolean().optional(),
   /** With `window`: for `since`. */
@@ -217,9 +218,7 @@ export const STATS_PAGE = {
     const parsed = report.safeParse(body);
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
-    const where = issue?.path.map(String).join('.') ?? '';
-    throw new RangeError(
-      `the answer of /stats is not one of this version: ${where}: ${issue?.message ?? ''}`,
-    );
+    const why = [issue?.path.map(String).join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '');
+    throw new RangeError(['the answer of /stats is not one of this version', ...why].join(': '));
   },
 } as const;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isDnsLabel, listItems } from '../../base/text.ts';
+import { escapedText, isDnsLabel, listItems } from '../../base/text.ts';
 
 /** The page that streams what passes, one JSON object a line. */
 export const TAP_PATH = '/tap';
@@ -98,12 +98,18 @@ export function readTapQuery(asked: URLSearchParams): TapFilter {
   const parsed = query.safeParse(Object.fromEntries(asked));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new RangeError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+  const why = [issue?.path.map(String).join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '');
+  throw new RangeError(why.join(': '));
 }
 
-/** Longest word of an event: paths are cut shorter, names are no longer. */
-const word = z.string().max(4096);
+/**
+ * Longest word of an event: paths are cut shorter, names are no longer. Processes write words so that they
+ * move no terminal and end no line; which one says so is not believed.
+ */
+const word = z.string().max(4096).transform(escapedText);
 const amount = z.number().min(0);
+/** Milliseconds since the epoch, as far as a date can be made of them. */
+const time = z.number().min(0).max(8.64e15);
 
 const flow = z.object({
   v: z.literal(1),
@@ -111,7 +117,7 @@ const flow = z.object({
   type: z.enum(['flow', 'open']),
   id: word,
   /** When it was seen, milliseconds since the epoch by the clock of the process. */
-  at: amount,
+  at: time,
   process: z.enum(['gateway', 'egress']),
   /** Where it was seen: `target` at a gateway, `source` at an egress. */
   side: z.enum(['source', 'target']),

@@ -1,6 +1,6 @@
 import { MIRROR_ANNOTATION_GROUPS } from './mirror-keys.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS, SLO } from '../names.ts';
+import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS, SLO, TAP, VIZ_DISABLE_TAP } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
@@ -44,6 +44,20 @@ export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'service.kubernetes.io/topology-aware-hints',
   'service.kubernetes.io/topology-mode',
 ]);
+/**
+ * These always are, also when they are excluded. Without the first a client's proxy would misread the
+ * protocol (Linkerd does the same); without the others requests that are not to be seen would be seen at
+ * their source.
+ */
+const ALWAYS_COPIED: ReadonlySet<string> = new Set([OPAQUE_PORTS, TAP, VIZ_DISABLE_TAP]);
+/** By what is said of taps: words that forbid nothing, and that would undo what is forbidden here. */
+const ALLOWING: ReadonlyMap<string, readonly string[]> = new Map([
+  [TAP, ['on']],
+  [VIZ_DISABLE_TAP, ['0', 'f', 'F', 'false', 'FALSE', 'False']],
+]);
+/** Of `NEVER_COPIED_GROUPS`, what steers nothing: by an objective both ends call the same failing. */
+const HARMLESS: ReadonlySet<string> = new Set([SLO, TAP]);
+
 /** Labels of the remote Service that its mirror gets. */
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
   return pick(labels, (key) => {
@@ -57,13 +71,11 @@ export function copiedAnnotations(
   annotations: StringMap | undefined,
   rules: CopyRules,
 ): Record<string, string> {
-  return pick(annotations, (key) => {
-    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the
-    // same).
-    if (key === OPAQUE_PORTS) return true;
+  return pick(annotations, (key, value) => {
+    if (ALLOWING.get(key)?.includes(value) === true) return false;
+    if (ALWAYS_COPIED.has(key)) return true;
     const isKept = NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS);
-    // An objective steers nothing: by it both ends call the same failing.
-    if (isKept && key !== SLO) return false;
+    if (isKept && !HARMLESS.has(key)) return false;
     if (rules.excludedAnnotation(key)) return false;
     return rules.allowedAnnotation?.(key) ?? rules.steering?.(key) !== true;
   });
@@ -137,6 +149,18 @@ export function copiedMetadata(
   return { labels, annotations: { ...annotations, [COPIED_KEYS]: copiedKeyList(labels, annotations) } };
 }
 
+/**
+ * What endpoint mirrors have of the Service whose host they lead to, with the record: what it says of taps,
+ * as their requests are its own.
+ */
+export function copiedTapAnnotations(remote: V1Service): Record<string, string> {
+  const said = pick(
+    remote.metadata?.annotations,
+    (key, value) => ALLOWING.get(key)?.includes(value) === false,
+  );
+  return Object.keys(said).length === 0 ? {} : { ...said, [COPIED_KEYS]: copiedKeyList({}, said) };
+}
+
 /** One list for both maps: a key that is taken back is taken back wherever it is no longer wanted. */
 function copiedKeyList(labels: StringMap, annotations: StringMap): string {
   return [...new Set([...Object.keys(labels), ...Object.keys(annotations)])].sort().join(',');
@@ -169,7 +193,7 @@ export function inheritedKeys(local: V1Service, remote: V1Service | undefined): 
   return [
     ...same(local.metadata?.labels, remote?.metadata?.labels),
     ...same(local.metadata?.annotations, remote?.metadata?.annotations),
-  ].filter((key) => key === SLO || !inGroup(key, NEVER_COPIED_GROUPS));
+  ].filter((key) => HARMLESS.has(key) || !inGroup(key, NEVER_COPIED_GROUPS));
 }
 
 function inGroup(key: string, groups: readonly string[]): boolean {
@@ -181,10 +205,13 @@ function inGroup(key: string, groups: readonly string[]): boolean {
  * Drops values that are no text, which another cluster's API server may send: a mirror with one would be
  * refused, again and again.
  */
-function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {
+function pick(
+  map: StringMap | undefined,
+  wanted: (key: string, value: string) => boolean,
+): Record<string, string> {
   return Object.fromEntries(
     Object.entries<unknown>(map ?? {}).filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0]),
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0], entry[1]),
     ),
   );
 }

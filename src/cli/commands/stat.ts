@@ -67,6 +67,10 @@ export function statCommand(): Command {
       rows: (readings) =>
         kinds.flatMap((kind) => ROWS[kind](readings)).filter((row) => asked.some((one) => isAsked(one, row))),
       nameOf: statName,
+      missing: (rows) =>
+        asked
+          .filter((one) => one.name !== undefined && !rows.some((row) => isAsked(one, row)))
+          .map(({ kind, name }) => `there is no ${kind}/${name}`),
       namespaceOf: namespacesOf,
       text: (rows, how) => statText(kinds, rows, { ...how, windowMs: flags.window }),
     });

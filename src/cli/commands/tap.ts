@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { isIP } from 'node:net';
 import { Command } from 'commander';
 import { z } from 'zod';
 import {
@@ -10,18 +11,20 @@ import {
   type TapFilter,
   tapQuery,
 } from '../../api/answers/tap-events.ts';
-import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import { codeOf, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { links } from '../../api/link/link-schema.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { parseFlags } from '../../base/config.ts';
+import { systemClock } from '../../base/clock.ts';
 import { formatDuration } from '../../base/duration.ts';
 import { plainText } from '../../base/text.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { contextsFlags, durationFlag, withClient, withContextsFlags } from '../flags/cluster-flags.ts';
 import { fieldTemplate } from '../output/field-template.ts';
+import { jsonText } from '../output/output.ts';
 import { tapLine } from '../output/tap-text.ts';
-import { tapCluster, type TapWord } from '../queries/tap-streams.ts';
+import { tapCluster, type TapListener, type TapWord } from '../queries/tap-streams.ts';
 
 const KINDS = ['svc', 'mirror', 'link', 'client'] as const;
 
@@ -105,39 +108,69 @@ interface Printer {
 async function run(what: string | undefined, flags: Flags, printer: Printer): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort(new Error('interrupted')));
+  const trouble = new Trouble();
   let left = flags.limit ?? Infinity;
-  const tell = (cluster: string) => async (word: TapWord) => {
+  const word = async (cluster: string, said: TapWord) => {
+    trouble.tellNow();
     if (left <= 0) return;
-    if (word.event.type === 'flow' || word.event.type === 'open') left--;
-    const line = printer.print(cluster, word);
+    if (said.event.type === 'flow' || said.event.type === 'open') left--;
+    const line = printer.print(cluster, said);
     if (line !== '' && !process.stdout.write(line)) await once(process.stdout, 'drain');
     if (left <= 0) stop.abort(new Error('enough'));
   };
-  const contexts = flags.context ?? [undefined];
-  const outcomes = await Promise.allSettled(
-    contexts.map((context) =>
-      withClient({ ...flags, context }, async (client) => {
+  const errors: unknown[] = [];
+  const contexts = [...new Set(flags.context ?? [undefined])];
+  const ask = async (context: string | undefined) => {
+    const name = context ?? 'current';
+    const listener: TapListener = {
+      word: (said) => word(name, said),
+      silent: (pod, why) => trouble.add(`${name}: ${pod}: ${why}`),
+    };
+    try {
+      await withClient({ ...flags, context }, async (client) => {
         const filter = await filterOf(what, flags, client);
-        const question = { ...installationOf(flags), filter, signal: stop.signal };
-        return tapCluster(client, question, tell(context ?? 'current'));
-      }),
-    ),
-  );
-  report(outcomes, contexts);
+        const question = { ...installationOf(flags), filter, clock: systemClock, signal: stop.signal };
+        await tapCluster(client, question, listener);
+      });
+    } catch (error) {
+      errors.push(error);
+      // Its pods are named one by one, where there are any.
+      if (codeOf(error) !== 'TAP_REFUSED' || !trouble.isOf(name)) trouble.add(`${name}: ${messageOf(error)}`);
+    }
+  };
+  await Promise.all(contexts.map(ask));
+  if (errors.length === contexts.length) throw errors[0];
+  trouble.tellNow();
+  if (trouble.any) process.exitCode = PARTIAL;
 }
 
-/** Says who was not heard. @throws the error of a cluster where no other was heard either */
-function report(
-  outcomes: readonly PromiseSettledResult<readonly string[]>[],
-  contexts: readonly (string | undefined)[],
-): void {
-  const [first] = outcomes;
-  if (first?.status === 'rejected' && outcomes.every(({ status }) => status === 'rejected'))
-    throw first.reason as Error;
-  for (const [at, outcome] of outcomes.entries()) {
-    const failures = outcome.status === 'rejected' ? [messageOf(outcome.reason)] : outcome.value;
-    for (const failure of failures) tellApart(`${contexts[at] ?? 'current'}: ${failure}`);
-    if (failures.length > 0) process.exitCode = PARTIAL;
+/**
+ * Who could not be asked, or is heard no longer. It is told as soon as anybody else is heard, and not when
+ * all is over: that may take ten minutes. Where nobody is, the error that ends the verb says it.
+ */
+class Trouble {
+  readonly #said: string[] = [];
+  #waiting: string[] = [];
+  #isHeard = false;
+
+  get any(): boolean {
+    return this.#said.length > 0;
+  }
+
+  isOf(cluster: string): boolean {
+    return this.#said.some((text) => text.startsWith(`${cluster}: `));
+  }
+
+  add(text: string): void {
+    this.#said.push(text);
+    this.#waiting.push(text);
+    if (this.#isHeard) this.tellNow();
+  }
+
+  tellNow(): void {
+    this.#isHeard = true;
+    for (const text of this.#waiting) tellApart(text);
+    this.#waiting = [];
   }
 }
 
@@ -190,13 +223,14 @@ async function subjectOf(what: string, flags: Flags, client: KubeClient): Promis
     throw new LinkspanError('CONFIG_INVALID', `tap: "${what}" is none of ${KINDS.join('/…, ')}/…`);
   if (kind === 'svc') return { service: name };
   if (kind === 'mirror') return { service: name, side: 'egress' };
-  if (kind === 'client') return { from: `${name}*` };
+  // An address is no beginning of another one: 10.0.0.1 of 10.0.0.10.
+  if (kind === 'client') return { from: isIP(name) === 0 ? `${name}*` : name };
   const link = await client.get(links, { namespace: flags.controllerNamespace, name });
   return { cluster: link.spec?.targetClusterName ?? name, side: 'egress' };
 }
 
 function printerOf({ output }: Flags): Printer {
-  if (output === 'json') return { print: (cluster, { pod, event }) => jsonLine({ ...event, pod, cluster }) };
+  if (output === 'json') return { print: (cluster, { pod, event }) => jsonText({ ...event, pod, cluster }) };
   if (output.startsWith('jsonpath=')) return templatePrinter(output.slice('jsonpath='.length));
   return textPrinter((flow) => tapLine(flow, output === 'wide'));
 }
@@ -222,9 +256,4 @@ function textPrinter(lineOf: (flow: Parameters<typeof tapLine>[0]) => string): P
       return '';
     },
   };
-}
-
-/** A pod's words stand as they came, escaped as JSON escapes them. */
-function jsonLine(value: object): string {
-  return `${JSON.stringify(value)}\n`;
 }

@@ -116,14 +116,30 @@ export function withContextsFlags(command: Command): Command {
   return withAccessFlags(
     command
       .option('--kubeconfig <file>', 'kubeconfig of the clusters (default: $KUBECONFIG, ~/.kube/config)')
-      .option('--context <name...>', 'contexts of the kubeconfig, one for each cluster'),
+      .option(
+        '--context <name>',
+        'context of the kubeconfig; may be given several times, for several clusters',
+        repeated,
+      ),
   );
+}
+
+/**
+ * The values of a flag that may be given several times, each with one value, as kubectl has it: one that took
+ * all words behind it would take the verb's arguments.
+ */
+export function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
 }
 
 function withAccessFlags(command: Command): Command {
   return command
     .option('--as <user>', 'ask as this user (impersonation)')
-    .option('--as-group <group...>', 'ask as a member of these groups, with --as')
+    .option(
+      '--as-group <group>',
+      'ask as a member of this group, with --as; may be given several times',
+      repeated,
+    )
     .option(
       '--api-addr <address>',
       "address of the API server, instead of the kubeconfig's: host:port or a URL",
@@ -148,9 +164,13 @@ export function accessOf(flags: ClusterFlags): ClusterAccess {
 
 /**
  * Access to the cluster that the flags name, and a client of it, to be closed.
+ * @param options of the client
  * @throws LinkspanError KUBECONFIG_…
  */
-export function openCluster(flags: ClusterFlags): { access: ClusterAccess; client: KubeClient } {
+export function openCluster(
+  flags: ClusterFlags,
+  options: { readonly maxConnections?: number } = {},
+): { access: ClusterAccess; client: KubeClient } {
   const log = createLogger({
     name: 'cli',
     level: flags.verbose === true ? 'debug' : 'warn',
@@ -160,6 +180,7 @@ export function openCluster(flags: ClusterFlags): { access: ClusterAccess; clien
   const client = new KubeClient(access, {
     clock: systemClock,
     random: Math.random,
+    ...options,
     ...(flags.verbose === true ? { log } : {}),
   });
   return { access, client };

@@ -1,3 +1,4 @@
+import { largest } from '../../base/extremes.ts';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { plainText, visibleJson } from '../../base/text.ts';
@@ -9,7 +10,7 @@ export type Output = z.output<typeof outputFlag>;
 /** A table with aligned columns, as kubectl prints them: the last column as it is, no trailing blanks. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
+  const widths = head.map((_, column) => largest(lines.map((line) => (line[column] ?? '').length)));
   const print = (line: readonly string[]) =>
     line
       .map((cell, column) => (column === head.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))

@@ -35,6 +35,7 @@ export function routeName({ route, namespace, service, cluster }: RouteRow): str
 
 /** @param windowMs what was asked for */
 export function routesText(rows: readonly RouteRow[], wide: boolean, windowMs: number): string {
-  if (rows.length === 0) return noTraffic(0, windowMs);
+  if (rows.length === 0)
+    return noTraffic(0, windowMs, 'to which retries, timeouts or a ServiceProfile apply');
   return trafficTable([...OWN, ...(wide ? WIDE : []), REASON], rows, routeName);
 }

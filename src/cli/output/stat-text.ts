@@ -1,3 +1,4 @@
+import { largest } from '../../base/extremes.ts';
 import type { StatKind, StatRow } from '../../traffic/stat-row.ts';
 import { age } from './output.ts';
 import {
@@ -141,7 +142,10 @@ export function statText(
     const source = several && (kind === 'mirror' || kind === 'link') ? [SOURCE] : [];
     return [trafficTable([...columns, ...(wide ? more : []), ...source, REASON], own, statName)];
   });
-  const seconds = Math.max(0, ...rows.map(({ window_s: one }) => one));
+  const seconds = largest(
+    rows.map(({ window_s: one }) => one),
+    0,
+  );
   return [...tables, ...(isQuiet ? [noTraffic(seconds, windowMs)] : [])].join('\n');
 }
 

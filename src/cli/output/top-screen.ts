@@ -82,7 +82,8 @@ function typed(state: TopState, { name, text }: Key): TopState {
 
 /** What a reading and the state come to. */
 export interface TopPicture {
-  readonly rows: readonly EdgeRow[];
+  /** Undefined: nobody has said anything yet. */
+  readonly rows: readonly EdgeRow[] | undefined;
   /** Who did not answer. */
   readonly notes: readonly string[];
   readonly windowMs: number;
@@ -95,22 +96,26 @@ export interface TopPicture {
 export function topLines(state: TopState, picture: TopPicture): string[] {
   const { columns, lines } = picture;
   const body = state.help ? HELP : tableLines(state, picture);
-  const room = Math.max(1, lines - 1);
-  const shown = [...body, ...picture.notes.map((note) => `! ${note}`)].slice(0, room - 1);
+  const room = Math.max(0, lines - 2);
+  const notes = picture.notes.map((note) => `! ${note}`).slice(0, room);
+  // However many rows there are, it is seen who is not among them.
+  const shown = [...body.slice(0, room - notes.length), ...notes];
   return [statusLine(state, picture), ...shown].map((line) => plainText(line).slice(0, columns));
 }
 
 function tableLines(state: TopState, { rows, windowMs, lines }: TopPicture): string[] {
+  if (rows === undefined) return [];
   const wanted = state.filter.toLowerCase();
   const own = rows.filter((row) => wanted === '' || edgeName(row).toLowerCase().includes(wanted));
   const ordered = inOrder(own, state.sort, edgeName);
   const offset = Math.max(0, Math.min(state.offset, ordered.length - 1));
   const page = ordered.slice(offset, offset + lines).map((row) => ({ ...row, message: '' }));
+  if (rows.length > 0 && page.length === 0) return ['No name has this in it.'];
   if (page.length === 0) return [noTraffic(0, windowMs).trimEnd()];
   return trafficTable(TOP_COLUMNS, page, edgeName, undefined).trimEnd().split('\n');
 }
 
-function statusLine({ sort, filter, typing, paused }: TopState, { rows }: TopPicture): string {
+function statusLine({ sort, filter, typing, paused }: TopState, { rows = [] }: TopPicture): string {
   const failing = rows.filter((row) => row.failing).length;
   const rps = rows.reduce((sum, row) => sum + (row.rps ?? 0), 0);
   const parts = [

@@ -1,3 +1,4 @@
+import { largest } from '../../base/extremes.ts';
 import type { SignalFields } from '../../traffic/tally.ts';
 import { percent, type ToldVerdict } from '../../traffic/traffic-verdict.ts';
 import { plainWords } from '../../base/text.ts';
@@ -41,7 +42,7 @@ export function trafficTable<T extends ToldVerdict>(
   // Clients of other clusters choose what they are called.
   const lines = rows.map((row) => cells.map(([, cell]) => plainWords(cell(row), MAX_CELL)));
   const wide = table(head, lines);
-  const width = Math.max(...wide.split('\n').map((line) => line.length));
+  const width = largest(wide.split('\n').map((line) => line.length));
   const isNarrow = columns !== undefined && columns < NARROW && width > columns;
   const text = isNarrow ? lines.map((line) => list(head, line)).join('\n') : wide;
   const told = rows.filter(({ message }) => message !== '').map((row) => troubleLine(nameOf(row), row));
@@ -106,8 +107,13 @@ export function partCell(
   return part === null || part === undefined ? '-' : `${part.ready}/${part.known}`;
 }
 
-/** What is said where nothing has passed. @param seconds that were looked at */
-export function noTraffic(seconds: number, windowMs: number): string {
+/**
+ * What is said where nothing has passed.
+ * @param seconds that were looked at
+ * @param which is looked at; default: all
+ */
+export function noTraffic(seconds: number, windowMs: number, which = ''): string {
   const looked = seconds > 0 ? seconds : windowMs / 1000;
-  return `No traffic in the last ${looked >= 60 ? `${Math.round(looked / 60)}m` : `${Math.round(looked)}s`}.\n`;
+  const last = looked >= 60 ? `${Math.round(looked / 60)}m` : `${Math.round(looked)}s`;
+  return `No traffic${which === '' ? '' : ` ${which}`} in the last ${last}.\n`;
 }

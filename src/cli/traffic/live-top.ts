@@ -3,7 +3,7 @@ import { sleep, systemClock } from '../../base/clock.ts';
 import { type EdgeRow, edgeRows } from '../../traffic/edge-rows.ts';
 import { edgeName } from '../output/edges-text.ts';
 import { afterKey, type Key, TOP_BEGINS, topLines, type TopState } from '../output/top-screen.ts';
-import { closeAll, openClusters, readAll, shownRows, type TrafficView } from './show-traffic.ts';
+import { closeAll, openClusters, readsOf, shownRows, type TrafficView } from './show-traffic.ts';
 import { TopTerminal } from './top-terminal.ts';
 import type { TrafficFlags } from './view-flags.ts';
 
@@ -28,12 +28,13 @@ async function restUntil(ended: AbortSignal, ms: number): Promise<void> {
 /** Shows pairs of clients and Services until somebody ends it. Keys: `?`. */
 export async function liveTop(flags: TrafficFlags): Promise<void> {
   const clusters = openClusters(flags, { ...TOP_VIEW.wanted, namespace: flags.namespace });
+  const reads = readsOf(clusters, flags.timeout, true);
   const ended = new AbortController();
   const over = new Promise<undefined>((resolve) => {
     ended.signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   let state: TopState = { ...TOP_BEGINS, sort: flags.sort };
-  let rows: readonly EdgeRow[] = [];
+  let rows: readonly EdgeRow[] | undefined;
   let notes: readonly string[] = ['asking …'];
   const onKey = (key: Key) => {
     const next = afterKey(state, key, Math.max(1, terminal.rows - 3));
@@ -53,7 +54,7 @@ export async function liveTop(flags: TrafficFlags): Promise<void> {
   /** What was seen last stays where nobody answers. */
   const look = async () => {
     try {
-      const read = await Promise.race([readAll(clusters, flags.timeout), over]);
+      const read = await Promise.race([reads.next(), over]);
       if (read === undefined) return;
       rows = shownRows({ ...TOP_VIEW, text: () => '' }, read.readings, flags);
       notes = read.unread;

@@ -40,10 +40,12 @@ export class Screen {
       await this.#write(`${this.#shown > 0 && !text.startsWith('[') ? '\n' : ''}${text}`);
     } else {
       const first = this.#shown === 0 ? `${HOME}${CLEAR_BELOW}` : HOME;
-      const all = `${text}${lines === '' ? '' : `\n${lines}`}`;
       const { rows, columns } = this.#stream;
-      // What wraps could not be written over.
-      const fitting = all.split('\n', Math.max(1, rows - 1)).map((line) => line.slice(0, columns));
+      const below = lines === '' ? [] : ['', ...lines.trimEnd().split('\n')];
+      // What wraps could not be written over, and a table that is long must not hide who is not in it.
+      const room = Math.max(1, rows - 1 - below.length);
+      const all = [...text.trimEnd().split('\n', room), ...below].slice(0, Math.max(1, rows - 1));
+      const fitting = all.map((line) => line.slice(0, columns));
       await this.#write(`${first}${fitting.map((line) => line + CLEAR_LINE).join('\n')}${CLEAR_BELOW}`);
     }
     this.#shown++;

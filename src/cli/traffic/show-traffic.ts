@@ -1,20 +1,24 @@
 import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { type ClusterReading, withNames } from '../../traffic/cluster-reading.ts';
+import type { ClusterReading } from '../../traffic/cluster-reading.ts';
 import { inOrder } from '../../traffic/stat-row.ts';
 import type { ToldVerdict } from '../../traffic/traffic-verdict.ts';
-import { openCluster, within } from '../flags/cluster-flags.ts';
+import { openCluster } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
 import { jsonText, render } from '../output/output.ts';
+import { ClusterReads, type OpenCluster } from './cluster-reads.ts';
 import { Screen } from './screen.ts';
 import type { TrafficFlags } from './view-flags.ts';
-import { TrafficReader } from './traffic-reader.ts';
+import { PODS_AT_ONCE, TrafficReader } from './traffic-reader.ts';
 import type { Wanted } from './traffic-surroundings.ts';
 
 /** Exit codes beside those of `main.ts`. */
 const PARTIAL = 3;
 const FAILING = 4;
+/** Of one cluster: for pods, and for what is read beside them. */
+const MAX_CONNECTIONS = PODS_AT_ONCE + 16;
+/** It says nothing of those who did not answer. */
+const NOTHING_FAILS = 'Nothing fails of what was heard.\n';
 
 /** What rows of every view have. */
 interface ViewRow extends Omit<ToldVerdict, 'message'> {
@@ -31,15 +35,10 @@ export interface TrafficView<T extends ViewRow> {
   readonly text: (rows: readonly T[], how: { readonly wide: boolean; readonly several: boolean }) => string;
   /** What `-n` is compared with; undefined: the row is of no namespace, and always shown. */
   readonly namespaceOf: (row: T) => readonly string[] | undefined;
+  /** What was asked for by name and is not there, of all rows; default: nothing was. */
+  readonly missing?: (rows: readonly T[]) => readonly string[];
   /** What is to be said on stderr besides. */
   readonly notes?: (readings: readonly ClusterReading[]) => readonly string[];
-}
-
-/** A cluster that is being asked. */
-export interface OpenCluster {
-  readonly name: string;
-  readonly client: KubeClient;
-  readonly reader: TrafficReader;
 }
 
 /**
@@ -51,6 +50,7 @@ export async function showTraffic<T extends ViewRow>(
   view: TrafficView<T>,
 ): Promise<void> {
   const clusters = openClusters(flags, { ...view.wanted, namespace: flags.namespace });
+  const reads = readsOf(clusters, flags.timeout, flags.watch !== undefined);
   const screen = new Screen(process.stdout, flags.watch);
   let rows: readonly T[] | undefined;
   try {
@@ -58,11 +58,13 @@ export async function showTraffic<T extends ViewRow>(
       let notes: readonly string[];
       let isPartial = true;
       try {
-        const read = await Promise.race([readAll(clusters, flags.timeout), screen.ended]);
+        const read = await Promise.race([reads.next(), screen.ended]);
         if (read === undefined) break;
         rows = shownRows(view, read.readings, flags);
-        notes = [...read.unread, ...(view.notes?.(read.readings) ?? [])];
-        ({ isPartial } = read);
+        const missing = view.missing?.(view.rows(read.readings)) ?? [];
+        notes = [...read.unread, ...missing, ...(view.notes?.(read.readings) ?? [])];
+        // Whoever has a script look at a name that is wrong must not hear that nothing fails.
+        isPartial = read.isPartial || missing.length > 0;
       } catch (error) {
         if (rows === undefined) throw error;
         // What was seen last stays, with why there is nothing newer.
@@ -77,6 +79,11 @@ export async function showTraffic<T extends ViewRow>(
   }
 }
 
+/** How they are asked. @param live whether again and again */
+export function readsOf(clusters: readonly OpenCluster[], timeoutMs: number, live: boolean): ClusterReads {
+  return new ClusterReads(clusters, { clock: systemClock, timeoutMs, live });
+}
+
 /** Ends their connections. */
 export async function closeAll(clusters: readonly OpenCluster[]): Promise<void> {
   await Promise.all(clusters.map(({ client }) => client.close()));
@@ -88,7 +95,7 @@ export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[]
   if (contexts.length > 1 && flags.apiAddr !== undefined)
     throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
   return contexts.map((context) => {
-    const { client } = openCluster({ ...flags, context });
+    const { client } = openCluster({ ...flags, context }, { maxConnections: MAX_CONNECTIONS });
     const name = context ?? 'this cluster';
     const { window: windowMs, timeout: timeoutMs } = flags;
     const asked = { name, client, namespace: flags.controllerNamespace };
@@ -98,40 +105,6 @@ export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[]
       reader: new TrafficReader(asked, { clock: systemClock, windowMs, timeoutMs, wanted }),
     };
   });
-}
-
-/**
- * Asks all of them at once. One that does not answer is named; the others are shown.
- * @throws LinkspanError of one where none answers
- */
-export async function readAll(
-  clusters: readonly OpenCluster[],
-  timeoutMs: number,
-): Promise<{
-  readonly readings: readonly ClusterReading[];
-  readonly unread: readonly string[];
-  readonly isPartial: boolean;
-}> {
-  const results = await Promise.all(
-    clusters.map(async ({ name, client, reader }) => {
-      try {
-        return { ok: true, read: await within(timeoutMs, client.server, reader.read()) } as const;
-      } catch (error) {
-        return { ok: false, name, error } as const;
-      }
-    }),
-  );
-  const reads = results.flatMap((result) => (result.ok ? [result.read] : []));
-  const failed = results.flatMap((result) => (result.ok ? [] : [result]));
-  if (reads.length === 0) throw failed[0]?.error;
-  const lost = failed.map(({ name, error }) => `no answer from ${name}: ${describeError(error)}`);
-  return {
-    readings: withNames(reads.map(({ reading }) => reading)),
-    unread: [...lost, ...reads.flatMap(({ unread }) => unread)],
-    isPartial:
-      lost.length > 0 ||
-      reads.some(({ reading }) => reading.processes.some(({ silence }) => silence !== undefined)),
-  };
 }
 
 /** Rows with what to do about each, as the flags want them. */
@@ -150,11 +123,14 @@ export function shownRows<T extends ViewRow>(
 }
 
 function textOf<T extends ViewRow>(view: TrafficView<T>, rows: readonly T[], flags: TrafficFlags): string {
-  const { output, watch, context } = flags;
+  const { output, watch, context, failing } = flags;
   const how = { wide: output === 'wide', several: context.length > 1 };
   // In live mode one line for each reading, for programs that read line by line.
   if (output === 'json' && watch !== undefined) return jsonText(rows);
-  return render(output === 'wide' ? 'table' : output, rows, () => view.text(rows, how));
+  const text = render(output === 'wide' ? 'table' : output, rows, () =>
+    failing && rows.length === 0 ? NOTHING_FAILS : view.text(rows, how),
+  );
+  return output === 'yaml' && watch !== undefined ? `---\n${text}` : text;
 }
 
 function exitCode(rows: readonly ViewRow[], isPartial: boolean, flags: TrafficFlags): number {

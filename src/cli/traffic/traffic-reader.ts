@@ -10,12 +10,13 @@ import { componentOf, installedVersion } from '../../api/installed-labels.ts';
 import { pods as podKind } from '../../api/kubernetes/resource.ts';
 import { OURS } from '../../api/names.ts';
 import { type Clock, sleep } from '../../base/clock.ts';
+import { inParallel } from '../../base/in-parallel.ts';
 import { adminPortOf, isRunning } from '../../check/check-facts.ts';
 import { isForbidden } from '../../kube/client/kube-client.ts';
 import { askPod } from '../../kube/client/pod-proxy.ts';
 import type { ClusterReading, ProcessKind, ProcessReading } from '../../traffic/cluster-reading.ts';
-import { windowOf } from '../../traffic/stats-window.ts';
-import { silence } from '../queries/controller-answers.ts';
+import { keptReports, windowOf } from '../../traffic/stats-window.ts';
+import { podWords } from '../queries/pod-words.ts';
 import {
   type AskedCluster,
   readSurroundings,
@@ -25,6 +26,8 @@ import {
 
 /** Longest time for one process to answer, milliseconds; it answers from memory. */
 const ANSWER_MS = 3000;
+/** Pods of a cluster that are asked at a time. */
+export const PODS_AT_ONCE = 64;
 /** How long is looked at where processes keep no history of their own, milliseconds. */
 const SAMPLE_MS = 2000;
 /** Least time between two reports that a rate is made of, milliseconds. */
@@ -85,6 +88,8 @@ export class TrafficReader {
     const isNew = ({ pod, report }: Asked) =>
       report !== undefined && report.windowMs === undefined && !this.#before.has(keyOf(pod));
     const isUnread = first.some(isNew);
+    const there = new Set(first.map(({ pod }) => keyOf(pod)));
+    for (const key of this.#before.keys()) if (!there.has(key)) this.#before.delete(key);
     for (const one of first) this.#remember(one);
     if (!isUnread) return first;
     const { clock, windowMs, timeoutMs } = this.#options;
@@ -100,7 +105,12 @@ export class TrafficReader {
       const kind = componentOf(pod) ?? '';
       return KINDS.has(kind) ? [{ pod, kind: kind as ProcessKind }] : [];
     });
-    return Promise.all(known.map((one) => this.#askOne(one)));
+    // Those of a node that is lost take all their time, and the others must not wait for them.
+    const [ready, others] = [
+      known.filter(({ pod }) => isReady(pod)),
+      known.filter(({ pod }) => !isReady(pod)),
+    ];
+    return inParallel([...ready, ...others], PODS_AT_ONCE, (one) => this.#askOne(one));
   }
 
   async #pods(): Promise<readonly V1Pod[]> {
@@ -125,7 +135,12 @@ export class TrafficReader {
       const answer = await askPod(client, where, path, AbortSignal.timeout(ms));
       return { pod, kind, report: STATS_PAGE.read(answer) };
     } catch (error) {
-      return { pod, kind, silence: silence(error), forbidden: isForbidden(error) };
+      return {
+        pod,
+        kind,
+        silence: podWords(error, 'it is of an older version'),
+        forbidden: isForbidden(error),
+      };
     }
   }
 
@@ -147,10 +162,7 @@ export class TrafficReader {
   #remember({ pod, report }: Asked): void {
     if (report === undefined || report.windowMs !== undefined) return;
     const key = keyOf(pod);
-    const kept = [...(this.#before.get(key) ?? []), report];
-    // The oldest one that is kept is as old as the window, or a little older.
-    while (kept.length > 2 && report.at - (kept[1]?.at ?? 0) >= this.#options.windowMs) kept.shift();
-    this.#before.set(key, kept);
+    this.#before.set(key, keptReports(this.#before.get(key) ?? [], report, this.#options.windowMs));
   }
 
   #windows(asked: readonly Asked[]): ProcessReading[] {
@@ -182,12 +194,16 @@ function keyOf({ metadata }: V1Pod): string {
   return metadata?.uid ?? metadata?.name ?? '';
 }
 
+function isReady({ status }: V1Pod): boolean {
+  return status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') === true;
+}
+
 function podFacts(pod: V1Pod, kind: ProcessKind): Omit<ProcessReading, 'silence' | 'window'> {
-  const { conditions = [], containerStatuses = [] } = pod.status ?? {};
+  const { containerStatuses = [] } = pod.status ?? {};
   return {
     name: pod.metadata?.name ?? '',
     kind,
-    ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+    ready: isReady(pod),
     restarts: containerStatuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
     version: installedVersion(pod),
   };

@@ -2,7 +2,13 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { type Sort, SORTS } from '../../traffic/stat-row.ts';
-import { clusterFlags, durationFlag, timeoutFlag, withTimeoutFlag } from '../flags/cluster-flags.ts';
+import {
+  clusterFlags,
+  durationFlag,
+  repeated,
+  timeoutFlag,
+  withTimeoutFlag,
+} from '../flags/cluster-flags.ts';
 
 /** Longest window that processes keep, milliseconds. */
 const MAX_WINDOW_MS = 30 * 60_000;
@@ -78,10 +84,14 @@ export function withTrafficFlags(command: Command): Command {
       .option(
         '--context <name>',
         'context of the kubeconfig; may be given several times, for several clusters',
-        (name: string, before: readonly string[] | undefined) => [...(before ?? []), name],
+        repeated,
       )
       .option('--as <user>', 'ask as this user (impersonation)')
-      .option('--as-group <group...>', 'ask as a member of these groups, with --as')
+      .option(
+        '--as-group <group>',
+        'ask as a member of this group, with --as; may be given several times',
+        repeated,
+      )
       .option(
         '--api-addr <address>',
         "address of the API server, instead of the kubeconfig's: host:port or a URL",

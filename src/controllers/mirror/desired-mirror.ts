@@ -15,7 +15,7 @@ import {
 import { shownAddresses } from '../objects/shown-addresses.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { formOf, hostAddresses, podPort } from './headless.ts';
-import { bareRules, mirrorMetadata } from '../../api/mirror/mirror-metadata.ts';
+import { bareRules, copiedTapAnnotations, mirrorMetadata } from '../../api/mirror/mirror-metadata.ts';
 import { fullyQualifiedName, mirrorName } from '../../api/mirror/mirror-names.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
@@ -174,6 +174,7 @@ function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): Desir
         namespace: key.namespace,
         labels,
         annotations: {
+          ...copiedTapAnnotations(remote),
           ...originAnnotations(remote, { fqName, link: link.link }),
           ...annotationsOfPath(facts, host.name),
         },

@@ -296,7 +296,7 @@ export class GatewayWorkers implements GatewayAdminView {
   #tapped({ tap, events, lost }: TappedEvents): void {
     const sink = this.#taps.get(tap)?.sink;
     for (const event of events) sink?.event(event);
-    if (lost > 0) sink?.lost(lost);
+    for (const { target, count } of lost) sink?.lost(target, count);
   }
 
   #answered(slot: Slot, id: number, answer: unknown): void {

@@ -1,5 +1,6 @@
 import type { TapFilter, TapFlow } from '../../api/answers/tap-events.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
+import { type TapLoss, TapLosses } from '../../tap/tap-losses.ts';
 import type { TapOpener } from '../../tap/tap-page.ts';
 
 /** What a worker tells its parent of one who looks. */
@@ -9,7 +10,7 @@ export interface TappedEvents {
   readonly tap: number;
   readonly events: readonly TapFlow[];
   /** Left out because there were more than the rate. */
-  readonly lost: number;
+  readonly lost: readonly TapLoss[];
 }
 
 /** How long events are gathered, milliseconds: a message of its own for each would cost more than it. */
@@ -32,14 +33,13 @@ export class WorkerTaps {
   begin(tap: number, filter: TapFilter): void {
     if (this.#ends.has(tap)) return;
     let events: TapFlow[] = [];
-    let lost = 0;
+    const lost = new TapLosses();
     let waits = false;
     const flush = () => {
       waits = false;
       if (!this.#ends.has(tap)) return;
-      this.#tell({ event: 'tapped', tap, events, lost });
+      this.#tell({ event: 'tapped', tap, events, lost: lost.take() });
       events = [];
-      lost = 0;
     };
     const later = () => {
       if (!waits) this.#clock.after(GATHER_MS, flush, { unref: true });
@@ -50,8 +50,8 @@ export class WorkerTaps {
         events.push(event);
         later();
       },
-      lost: (count) => {
-        lost += count;
+      lost: (target, count) => {
+        lost.add(target, count);
         later();
       },
     });

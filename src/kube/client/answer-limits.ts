@@ -30,6 +30,12 @@ export const MAX_OBJECT_VALUES = 100_000;
 export const MAX_OBJECT_DEPTH = 128;
 /** Values of an answer that is no list: what admin ports say of thousands of Services. */
 export const MAX_ANSWER_VALUES = 1_000_000;
+/**
+ * The same of a page of one of our pods: what a process counts at most (10,000 Services with their clients
+ * and routes, each with all of its latency) is 26 MB in 4 million values.
+ */
+export const MAX_PAGE_VALUES = 6_000_000;
+export const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 /** Bytes of a refusal that are read; the rest is left. */
 export const MAX_REFUSAL_BYTES = 256 * 1024;
 /** Pages of one list. */

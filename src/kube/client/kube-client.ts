@@ -6,6 +6,7 @@ import { MAX_LIST_BYTES, tooLarge } from './answer-limits.ts';
 import { listPages } from './list-pages.ts';
 import {
   anyLimits,
+  type BodyLimits,
   type ListAnswer,
   objectLimits,
   readAnswer,
@@ -219,9 +220,13 @@ export class KubeClient {
    * A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes
    * as it is.
    */
-  raw(method: 'GET', path: string, options: CallOptions = {}): Promise<unknown> {
+  raw(
+    method: 'GET',
+    path: string,
+    { limits = anyLimits(this.#rest.limits.bytes), ...options }: CallOptions & { limits?: BodyLimits } = {},
+  ): Promise<unknown> {
     return this.#rest.call({ method, path, ...options }, (response, what) =>
-      readAnswer(response, what, anyLimits(this.#rest.limits.bytes)),
+      readAnswer(response, what, limits),
     );
   }
 

@@ -1,3 +1,4 @@
+import { largest } from '../../base/extremes.ts';
 import { StringDecoder } from 'node:string_decoder';
 import { tooLarge } from './answer-limits.ts';
 
@@ -15,7 +16,10 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>, what: string):
   for await (const chunk of chunks) {
     const parts = (rest + decoder.write(chunk as Buffer)).split('\n');
     rest = parts.pop() ?? '';
-    const longest = Math.max(rest.length, ...parts.map(({ length }) => length));
+    const longest = largest(
+      parts.map(({ length }) => length),
+      rest.length,
+    );
     if (longest > MAX_LINE)
       throw tooLarge(what, 'object', 'a line is too long', { used: longest, of: MAX_LINE });
     for (const line of parts) if (line !== '') yield line;

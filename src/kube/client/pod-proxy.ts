@@ -1,6 +1,7 @@
 import { systemClock } from '../../base/clock.ts';
 import { anonymousAccess } from './access.ts';
 import { KubeClient } from './kube-client.ts';
+import { PAGE_LIMITS } from './read-answer.ts';
 
 /** A port of a pod. */
 export interface PodPort {
@@ -23,7 +24,7 @@ export function askPod(
   signal: AbortSignal,
 ): Promise<unknown> {
   const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${port}/proxy${path}`;
-  return client.raw('GET', where, { signal });
+  return client.raw('GET', where, { signal, limits: PAGE_LIMITS });
 }
 
 /** Asks an admin port directly, once. @param url of the port, such as `http://10.0.0.1:9990` */
@@ -34,7 +35,7 @@ export async function askUrl(url: string, path: string, signal: AbortSignal): Pr
     maxTries: 1,
   });
   try {
-    return await client.raw('GET', path, { signal });
+    return await client.raw('GET', path, { signal, limits: PAGE_LIMITS });
   } finally {
     await client.close();
   }

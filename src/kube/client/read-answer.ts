@@ -7,6 +7,8 @@ import {
   MAX_OBJECT_BYTES,
   MAX_OBJECT_DEPTH,
   MAX_OBJECT_VALUES,
+  MAX_PAGE_BYTES,
+  MAX_PAGE_VALUES,
   MAX_REFUSAL_BYTES,
   piecesOf,
   tooLarge,
@@ -114,6 +116,9 @@ export async function readRefusal(response: Response, what: string): Promise<Kub
 export function objectLimits(bytes: number): BodyLimits {
   return { bytes: Math.min(bytes, MAX_OBJECT_BYTES), values: MAX_OBJECT_VALUES };
 }
+
+/** Limits of a page of one of our pods. */
+export const PAGE_LIMITS: BodyLimits = { bytes: MAX_PAGE_BYTES, values: MAX_PAGE_VALUES };
 
 /** Limits of an answer that is neither an object nor a list. */
 export function anyLimits(bytes: number): BodyLimits {

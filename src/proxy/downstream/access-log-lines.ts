@@ -1,6 +1,7 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { type AccessEntry, type AccessLog, NEVER, withoutQuery } from './access-log.ts';
+import { visibleJson } from '../../base/text.ts';
+import { type AccessEntry, type AccessLog, NEVER, shownPath } from './access-log.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
 /** Which requests are logged: none, failed ones, failed ones and a share (0 to 1) of the others, or all. */
@@ -53,12 +54,12 @@ const isError: AccessLog['wants'] = (_, { status, grpcStatus }, failure) =>
   failure !== undefined || isFailedAnswer(status, grpcStatus);
 
 /**
- * One line, without a line break. Durations are in milliseconds with three decimals; unknown fields are
- * omitted.
+ * One line, without a line break and what moves a terminal. Durations are in milliseconds with three
+ * decimals; unknown fields are omitted.
  */
 function accessLine(entry: AccessEntry, { process, query = false, clock }: AccessLogOptions): string {
   const { path } = entry;
-  return JSON.stringify({
+  const line = JSON.stringify({
     level: 'info',
     time: new Date(clock.now()).toISOString(),
     process,
@@ -69,7 +70,7 @@ function accessLine(entry: AccessEntry, { process, query = false, clock }: Acces
     tries: entry.attempts,
     protocol: entry.protocol,
     method: entry.method,
-    path: query || path === undefined ? path : withoutQuery(path),
+    path: query || path === undefined ? path : shownPath(path),
     status: entry.status,
     grpc_status: entry.grpcStatus,
     bytes_in: entry.bytesIn,
@@ -81,6 +82,7 @@ function accessLine(entry: AccessEntry, { process, query = false, clock }: Acces
     fault: entry.fault,
     msg: 'access',
   });
+  return visibleJson(line);
 }
 
 function rounded(ms: number | undefined): number | undefined {

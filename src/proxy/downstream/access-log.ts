@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { textBefore } from '../../base/text.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { FailureKind, ProxyFailure } from '../http/failures.ts';
 import type { SessionProtocol } from '../http/messages.ts';
@@ -140,8 +141,15 @@ export function entryOf(
   };
 }
 
-/** A path as it may be shown: a query may hold secrets. */
-export function withoutQuery(path: string): string {
-  const mark = path.indexOf('?');
-  return mark < 0 ? path : path.slice(0, mark);
+/**
+ * A path as it may be shown: no query, no fragment, no authority with what may stand before an "@" in it.
+ * Undefined for what is no path (CONNECT).
+ */
+export function shownPath(path: string): string | undefined {
+  const bare = textBefore(textBefore(path, '?'), '#');
+  if (bare.startsWith('/') || bare === '*') return bare;
+  const authority = bare.indexOf('://');
+  if (authority < 0) return undefined;
+  const slash = bare.indexOf('/', authority + 3);
+  return slash < 0 ? '/' : bare.slice(slash);
 }

@@ -5,6 +5,7 @@ import { ProxyFailure } from '../../../src/proxy/http/failures.ts';
 import type { TapPlaces } from '../../../src/tap/tap-event.ts';
 import { compileFilter, compileOpenFilter } from '../../../src/tap/tap-filter.ts';
 import { loggedFlow, loggedSession } from '../../support/logged-flow.ts';
+import { expectUnnoticed } from '../../support/linear-time.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const GATEWAY: TapPlaces = {
@@ -70,6 +71,16 @@ describe('A filter of a tap', () => {
       expect(readTapQuery(new URLSearchParams(tapQuery(filter)))).to.deep.equal(filter);
       expect(JSON.parse(JSON.stringify(filter))).to.deep.equal(JSON.parse(JSON.stringify({ ...filter })));
     }
+  });
+
+  // The pattern is of who looks, the name of who asks, and the time that of everybody's requests.
+  it('costs a request no more, whatever pattern it has for the name of the client', () => {
+    const filter = readTapQuery(new URLSearchParams(`from=*${'a'.repeat(250)}b*`));
+    const asked = compileFilter(filter, GATEWAY);
+    const [session, flow] = [loggedSession({ clientName: 'a'.repeat(500) }), loggedFlow()];
+    expectUnnoticed(() => {
+      for (let request = 0; request < 5000; request++) asked(session, flow, undefined);
+    }, '5,000 requests');
   });
 
   it('says what of a query is wrong', () => {

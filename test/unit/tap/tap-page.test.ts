@@ -12,6 +12,7 @@ import { TapRules } from '../../../src/tap/tap-rules.ts';
 import { type AdminAnswer, AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { adminRequest } from '../../support/admin-request.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { eventually } from '../../support/eventually.ts';
 import { loggedFlow, loggedSession } from '../../support/logged-flow.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -219,6 +220,19 @@ describe('The page of taps', () => {
     }
   });
 
+  it('ends so soon also where the answer was known when it began', async () => {
+    const first = await look();
+    await clock.advance(19_000);
+    // From the answer that the first has got.
+    const second = await look();
+    await clock.advance(2000);
+    api.allowed = [];
+    await clock.advance(20_000);
+    for (const { events } of [first, second])
+      expect(events.at(-1)).to.include({ type: 'end', why: 'right withdrawn' });
+    expect((await ask()).status).to.equal(403);
+  });
+
   it('asks about a token when it says that it ends, not only when an answer is old', async () => {
     token = tokenFor('tap.linkspan.dev', clock.now() / 1000 + 25);
     const reader = await look();
@@ -283,11 +297,52 @@ describe('The page of taps', () => {
       expect(prober.paths).to.deep.equal(rule === 'all' ? ['/cart'] : []);
     });
 
+  // A rate of next to nothing makes nearly everything a loss: told to whoever asks by method, status or path,
+  // losses would say of a Service that says no what its requests are.
+  for (const [annotation, query, told] of [
+    ['off', 'namespace=demo', false],
+    ['no-paths', 'namespace=demo&path=/cart', false],
+    ['no-paths', 'namespace=demo', true],
+    ['on', 'namespace=demo&path=/cart', true],
+  ] as const)
+    it(`tells of ${told ? 'losses' : 'no loss'} by ${query} where the Service says ${annotation}`, async () => {
+      api.annotations['services web'] = { 'linkspan.dev/tap': annotation };
+      const [limited, full] = [await look(`${query}&maxRps=0.001`), await ask(`${query}&maxRps=1000`)];
+      for (let second = 0; second < 3; second++) {
+        for (let at = 0; at < 1000; at++) await pass('/cart');
+        await clock.advance(1000);
+      }
+      const slow = new Reader(full);
+      await clock.advance(15_000);
+      for (const { events } of [limited, slow])
+        expect(events.some(({ type }) => type === 'lost')).to.equal(told);
+    });
+
   it('shows nothing of what it could not find out about', async () => {
     const reader = await look();
     api.broken = true;
     await pass('/cart');
     expect([reader.paths, page.counts.hidden]).to.deep.equal([[], 1]);
+  });
+
+  // Whoever looks takes a pod that is silent for 40 s for one that is gone.
+  it('is not held up by an API server that says nothing of any target', async () => {
+    const asked: string[] = [];
+    const client = api as unknown as { get: unknown };
+    client.get = (_: unknown, { name }: { name: string }) => {
+      asked.push(name);
+      return new Promise(() => undefined);
+    };
+    await look();
+    for (let at = 0; at < 10; at++) {
+      const session = loggedSession({
+        accessLog: observers,
+        clock,
+        target: `web-${at}.demo.svc.cluster.local:80`,
+      });
+      recordAccess(session, loggedFlow(), undefined);
+    }
+    await eventually('those of all targets are asked for at once', () => asked.length > 10);
   });
 
   it('shows no paths, and takes none, where the installation says so', async () => {

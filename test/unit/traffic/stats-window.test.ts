@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { windowOf } from '../../../src/traffic/stats-window.ts';
+import type { StatsReport } from '../../../src/api/answers/stats-report.ts';
+import { keptReports, windowOf } from '../../../src/traffic/stats-window.ts';
 import { flowOf, gatewayOf, latencyOf, reportOf, targetOf, times } from '../../support/traffic-readings.ts';
 
 /** As a process says it that keeps no history: all since it has started. */
@@ -79,5 +80,26 @@ describe('what a process has counted in a time', () => {
     expect(windowOf(now)).to.equal(undefined);
     expect(windowOf(now, now)).to.equal(undefined);
     expect(windowOf(now, totals(11_000))).to.equal(undefined);
+  });
+
+  // A screen that is left on asks every 250 ms, and a report can have megabytes.
+  it('of what is kept, the oldest is about as old as the window, and there are few', () => {
+    for (const clock of [
+      (nth: number) => nth * 250,
+      () => 5,
+      (nth: number) => 1e6 - nth,
+      (nth: number) => nth * 9e9,
+    ]) {
+      let kept: StatsReport[] = [];
+      for (let nth = 0; nth < 2000; nth++) kept = keptReports(kept, reportOf({ at: clock(nth) }), 60_000);
+      expect(kept.length).to.be.at.most(33);
+      expect(kept.at(-1)?.at).to.equal(clock(1999));
+    }
+    let kept: StatsReport[] = [];
+    for (let nth = 0; nth < 2000; nth++) kept = keptReports(kept, reportOf({ at: nth * 250 }), 60_000);
+    // A clock that is set back by hours hides nothing for hours.
+    const back = totals(10);
+    expect(keptReports(kept, back, 60_000)).to.deep.equal([back]);
+    expect(1999 * 250 - (kept[0]?.at ?? 0)).to.be.within(60_000, 63_000);
   });
 });

@@ -75,6 +75,16 @@ describe('the screen of top', () => {
     expect(topLines({ ...TOP_BEGINS, help: true }, picture)[1]).to.match(/^q +end$/);
   });
 
+  it('says who did not answer, however many rows there are, and nothing of traffic that nobody has told of', () => {
+    const many = Array.from({ length: 99 }, () => rows).flat();
+    expect(topLines(TOP_BEGINS, { ...picture, rows: many }).at(-1)).to.match(/^! no answer/);
+    expect(topLines(TOP_BEGINS, { ...picture, rows: undefined, notes: ['asking …'] }).slice(1)).to.deep.equal(
+      ['! asking …'],
+    );
+    expect(topLines({ ...TOP_BEGINS, filter: 'zz' }, picture)[1]).to.equal('No name has this in it.');
+    expect(topLines(TOP_BEGINS, { ...picture, rows: [] })[1]).to.equal('No traffic in the last 10s.');
+  });
+
   it('never has more lines or columns than the terminal', () => {
     for (const [columns, lines] of [
       [40, 10],

@@ -37,6 +37,10 @@ describe('texts of edges, routes and proxies', () => {
     expectGolden('cli/routes/table.txt', routesText(rows, false, 60_000));
     expectGolden('cli/routes/wide.txt', routesText(rows, true, 60_000));
     expectGolden('cli/routes/rows.json', json(rows));
+    // There may be other traffic.
+    expect(routesText([], false, 60_000)).to.equal(
+      'No traffic to which retries, timeouts or a ServiceProfile apply in the last 1m.\n',
+    );
   });
 
   it('proxies', () => {
@@ -64,6 +68,13 @@ describe('tables of traffic', () => {
 
   // A client of another cluster chooses its identity, a tenant names Services, and a terminal obeys what it
   // reads.
+  // A DaemonSet of egress pods with a thousand clients each has as many pairs.
+  it('tables have as many rows as there are', () => {
+    const rows = edgeRows(both()).slice(0, 1);
+    const many = Array.from({ length: 150_000 }, () => rows).flat();
+    expect(edgesText(many, false, 60_000).match(/\n/g)).to.have.length.above(150_000);
+  });
+
   it('nobody moves the terminal by the name of a client or a Service', () => {
     const evil = 'web\u001b[2J\u001b]0;owned\u0007\u202e\u001b[8mhidden\u009b1m';
     const reading = readingOf({

@@ -1,14 +1,20 @@
 import { expect } from 'chai';
 import { TAP_TOKEN_HEADER } from '../../../../src/api/answers/tap-events.ts';
 import { tapCluster, type TapWord } from '../../../../src/cli/queries/tap-streams.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
 import { KubeApiError, type KubeClient } from '../../../../src/kube/client/kube-client.ts';
 
 const ACCOUNT = { namespace: 'linkerd-multicluster', name: 'linkspan-tap' };
 const ALIVE = '{"v":1,"type":"alive"}';
+const SILENT = Symbol('silent');
+
+/** Lines, and then nothing, not even an end. */
+const silentAfter = (...lines: readonly string[]) => Object.assign([...lines], { [SILENT]: true });
 
 /** A cluster whose pods answer so: with lines, or with an error. */
 function clusterOf(
-  pods: Readonly<Record<string, readonly string[] | Error>>,
+  pods: Readonly<Record<string, Iterable<string> | AsyncIterable<string> | Error>>,
   token: string | Error = 'a token',
 ) {
   const asked: string[] = [];
@@ -26,33 +32,53 @@ function clusterOf(
             spec: { containers: [{ ports: [{ name: 'linkspan-admin', containerPort: 9990 }] }] },
           })),
       }),
-    async *lines(path: string, { headers }: { headers: Record<string, string> }) {
+    async *lines(
+      path: string,
+      { headers, signal }: { headers: Record<string, string>; signal: AbortSignal },
+    ) {
       asked.push(`${headers[TAP_TOKEN_HEADER] ?? ''} ${path}`);
       await Promise.resolve();
       const answer = pods[/pods\/([^:]+):/.exec(path)?.[1] ?? ''] ?? [];
       if (answer instanceof Error) throw answer;
       yield* answer;
+      if (SILENT in answer) await new Promise<void>((resolve) => (signal.onabort = () => resolve()));
     },
   } as unknown as KubeClient;
   return { client, asked };
 }
 
-async function look(client: KubeClient, filter: object = {}) {
+async function look(
+  client: KubeClient,
+  filter: object = {},
+  clock = new VirtualClock(),
+  told: (text: string) => void = () => undefined,
+) {
   const words: TapWord[] = [];
+  const failures: string[] = [];
   const outcome = await tapCluster(
     client,
     {
       namespace: 'linkerd-multicluster',
       account: ACCOUNT,
       filter: { maxRps: 10, forMs: 1000, ...filter },
+      clock,
       signal: new AbortController().signal,
     },
-    (word) => {
-      words.push(word);
-      return Promise.resolve();
+    {
+      word: (word) => {
+        words.push(word);
+        return Promise.resolve();
+      },
+      silent: (pod, why) => {
+        failures.push(`${pod}: ${why}`);
+        told(`${pod}: ${why}`);
+      },
     },
-  ).catch((error: unknown) => error as { code: string; message: string });
-  return { words, outcome };
+  ).then(
+    () => failures,
+    (error: unknown) => error as { code: string; message: string },
+  );
+  return { words, failures, outcome };
 }
 
 const refusal = (status: number, message: string, reason = '') =>
@@ -82,6 +108,37 @@ describe('Pods that are asked what passes them', () => {
       'egress-2: no event of this version: type',
       'gateway-2: 8 look at this pod already',
     ]);
+  });
+
+  it('are named at once, while others go on, and when they say nothing any more', async () => {
+    const clock = new VirtualClock();
+    const { client } = clusterOf({
+      'gateway-1': silentAfter(ALIVE),
+      'gateway-2': refusal(429, '8 look at this pod already\n'),
+      'gateway-3': silentAfter(),
+    });
+    const told: string[] = [];
+    const looking = look(client, {}, clock, (text) => told.push(text));
+    await eventually('the refusal is told', () => told.length === 1);
+    await clock.advance(39_000);
+    expect(told).to.deep.equal(['gateway-2: 8 look at this pod already']);
+    await clock.advance(2000);
+    await looking;
+    expect(told.slice(1)).to.have.members(
+      ['gateway-1', 'gateway-3'].map((pod) => `${pod}: it has not said a word for 40 s`),
+    );
+  });
+
+  it('are given up where they go on for longer than they were asked to', async () => {
+    const clock = new VirtualClock();
+    const endless = async function* () {
+      for (;;) {
+        await clock.advance(15_000);
+        yield ALIVE;
+      }
+    };
+    const { outcome } = await look(clusterOf({ 'gateway-1': endless() }).client, { forMs: 60_000 }, clock);
+    expect(outcome).to.deep.equal(['gateway-1: it goes on for longer than it was asked to']);
   });
 
   it('are an error where not one can be asked, in their own words', async () => {

@@ -260,6 +260,48 @@ describe('mirror verdict', () => {
     expect(of({ ...link.rules, excludedAnnotation: () => true })).not.to.have.property('linkspan.dev/slo');
   });
 
+  // Whoever says that its requests are not to be seen is not to be seen at the other end either.
+  it('copies what is said of taps, whatever is excluded or allowed', () => {
+    for (const said of [{ 'linkspan.dev/tap': 'off' }, { 'viz.linkerd.io/disable-tap': 'true' }]) {
+      const remote = exportedService({ metadata: { name: 'web', namespace: 'demo', annotations: said } });
+      for (const rules of [{}, { excludedAnnotation: () => true }, { allowedAnnotation: () => false }]) {
+        const facts = mirrorFacts({ remote, link: { ...link, rules: { ...link.rules, ...rules } } });
+        const { annotations } = desiredFor(facts).service.metadata ?? {};
+        expect(annotations).to.include(said);
+        expect(annotations?.['linkspan.dev/copied-keys']).to.contain(Object.keys(said)[0]);
+      }
+    }
+  });
+
+  it('copies no word by which another cluster would allow what is forbidden here', () => {
+    for (const said of [{ 'linkspan.dev/tap': 'on' }, { 'viz.linkerd.io/disable-tap': 'false' }]) {
+      const remote = exportedService({
+        metadata: { name: 'web', namespace: 'demo', annotations: { ...said } },
+      });
+      const { annotations } = desiredFor(mirrorFacts({ remote })).service.metadata ?? {};
+      expect(annotations).not.to.have.any.keys(...Object.keys(said));
+    }
+  });
+
+  it('copies what is said of taps to endpoint mirrors, too, and nothing else', () => {
+    const annotations = { 'linkspan.dev/tap': 'no-paths', note: 'hello' };
+    const remote = exportedService({
+      metadata: { name: 'web', namespace: 'demo', annotations },
+      spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+    });
+    const hosts = [{ host: 'web-0', name: 'web-0-west', ready: true, graceMs: 0, local: nothing }];
+    const remoteSlices = [
+      { endpoints: [{ addresses: ['10.9.0.1'], hostname: 'web-0', conditions: { ready: true } }] },
+    ] as never;
+    const facts = mirrorFacts({ remote, remoteSlices, hosts, link: { ...link, headless: true } });
+    const [, host] = desiredParts(facts);
+    expect(host?.service.metadata?.annotations).to.include({
+      'linkspan.dev/tap': 'no-paths',
+      'linkspan.dev/copied-keys': 'linkspan.dev/tap',
+    });
+    expect(host?.service.metadata?.annotations).not.to.have.property('note');
+  });
+
   it('copies nothing beyond an allow list, but what a client needs to read the protocol', () => {
     const remote = exportedService({
       metadata: {

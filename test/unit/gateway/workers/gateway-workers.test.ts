@@ -163,22 +163,22 @@ describe('Workers of a gateway', () => {
     const seen: unknown[] = [];
     const leave = workers.tap(filter, {
       event: ({ id }) => void seen.push(id),
-      lost: (count) => void seen.push(count),
+      lost: ({ name }, count) => void seen.push(`${count} of ${name}`),
     });
     const tapOf = (worker: FakeWorker) => worker.questions.find((one) => one.ask === 'tap');
     expect(spawned.map((worker) => tapOf(worker)?.filter)).to.deep.equal([filter, filter, filter]);
     const tap = tapOf(at(1))?.tap ?? 0;
     const events = [{ id: 'a-1' }, { id: 'a-2' }] as TapFlow[];
-    at(1).tell({ event: 'tapped', tap, events, lost: 3 });
+    at(1).tell({ event: 'tapped', tap, events, lost: [{ target: { name: 'web', port: '80' }, count: 3 }] });
     at(0).events.onExit('SIGKILL');
     await clock.advance(1000);
     at(3).tell({ event: 'started' });
     expect(tapOf(at(3))).to.deep.equal({ ask: 'tap', tap, filter });
-    at(3).tell({ event: 'tapped', tap, events: events.slice(0, 1), lost: 0 });
-    expect(seen).to.deep.equal(['a-1', 'a-2', 3, 'a-1']);
+    at(3).tell({ event: 'tapped', tap, events: events.slice(0, 1), lost: [] });
+    expect(seen).to.deep.equal(['a-1', 'a-2', '3 of web', 'a-1']);
     leave();
     expect(at(1).questions.at(-1)).to.deep.equal({ ask: 'untap', tap });
-    at(1).tell({ event: 'tapped', tap, events, lost: 0 });
+    at(1).tell({ event: 'tapped', tap, events, lost: [] });
     expect(seen).to.have.length(4);
   });
 

@@ -146,4 +146,26 @@ describe('The access log', () => {
     expect(lines[0]?.split('\n')).to.have.length(2);
     expect((JSON.parse(lines[0] ?? '') as { path: string }).path).to.equal('/a?b=1"\n{"level":"error"}');
   });
+
+  // Logs are read on terminals (kubectl logs), and a path is whatever bytes a client has sent.
+  it('moves no terminal, and is the same for programs', () => {
+    const { log, lines } = logOf('all');
+    const path = '/a\u001b[2J\u009b2J\u202emoc';
+    log.record({ ...ENTRY, path, reason: path });
+    expect(lines[0]).to.match(/^[^\p{Cc}\p{Cf}]+\n$/u);
+    expect(JSON.parse(lines[0] ?? '')).to.include({ path, reason: path });
+  });
+
+  for (const [sent, logged] of [
+    ['http://user:secret@web.demo/cart?token=1', '/cart'],
+    ['http://user:secret@web.demo', '/'],
+    ['/cart#secret', '/cart'],
+    ['*', '*'],
+    ['user:secret@web.demo', undefined],
+  ] as const)
+    it(`has of ${sent} the path ${logged}`, () => {
+      const { log, lines } = logOf('all');
+      log.record({ ...ENTRY, path: sent });
+      expect((JSON.parse(lines[0] ?? '') as { path?: string }).path).to.equal(logged);
+    });
 });
