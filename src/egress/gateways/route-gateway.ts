@@ -30,7 +30,7 @@ export interface RouteGatewayOptions {
   /** The Services of this cluster that groups lead to; absent: no group leads to any. */
   readonly local?: LocalServices | undefined;
   /** Drills that take clusters for dead; default: there are none. */
-  readonly drills?: Pick<Drills, 'checkOf'>;
+  readonly drills?: Pick<Drills, 'isDead'>;
 }
 
 /**
@@ -41,19 +41,16 @@ export interface RouteGatewayOptions {
 export class RouteGateway implements AddressUser {
   readonly #targets = new PerProtocol<Target>();
   readonly #backend: SingleRoute | RouteMember;
-  readonly #label: string;
   readonly #options: RouteGatewayOptions;
   readonly #connections: GatewayConnections;
   /** Its addresses as they were when they changed last. */
   #hosts: readonly string[] = [];
   #requests: RequestRules | undefined;
 
-  /** @param label `namespace/name:port`, for logs and metrics */
-  constructor(backend: SingleRoute | RouteMember, label: string, options: RouteGatewayOptions) {
+  constructor(backend: SingleRoute | RouteMember, options: RouteGatewayOptions) {
     this.#backend = backend;
-    this.#label = label;
     this.#options = options;
-    this.#connections = new GatewayConnections(backend, label, options, options.drills?.checkOf(backend));
+    this.#connections = new GatewayConnections(backend, options);
   }
 
   /** Where requests and raw connections go, by the session protocol of the client; always the same one. */
@@ -109,7 +106,7 @@ export class RouteGateway implements AddressUser {
 
   addressesChanged(current: readonly string[], refused: readonly string[]): void {
     if (refused.length > 0)
-      this.#options.log.debug({ mirror: this.#label, refused }, 'addresses of a gateway not used');
+      this.#options.log.debug({ mirror: this.#backend.label, refused }, 'addresses of a gateway not used');
     this.#hosts = current;
     this.#connections.update(current);
     if (isMember(this.#backend)) this.#connections.keepOpen();

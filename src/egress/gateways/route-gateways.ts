@@ -51,7 +51,7 @@ export class SingleGateway implements RouteGateways {
   readonly #gateway: RouteGateway;
 
   constructor(route: SingleRoute, options: RouteGatewayOptions) {
-    this.#gateway = new RouteGateway(route, route.label, options);
+    this.#gateway = new RouteGateway(route, options);
     this.#gateway.follow(route.requests);
   }
 
@@ -149,7 +149,7 @@ export class GroupGateways implements RouteGateways {
     if (!isGroup(route)) return;
     const former = this.#members;
     this.#members = route.members.map(
-      (said) => former.find((known) => isDeepStrictEqual(known.said, said)) ?? this.#make(route, said),
+      (said) => former.find((known) => isDeepStrictEqual(known.said, said)) ?? this.#make(said),
     );
     this.#route = route;
     const formerLocal = this.#local;
@@ -193,9 +193,7 @@ export class GroupGateways implements RouteGateways {
   }
 
   #group(protocol: SessionProtocol): TargetGroup {
-    // Not all that the route has: there is a group for each Service.
-    const { clock, random, counters } = this.#options;
-    const group = new TargetGroup({ label: this.#route.label, clock, random, counters });
+    const group = new TargetGroup(this.#route.label, this.#options);
     this.#update(group, protocol);
     const { draws, refused } = this.#draws;
     group.divide(draws, refused);
@@ -214,8 +212,8 @@ export class GroupGateways implements RouteGateways {
     return { said, pods: local.open(said, memberLabel(label, LOCAL), protocol) };
   }
 
-  #make(route: GroupRoute, said: RouteMember): Member {
-    const gateway = new RouteGateway(said, memberLabel(route.label, said.cluster), this.#options);
+  #make(said: RouteMember): Member {
+    const gateway = new RouteGateway(said, this.#options);
     if (this.#started) gateway.start();
     return { said, gateway };
   }

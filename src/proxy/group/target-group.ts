@@ -22,9 +22,8 @@ import { GroupLease } from './group-lease.ts';
 import { GroupRequest } from './group-request.ts';
 import type { ChosenBackend, RequestedGroup } from './requested-group.ts';
 
+/** What many groups may share. */
 export interface TargetGroupOptions {
-  /** `name:port`, for messages and metrics. */
-  readonly label: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: ProxyCounters;
@@ -65,8 +64,9 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   #policy: RequestPolicy | undefined;
   #refused = 0;
 
-  constructor(options: TargetGroupOptions) {
-    const { label, clock, random, counters, failfastMs = FAILFAST_MS } = options;
+  /** @param label `name:port`, for messages and metrics */
+  constructor(label: string, options: TargetGroupOptions) {
+    const { clock, random, counters, failfastMs = FAILFAST_MS } = options;
     this.label = label;
     this.#options = options;
     this.outage = new Outage(clock, random, failfastMs);
@@ -100,7 +100,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;
     else if (before?.follows(requests) !== true)
-      this.#policy = new RequestPolicy(requests, this.#options, before);
+      this.#policy = new RequestPolicy(requests, { ...this.#options, label: this.label }, before);
   }
 
   /**

@@ -242,7 +242,7 @@ function grouped(
     target.update([{ host: '127.0.0.1', port: backend.port, ready: true }]);
     return target;
   });
-  const group = new TargetGroup({ label: 'web:80', clock, random: () => 0, counters, failfastMs: 200 });
+  const group = new TargetGroup('web:80', { clock, random: () => 0, counters, failfastMs: 200 });
   const shown = (target: Target): BackendTarget => {
     const one = watched ? target : unwatched(target);
     return byRule ? new LeafTarget(one, false) : one;
