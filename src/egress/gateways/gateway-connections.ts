@@ -89,7 +89,8 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     const { pools } = this.#options;
     const former = this.#pools;
     const cluster = clusterOf(this.#backend);
-    this.#pools = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }, cluster));
+    const now = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }, cluster));
+    this.#pools = now.length === 1 && now[0] !== undefined ? now[0].alone : now;
     for (const pool of former) if (!this.#pools.includes(pool)) pools.release(pool);
   }
 

@@ -184,7 +184,7 @@ function backendOf(
  * The clusters of a federated Service under the label of a backend. Retries and timeouts are those of the
  * rule, or of the apex, over all of its backends.
  */
-function behindRule({ requests: _, ...route }: GroupRoute, label: string): GroupRoute {
+function behindRule({ requests: _requests, ...route }: GroupRoute, label: string): GroupRoute {
   const members = route.members.map((one) => ({ ...one, label: memberLabel(label, one.cluster) }));
   return { ...route, label, members };
 }

@@ -106,7 +106,8 @@ export class Balancer implements EndpointParts {
 
   /**
    * Takes the endpoints as they are now.
-   * @param accrual for all of them, those that stay and those that are gone included; absent = the balancer's own
+   * @param accrual for all of them, those that stay and those that are gone included; absent = the balancer's
+   * own
    */
   update(addresses: readonly EndpointAddress[], accrual?: AccrualSettings): void {
     this.#accrual = accrual ?? this.#options.accrual ?? DEFAULT_ACCRUAL;

@@ -58,9 +58,9 @@ describe('the gateways of a group', () => {
   const shares: Shares = {
     of: () => division,
     watch: (_, listener) => {
-      divided = listener;
-      return () => undefined;
+      divided = () => listener.sharesChanged();
     },
+    unwatch: () => undefined,
   };
   const open = (route: GroupRoute, names: HostNames = noNames(clock)): GroupGateways => {
     const addresses = new GatewayAddresses(names);
