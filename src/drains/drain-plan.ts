@@ -36,11 +36,13 @@ export interface DrainObjects {
   /** Their slices. */
   readonly slices: readonly V1EndpointSlice[];
   readonly links: readonly LinkObject[];
-  /**
-   * Rules of Services without selector, and about federated ones, and of the one that is asked about the
-   * lists whose weights are managed; default none.
-   */
+  /** Rules of Services without selector, and about federated ones; default none. */
   readonly apexes?: readonly ApexGroup[];
+  /**
+   * Lists of managed weights, by which sidecars divide requests: those of the Service that is asked about, or
+   * of all; default none.
+   */
+  readonly managed?: readonly ApexGroup[];
   /** What could not be read that may hold more of them, and why, one line each; default nothing. */
   readonly unread?: readonly string[] | undefined;
   /** The Service that is asked about by its name, whatever it is; default: nobody has looked. */
@@ -163,8 +165,8 @@ export function standingDrain(objects: DrainObjects, where: DrainPlace): Failove
 export type ServicesThere = ReadonlyMap<string, ReadonlySet<string>>;
 
 /**
- * The Services (`namespace/name`) that a drain or a drill of a cluster is about: federated ones, and those
- * without selector. Pure.
+ * The Services (`namespace/name`) whose requests a drill of a cluster takes elsewhere at the egress, which
+ * counts them: federated ones, and those without selector. Pure.
  */
 export function servicesThere({ services, apexes = [] }: DrainObjects, cluster: string): ServicesThere {
   const found = new Map<string, Set<string>>();
@@ -263,8 +265,11 @@ function assertMember(service: V1Service, cluster: string): void {
 }
 
 /** The rules of a user's Service. Of federated ones a drain is about their clusters only. */
-function rulesOf({ apexes = [] }: Pick<DrainObjects, 'apexes'>, name: string): ApexGroup[] {
-  return apexes.filter(({ owner }) => keyOf(owner) === name && !isFederated(owner));
+function rulesOf(
+  { apexes = [], managed = [] }: Pick<DrainObjects, 'apexes' | 'managed'>,
+  name: string,
+): ApexGroup[] {
+  return [...apexes, ...managed].filter(({ owner }) => keyOf(owner) === name && !isFederated(owner));
 }
 
 /** @throws LinkspanError DRAIN_NO_MEMBER */
@@ -282,7 +287,7 @@ function assertLeads(rules: readonly ApexGroup[], cluster: string, name: string)
 
 /** @param only the one Service that should be drained */
 function groupsOf(
-  { services, slices, apexes = [] }: DrainObjects,
+  { services, slices, apexes = [], managed = [] }: DrainObjects,
   said: ReturnType<typeof linksFailover>,
   only: string | undefined,
 ): DrainedService[] {
@@ -291,7 +296,7 @@ function groupsOf(
     const name = keyOf(service);
     return { name, group: federatedGroup(service, byService.get(name) ?? [], said) };
   });
-  const rules = only === undefined ? apexes : rulesOf({ apexes }, only);
+  const rules = only === undefined ? [...apexes, ...managed] : rulesOf({ apexes, managed }, only);
   const led = rules.map(({ namespace, service: name, group, clusters }) => ({
     name: keyOf({ namespace, name }),
     group,

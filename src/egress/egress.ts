@@ -89,6 +89,8 @@ export class Egress {
   readonly #addresses: GatewayAddresses;
   readonly #parts: ClientParts;
   readonly #local: LocalServices | undefined;
+  /** One for all: there may be thousands of routes. */
+  readonly #routeOptions: RouteServerOptions;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
   /** Labels of the current routes, and where each leads. */
@@ -136,6 +138,16 @@ export class Egress {
       policy: options.relayPolicy ?? 'all',
       namespaces: options.namespaceRules ?? NO_NAMESPACE_RULES,
       strangers: new Set(),
+    };
+    this.#routeOptions = {
+      ...this.#options,
+      counters: this.counters,
+      pools: this.#pools,
+      addresses: this.#addresses,
+      local: this.#local,
+      parts: this.#parts,
+      accessLog: this.observers,
+      draining: () => this.#draining,
     };
     this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
     this.#dialChecks = new SharedWork({ clock: options.clock, ...DIAL_CHECKS });
@@ -306,16 +318,7 @@ export class Egress {
   }
 
   #open(port: number, route: Route): void {
-    const server = new RouteServer(route, {
-      ...this.#options,
-      counters: this.counters,
-      pools: this.#pools,
-      addresses: this.#addresses,
-      local: this.#local,
-      parts: this.#parts,
-      accessLog: this.observers,
-      draining: () => this.#draining,
-    });
+    const server = new RouteServer(route, this.#routeOptions);
     this.#servers.set(port, server);
     server.listen().then(
       () => {
@@ -366,6 +369,7 @@ function mistakeAt(port: number): string {
  * settings for requests and clients, in a group's members, and in an apex's rules and backends.
  */
 function sameWay(a: Route, b: Route): boolean {
+  if (a === b) return true;
   const { requests, allowedNamespaces } = a;
   const said = { requests, allowedNamespaces };
   let followed: object = said;

@@ -2,8 +2,7 @@ import { type RoutedSpec, leafKey, type TargetSpec } from '../discovery/target-s
 import { targetKey } from '../api/ports/target-key.ts';
 import type { RequestRules } from '../policy/requests/request-rules.ts';
 import type { RouteBackend } from '../policy/routing/routing.ts';
-import type { TargetGroupOptions } from '../proxy/group/target-group.ts';
-import { RoutedTarget } from '../proxy/routing/routed-target.ts';
+import { RoutedTarget, type RoutedTargetOptions } from '../proxy/routing/routed-target.ts';
 import type { Target } from '../proxy/upstream/target.ts';
 
 /** A backend of routes: a Service that need not be exported. */
@@ -15,7 +14,7 @@ export interface LeafService {
   readonly spec: TargetSpec | undefined;
 }
 
-export interface ServiceRoutesOptions extends TargetGroupOptions {
+export interface ServiceRoutesOptions extends RoutedTargetOptions {
   /** Name of the Service that was asked for; what follows `<service>.<namespace>` in it is its domain. */
   readonly name: string;
   /** Makes the target of a backend. */

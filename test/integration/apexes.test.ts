@@ -173,6 +173,14 @@ describe('a Service without selector that a split leads to another cluster', () 
       wait,
     );
 
+  /** The shares of `checkout` at the egress, in basis points. */
+  const divided = () =>
+    [...egress.ruleDivisions()]
+      .filter(([group]) => group === `${ns}/checkout`)
+      .flatMap(([, { backends }]) => backends.map(({ name, share }) => `${name} ${share}`))
+      .sort()
+      .join();
+
   before(async () => {
     const { west } = await sharedClusters();
     east = closed(await bareCluster('apexes'), (one) => one.stop());
@@ -419,11 +427,6 @@ describe('a Service without selector that a split leads to another cluster', () 
         { namespace: ns, name: 'web-1' },
         { endpoints: conditions.map((is) => ({ addresses: [address(17)], conditions: { ready: is } })) },
       );
-    const divided = () =>
-      [...egress.ruleDivisions()]
-        .filter(([group]) => group === `${ns}/checkout`)
-        .flatMap(([, { backends }]) => backends.map(({ name, share }) => `${name} ${share}`))
-        .join();
     const table = async () => {
       const where = ['-n', ns, '--kubeconfig', east.kubeconfigFile, '--controller-namespace', MULTICLUSTER];
       return (await keptLinkspan('failover', ...where)).stdout;
@@ -441,6 +444,48 @@ describe('a Service without selector that a split leads to another cluster', () 
     await eventually('it is back', () => divided() === 'web 10000,web-west 0', wait);
     await told('checkout', 'PrimaryServing');
     await tiers(null);
+  });
+
+  // Clients without a mesh come by the egress, those with one by the weights: both are told by one split, in
+  // which what Linkspan writes must not be taken for what its author wrote.
+  it('is led by a split whose weights are managed as those weights lead sidecars', async () => {
+    const key = { namespace: ns, name: 'checkout' };
+    const said = (controller: string | null, primary: string | null) => ({
+      metadata: {
+        labels: { 'failover.linkerd.io/controlled-by': controller },
+        annotations: { 'failover.linkerd.io/primary-service': primary },
+      },
+    });
+    const split = async () => {
+      const spec = (await find(east, splits, key))?.spec as
+        | { backends: { service: string; weight: number }[] }
+        | undefined;
+      return (spec?.backends ?? [])
+        .map(({ service, weight }) => `${service} ${weight}`)
+        .sort()
+        .join();
+    };
+    const both = (what: string, weights: string, shares = weights) =>
+      eventually(
+        what,
+        async () => {
+          expect([await split(), divided()]).to.deep.equal([weights, shares]);
+          return true;
+        },
+        wait,
+      );
+    const place = ['cluster', 'west', '--service', `${ns}/checkout`];
+    await change(east, splits, key, said('linkspan', 'web-west'));
+    await both('the primary Service serves', 'web 0,web-west 10000');
+    await runs('drain', ...place, '--ramp', '0');
+    await both('those serve whom the drain leaves', 'web 10000,web-west 0');
+    await isServedBy('web');
+    await runs('undrain', ...place);
+    await both('the cluster has its share back', 'web 0,web-west 10000');
+    await isServedBy('west');
+    await told('checkout', 'PrimaryServing');
+    await change(east, splits, key, said(null, null));
+    await both('what the author wrote holds again', 'web 90,web-west 10', 'web 9000,web-west 1000');
   });
 
   it('can have tiers alone, and is let go of when they go', async () => {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { LinkGateway } from '../../src/api/link/link-schema.ts';
-import type { Route } from '../../src/egress/routes/route.ts';
+import { memberLabel, type Route } from '../../src/egress/routes/route.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
@@ -55,7 +55,10 @@ export function routeOf(service: RelayedService, listenPort: number, gateway: Li
     ...settings,
     service: `${namespace}/${federated}`,
     ...(local === undefined ? {} : { local: { name, port } }),
-    members: Object.entries(members).map(([cluster, own]) => ({ cluster, name, port, gateway: own })),
+    members: Object.entries(members).map(([cluster, own]) => {
+      const label = memberLabel(settings.label, cluster);
+      return { cluster, label, name, port, gateway: own };
+    }),
   };
 }
 

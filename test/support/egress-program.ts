@@ -50,7 +50,14 @@ export interface EgressProgramConfig {
 }
 
 const [, , file = ''] = process.argv;
-const config = JSON.parse(readFileSync(file, 'utf8')) as EgressProgramConfig;
+/** Routes to one gateway have one object for it, as those of the record do. */
+const gateways = new Map<string, unknown>();
+const config = JSON.parse(readFileSync(file, 'utf8'), (name, value: unknown) => {
+  if (name !== 'gateway') return value;
+  const text = JSON.stringify(value);
+  if (!gateways.has(text)) gateways.set(text, value);
+  return gateways.get(text);
+}) as EgressProgramConfig;
 const log = createLogger({ name: 'egress', level: 'info' });
 const shared = { clock: systemClock, random: Math.random, log };
 const lastResort = new LastResort(shared);

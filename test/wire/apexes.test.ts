@@ -93,7 +93,7 @@ describe('a Service of a user that leads to pods here and to other clusters', ()
           random: seeded(40),
           local: { targets, dial: endpointDial },
           drills: {
-            checkOf: (backend: object) => () => 'cluster' in backend && dead.has(String(backend.cluster)),
+            isDead: (backend: object) => 'cluster' in backend && dead.has(String(backend.cluster)),
           },
           known: new PublishedBackends({ ...stores, local: targets, clock: systemClock }),
           clients: new ListedClients({ [OTHER]: [pod('other', 'o')], [HERE]: [pod('demo', 'd')] }),

@@ -19,7 +19,7 @@ describe('a drill that takes a cluster for dead', () => {
     origin = await http1Origin();
     const members: Record<string, LinkGateway> = {};
     const drills = {
-      checkOf: (backend: object) => () => 'cluster' in backend && dead.has(String(backend.cluster)),
+      isDead: (backend: object) => 'cluster' in backend && dead.has(String(backend.cluster)),
     };
     const services = [{ name: WEB, members }];
     const endpoints = [{ host: '127.0.0.1', port: origin.port, ready: true }];

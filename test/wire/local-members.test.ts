@@ -25,10 +25,8 @@ describe("pods of the egress' own cluster that are members of a group", () => {
   const followed = new Set<string>();
   const shares: Shares = {
     of: () => undefined,
-    watch: (service) => {
-      followed.add(service);
-      return () => followed.delete(service);
-    },
+    watch: (service) => void followed.add(service),
+    unwatch: (service) => void followed.delete(service),
   };
 
   before(async () => {

@@ -209,7 +209,8 @@ async function objectsOf(
 ): Promise<DrainObjects> {
   const unread: string[] = [];
   const named = service === undefined ? undefined : await readNamed(client, service, unread);
-  const objects = await readAllFailover(client, undefined, controllerNamespace, named);
+  const weighted = service === undefined ? 'all' : named;
+  const objects = await readAllFailover(client, undefined, controllerNamespace, weighted);
   return { ...objects, named, unread: [...(objects.unread ?? []), ...unread] };
 }
 

@@ -225,7 +225,9 @@ async function planOf(
   const { cluster, kind, share, ramp, for: forMs } = settings;
   const rampMs = kind === 'drain' ? ramp : 0;
   const wish = { to: 1 - share, rampMs, lastsMs: standsFor(forMs), drill: true, by: process.env['USER'] };
-  const objects = await readAllFailover(client, undefined, settings.controllerNamespace);
+  // To sidecars nothing is dead where the egress takes it for that.
+  const weighted = kind === 'fail' ? undefined : 'all';
+  const objects = await readAllFailover(client, undefined, settings.controllerNamespace, weighted);
   const plan = planDrain(objects, { cluster }, wish, await serverTime(client));
   return { plan, services: servicesThere(objects, cluster) };
 }

@@ -15,7 +15,7 @@ import { decide } from '../../policy/failover/decide.ts';
 import type { ApexGroup } from '../../policy/routing/apex-group.ts';
 import { indexMirrors, readApexGroups } from './apex-groups.ts';
 import { readClusterDomain } from './cluster-domain.ts';
-import { readManagedGroups } from './managed-groups.ts';
+import { readAllManagedGroups, readManagedGroups } from './managed-groups.ts';
 import { type MirrorObjects, readMirrorObjects } from './mirror-objects.ts';
 import { type FederatedGroup, federatedGroup } from '../../policy/failover/federated-group.ts';
 
@@ -67,6 +67,8 @@ export interface FailoverObjects {
   readonly links: readonly LinkObject[];
   /** Rules of Services without selector that lead elsewhere; default none. */
   readonly apexes?: readonly ApexGroup[];
+  /** Lists of managed weights, by which sidecars divide requests; default: nobody has looked. */
+  readonly managed?: readonly ApexGroup[];
   /** What could not be read that may hold more of them (`ApexGroups.unread`); default: nothing. */
   readonly unread?: readonly string[];
 }
@@ -74,23 +76,28 @@ export interface FailoverObjects {
 /**
  * Reads it, and what is written about Services without selector.
  * @param namespace as `readFailover`
- * @param named a user's Service, whatever it is: what is about it and has managed weights is read, too
+ * @param weighted whose managed weights are read, too: those of all Services, or of one of a user's, whatever
+ * it is; default: nobody's
  */
 export async function readAllFailover(
   client: KubeClient,
   namespace: string | undefined,
   installation: string,
-  named?: V1Service,
+  weighted?: V1Service | 'all',
 ): Promise<FailoverObjects> {
   const { mirrors, ...objects } = await readObjects(client, namespace, installation);
   const found = { ...mirrors, namespace, said: linksFailover(objects.links) };
   const { groups: apexes, unread } = await readApexGroups(client, found, installation);
-  if (named === undefined || isMirrored(named)) return { ...objects, apexes, unread };
-  const domain = await readClusterDomain(client, installation);
+  if (weighted === undefined || (weighted !== 'all' && isMirrored(weighted)))
+    return { ...objects, apexes, unread };
+  const clusterDomain = await readClusterDomain(client, installation);
+  const around = { client, mirrors: indexMirrors(found), clusterDomain };
   // Also of one that leads elsewhere: the egress follows one object about it, and sidecars may another.
-  const managed = await readManagedGroups(client, named, indexMirrors(found), domain);
+  const managed = await (weighted === 'all'
+    ? readAllManagedGroups(around)
+    : readManagedGroups(weighted, around));
   const unseen = [...new Set([...unread, ...managed.unread])];
-  return { ...objects, apexes: [...apexes, ...managed.groups], unread: unseen };
+  return { ...objects, apexes, managed: managed.groups, unread: unseen };
 }
 
 /** Reads it. @param namespace undefined: of all namespaces; @param installation where Links are */

@@ -26,9 +26,10 @@ import { type ApexGroups, KnownBackends, type MirrorIndex } from './apex-groups.
 const ANSWER_MS = 10_000;
 
 /** Where the backends of lists are looked up. */
-interface Surroundings {
-  readonly owner: V1Service;
+export interface ManagedSurroundings {
+  readonly client: KubeClient;
   readonly mirrors: MirrorIndex;
+  /** Such as `cluster.local`. */
   readonly clusterDomain: string;
 }
 
@@ -37,67 +38,30 @@ interface Surroundings {
  * them, whoever its own pods are. What is known of Services of this cluster is what the writer of the weights
  * has published.
  */
-export async function readManagedGroups(
-  client: KubeClient,
-  owner: V1Service,
-  mirrors: MirrorIndex,
-  clusterDomain: string,
-): Promise<ApexGroups> {
-  const unread: string[] = [];
+export async function readManagedGroups(owner: V1Service, around: ManagedSurroundings): Promise<ApexGroups> {
   const { namespace = '', name = '' } = owner.metadata ?? {};
-  const kinds = [...Map.groupBy(WEIGHTED_KINDS, ({ group }) => group)];
-  const all = await Promise.all(
-    kinds.map(([group, its]) => readGroup(client, { group, kinds: its, namespace }, unread)),
+  const unread: string[] = [];
+  const all = await readLabelled(around.client, namespace, unread);
+  const about = all.filter(({ kind, object }) =>
+    subjectsOf(weightedKind(kind), object, around.clusterDomain).includes(name),
   );
-  const about = all.flat().filter(({ kind, object }) => {
-    const isAbout = subjectsOf(weightedKind(kind), object, clusterDomain).includes(name);
-    return isAbout && isManaged({ kind, object }, clusterDomain, unread);
+  const managed = about.filter(({ kind, object }) => {
+    if (!isOverwrittenHere({ kind, object }, around)) return true;
+    unread.push(`${kind} ${keyOf(object)}: somebody else has written its weights last`);
+    return false;
   });
-  const lists = await Promise.all(
-    about.map(async (found) => {
-      const subjects = await readSubjects(client, found, { owner, clusterDomain }, unread);
-      return listGroups(found, subjects, { owner, mirrors, clusterDomain });
-    }),
-  );
-  return { groups: lists.flat(), unread };
+  const known = new Map([[keyOf(owner), Promise.resolve(owner)]]);
+  return { groups: await groupsOf(managed, around, { owner, known, unread }), unread };
 }
 
 /**
- * Whether Linkspan writes the weights of an object: it keeps there what their author wrote. The label may
- * name somebody else. Where other weights stand there than it wrote, it may have left them to whoever wrote
- * them.
+ * The same of all Services. Weights that somebody else has written last are among them: Linkspan may write
+ * them again.
  */
-function isManaged({ kind, object }: Found, clusterDomain: string, unread: string[]): boolean {
-  if (object.metadata?.labels?.[FAILOVER_CONTROLLED_BY] === undefined) return false;
-  const kept = keptOf(object);
-  if (kept.size === 0) return false;
-  const all = allLists(readLists(weightedKind(kind), object, clusterDomain));
-  const byList = keptByList(all, kept);
-  if (!all.some((list) => isOverwritten(list, byList.get(list.at)))) return true;
-  unread.push(`${kind} ${keyOf(object)}: somebody else has written its weights last`);
-  return false;
-}
-
-/** All Services that an object is about: its lists follow the drains of each. */
-async function readSubjects(
-  client: KubeClient,
-  { kind, object }: Found,
-  { owner, clusterDomain }: Pick<Surroundings, 'owner' | 'clusterDomain'>,
-  unread: string[],
-): Promise<V1Service[]> {
-  const { namespace = '', name: own } = owner.metadata ?? {};
-  const names = subjectsOf(weightedKind(kind), object, clusterDomain).filter((name) => name !== own);
-  const others = await Promise.all(
-    names.map(async (name) => {
-      try {
-        return (await orUndefined(client.get(services, { namespace, name }))) ?? [];
-      } catch (error) {
-        unread.push(`the Service ${namespace}/${name}: ${messageOf(error)}`);
-        return [];
-      }
-    }),
-  );
-  return [owner, ...others.flat()];
+export async function readAllManagedGroups(around: ManagedSurroundings): Promise<ApexGroups> {
+  const unread: string[] = [];
+  const all = await readLabelled(around.client, undefined, unread);
+  return { groups: await groupsOf(all, around, { known: new Map(), unread }), unread };
 }
 
 interface Found {
@@ -105,13 +69,94 @@ interface Found {
   readonly object: WeightedObject;
 }
 
-/** The objects of the kinds of one API group in a namespace. What cannot be read is said in `unread`. */
+/** What is shared by all that is read for one answer. */
+interface Reading {
+  /** Whose groups they are said to be; absent: those of the first Service that an object is about. */
+  readonly owner?: V1Service;
+  /** Services that have been asked for, by their keys. */
+  readonly known: Map<string, Promise<V1Service | undefined>>;
+  /** As `ApexGroups.unread`. */
+  readonly unread: string[];
+}
+
+async function groupsOf(
+  found: readonly Found[],
+  around: ManagedSurroundings,
+  reading: Reading,
+): Promise<ApexGroup[]> {
+  const lists = await Promise.all(
+    found.map(async (one) => {
+      const subjects = await readSubjects(one, around, reading);
+      const [owner] = reading.owner === undefined ? subjects : [reading.owner];
+      // What is about no Service divides nobody's requests.
+      return owner === undefined ? [] : listGroups(one, owner, subjects, around);
+    }),
+  );
+  return lists.flat();
+}
+
+/**
+ * Whether other weights stand in an object than Linkspan wrote: it may have left them to whoever wrote them.
+ */
+function isOverwrittenHere(
+  { kind, object }: Found,
+  { clusterDomain }: Pick<ManagedSurroundings, 'clusterDomain'>,
+): boolean {
+  const all = allLists(readLists(weightedKind(kind), object, clusterDomain));
+  const byList = keptByList(all, keptOf(object));
+  return all.some((list) => isOverwritten(list, byList.get(list.at)));
+}
+
+/** All Services that an object is about: its lists follow the drains of each. */
+async function readSubjects(
+  { kind, object }: Found,
+  { client, clusterDomain }: ManagedSurroundings,
+  { known, unread }: Reading,
+): Promise<V1Service[]> {
+  const { namespace = '' } = object.metadata ?? {};
+  const read = async (name: string): Promise<V1Service | undefined> => {
+    try {
+      return await orUndefined(client.get(services, { namespace, name }));
+    } catch (error) {
+      unread.push(`the Service ${namespace}/${name}: ${messageOf(error)}`);
+      return undefined;
+    }
+  };
+  const all = await Promise.all(
+    subjectsOf(weightedKind(kind), object, clusterDomain).map((name) => {
+      const key = keyOf({ namespace, name });
+      const one = known.get(key) ?? read(name);
+      known.set(key, one);
+      return one;
+    }),
+  );
+  return all.filter((one) => one !== undefined);
+}
+
+/**
+ * The objects whose weights Linkspan writes, of all kinds: it keeps there what their author wrote. The label
+ * may name somebody else.
+ * @param namespace undefined: of all namespaces
+ */
+async function readLabelled(
+  client: KubeClient,
+  namespace: string | undefined,
+  unread: string[],
+): Promise<Found[]> {
+  const kinds = [...Map.groupBy(WEIGHTED_KINDS, ({ group }) => group)];
+  const all = await Promise.all(
+    kinds.map(([group, its]) => readGroup(client, { group, kinds: its, namespace }, unread)),
+  );
+  return all.flat().filter(({ object }) => keptOf(object).size > 0);
+}
+
+/** The objects with the label, of the kinds of one API group. What cannot be read is said in `unread`. */
 async function readGroup(
   client: KubeClient,
   asked: {
     readonly group: string;
     readonly kinds: readonly WeightedSource[];
-    readonly namespace: string;
+    readonly namespace: string | undefined;
   },
   unread: string[],
 ): Promise<Found[]> {
@@ -125,7 +170,9 @@ async function readGroup(
       const version = served?.get(plural);
       if (version === undefined) return [];
       const resource = { group, version, kind, plural, namespaced: true };
-      const all = await client.list(resource, { namespace }).catch(unreadable(`${plural}.${group}`));
+      const where = namespace === undefined ? {} : { namespace };
+      const options = { ...where, labelSelector: FAILOVER_CONTROLLED_BY };
+      const all = await client.list(resource, options).catch(unreadable(`${plural}.${group}`));
       return (all?.items ?? []).map((object) => ({ kind, object }));
     }),
   );
@@ -135,8 +182,9 @@ async function readGroup(
 /** The groups of the lists of one object, each called by the Service and by where it stands. Pure. */
 function listGroups(
   { kind, object }: Found,
+  owner: V1Service,
   subjects: readonly V1Service[],
-  { owner, mirrors, clusterDomain }: Surroundings,
+  { mirrors, clusterDomain }: ManagedSurroundings,
 ): ApexGroup[] {
   const { namespace = '', name = '' } = owner.metadata ?? {};
   const { annotations, name: its = '' } = object.metadata ?? {};

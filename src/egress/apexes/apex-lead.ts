@@ -33,8 +33,8 @@ export function openLead(backend: ApexBackend, options: RouteGatewayOptions): Le
   if ('group' in to) return groupLead(new GroupGateways(to.group, options));
   if ('gateway' in to) {
     // It is one of several, as a member of a group is (`isMember`).
-    const member: RouteMember = { ...to.gateway, cluster: to.cluster };
-    return gatewayLead(backend, new RouteGateway(member, label, options));
+    const member: RouteMember = { ...to.gateway, cluster: to.cluster, label };
+    return gatewayLead(backend, new RouteGateway(member, options));
   }
   // The protocol is what the Service itself declares: no other stands before it.
   const pods = options.local?.open(to.local, label, undefined);

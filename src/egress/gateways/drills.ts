@@ -54,17 +54,15 @@ export class Drills {
   }
 
   /**
-   * A question that is asked for each request: whether the cluster of a backend is taken for dead now. Only a
-   * backend of several can be, a member of a group or a mirror behind rules: a drill of one that nobody could
-   * replace would show nothing.
+   * Whether the cluster of a backend is taken for dead now; asked for each request. Only a backend of several
+   * can be, a member of a group or a mirror behind rules: a drill of one that nobody could replace would show
+   * nothing.
    */
-  checkOf(backend: RouteBackend | RouteMember): (() => boolean) | undefined {
-    if (!isMember(backend)) return undefined;
-    const { cluster } = backend;
-    return () => this.#drills.size > 0 && this.#isDead(cluster);
+  isDead(backend: RouteBackend | RouteMember): boolean {
+    return this.#drills.size > 0 && isMember(backend) && this.#takesForDead(backend.cluster);
   }
 
-  #isDead(cluster: string): boolean {
+  #takesForDead(cluster: string): boolean {
     const drill = this.#drills.get(cluster);
     if (drill === undefined) return false;
     const now = this.#clock.now();

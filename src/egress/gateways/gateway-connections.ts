@@ -13,6 +13,7 @@ import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { EndpointCounts } from '../../proxy/upstream/balancer/endpoint.ts';
 import type { PathState, StreamCarrier, TargetOptions } from '../../proxy/upstream/target-options.ts';
 import { clusterOf, type RouteMember, type SingleRoute } from '../routes/route.ts';
+import type { Drills } from './drills.ts';
 import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
 
@@ -22,9 +23,9 @@ export interface GatewayConnectionsOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
+  /** Drills that take clusters for dead; default: there are none. */
+  readonly drills?: Pick<Drills, 'isDead'>;
 }
-
-const NO_DRILL = (): boolean => false;
 
 /**
  * How one route reaches the addresses of its gateway: the pools of connections that it uses, and the fields
@@ -39,20 +40,12 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   readonly #options: GatewayConnectionsOptions;
   /** Those that this route uses, one for each host: mostly one. */
   #pools: readonly GatewayPool[] = [];
-  /** Whether a drill takes its cluster for dead: nothing new is sent there, what is under way goes on. */
-  readonly #drilled: () => boolean;
   #released = false;
   #target: Field | undefined;
 
-  constructor(
-    backend: SingleRoute | RouteMember,
-    label: string,
-    options: GatewayConnectionsOptions,
-    drilled: () => boolean = NO_DRILL,
-  ) {
-    this.#drilled = drilled;
+  constructor(backend: SingleRoute | RouteMember, options: GatewayConnectionsOptions) {
     this.#backend = backend;
-    this.label = label;
+    this.label = backend.label;
     this.#options = options;
   }
 
@@ -96,7 +89,8 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     const { pools } = this.#options;
     const former = this.#pools;
     const cluster = clusterOf(this.#backend);
-    this.#pools = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }, cluster));
+    const now = hosts.map((host) => this.#poolOf(host) ?? pools.acquire({ host, port, identity }, cluster));
+    this.#pools = now.length === 1 && now[0] !== undefined ? now[0].alone : now;
     for (const pool of former) if (!this.#pools.includes(pool)) pools.release(pool);
   }
 
@@ -122,7 +116,7 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
     session: SessionProtocol,
     told?: ToldOfConnection,
   ): Promise<Connection> {
-    if (this.#drilled()) throw this.#drillFailure();
+    if (this.#isDrilled) throw this.#drillFailure();
     const { name, port } = this.#backend;
     const { label, target: field } = this;
     return this.#to(host).open({ name, port, label, field, ...told }, session);
@@ -143,7 +137,7 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   }
 
   get possible(): boolean {
-    if (this.#drilled()) return false;
+    if (this.#isDrilled) return false;
     for (const pool of this.#pools) if (pool.takesStreams) return true;
     return false;
   }
@@ -162,11 +156,11 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   }
 
   takes({ host }: SocketAddress): boolean {
-    return !this.#drilled() && this.#poolOf(host)?.takesStreams === true;
+    return !this.#isDrilled && this.#poolOf(host)?.takesStreams === true;
   }
 
   ready({ host }: SocketAddress, good = false): Http2Connection | undefined {
-    const ready = this.#drilled() ? undefined : this.#poolOf(host)?.ready();
+    const ready = this.#isDrilled ? undefined : this.#poolOf(host)?.ready();
     if (good && ready?.doubtful === true) return undefined;
     if (ready !== undefined) this.#options.counters.streams.requests++;
     return ready;
@@ -177,13 +171,18 @@ export class GatewayConnections implements StreamCarrier, TargetOptions {
   }
 
   async prepare({ host }: SocketAddress): Promise<boolean> {
-    if (this.#drilled()) throw this.#drillFailure();
+    if (this.#isDrilled) throw this.#drillFailure();
     return this.#to(host).prepare();
   }
 
   async prove({ host }: SocketAddress): Promise<boolean> {
-    if (this.#drilled()) throw this.#drillFailure();
+    if (this.#isDrilled) throw this.#drillFailure();
     return this.#to(host).prove();
+  }
+
+  /** Whether a drill takes its cluster for dead: nothing new is sent there, what is under way goes on. */
+  get #isDrilled(): boolean {
+    return this.#options.drills?.isDead(this.#backend) === true;
   }
 
   #drillFailure(): ProxyFailure {

@@ -42,6 +42,8 @@ const SPARE_MS = 3000;
  */
 export class GatewayPool {
   readonly place: GatewayEndpoint;
+  /** A list of it alone, for the many routes to a gateway with one address. */
+  readonly alone: readonly GatewayPool[] = [this];
   /** What all routes have sent to it. */
   readonly counts: EndpointCounts = { requests: 0, failures: 0 };
   readonly #options: GatewayPoolOptions;

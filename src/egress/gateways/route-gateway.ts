@@ -30,7 +30,7 @@ export interface RouteGatewayOptions {
   /** The Services of this cluster that groups lead to; absent: no group leads to any. */
   readonly local?: LocalServices | undefined;
   /** Drills that take clusters for dead; default: there are none. */
-  readonly drills?: Pick<Drills, 'checkOf'>;
+  readonly drills?: Pick<Drills, 'isDead'>;
 }
 
 /**
@@ -38,22 +38,22 @@ export interface RouteGatewayOptions {
  * target that balances over the addresses. There is one for each protocol because a transport header, without
  * stream mode, names the protocol of the whole connection; it is made when that is first spoken.
  */
-export class RouteGateway implements AddressUser {
+export class RouteGateway<B extends SingleRoute | RouteMember = SingleRoute | RouteMember>
+  implements AddressUser
+{
+  /** What it was made for. */
+  readonly backend: B;
   readonly #targets = new PerProtocol<Target>();
-  readonly #backend: SingleRoute | RouteMember;
-  readonly #label: string;
   readonly #options: RouteGatewayOptions;
   readonly #connections: GatewayConnections;
   /** Its addresses as they were when they changed last. */
   #hosts: readonly string[] = [];
   #requests: RequestRules | undefined;
 
-  /** @param label `namespace/name:port`, for logs and metrics */
-  constructor(backend: SingleRoute | RouteMember, label: string, options: RouteGatewayOptions) {
-    this.#backend = backend;
-    this.#label = label;
+  constructor(backend: B, options: RouteGatewayOptions) {
+    this.backend = backend;
     this.#options = options;
-    this.#connections = new GatewayConnections(backend, label, options, options.drills?.checkOf(backend));
+    this.#connections = new GatewayConnections(backend, options);
   }
 
   /** Where requests and raw connections go, by the session protocol of the client; always the same one. */
@@ -63,7 +63,7 @@ export class RouteGateway implements AddressUser {
 
   /** The gateway's currently known addresses. */
   get endpoints(): GatewayEndpoint[] {
-    const { identity } = this.#backend.gateway;
+    const { identity } = this.backend.gateway;
     return this.#addresses.map(({ host, port }) => ({ host, port, identity }));
   }
 
@@ -79,12 +79,12 @@ export class RouteGateway implements AddressUser {
 
   /** Begins to resolve the gateway's host names. */
   start(): void {
-    this.#options.addresses.follow(this.#backend.gateway.addresses, this);
+    this.#options.addresses.follow(this.backend.gateway.addresses, this);
   }
 
   /** Stops resolving them; flows that are under way go on. */
   stop(): void {
-    this.#options.addresses.leave(this.#backend.gateway.addresses, this);
+    this.#options.addresses.leave(this.backend.gateway.addresses, this);
   }
 
   /** Takes in retries and timeouts, for requests that begin from now on; undefined: there are none. */
@@ -109,15 +109,15 @@ export class RouteGateway implements AddressUser {
 
   addressesChanged(current: readonly string[], refused: readonly string[]): void {
     if (refused.length > 0)
-      this.#options.log.debug({ mirror: this.#label, refused }, 'addresses of a gateway not used');
+      this.#options.log.debug({ mirror: this.backend.label, refused }, 'addresses of a gateway not used');
     this.#hosts = current;
     this.#connections.update(current);
-    if (isMember(this.#backend)) this.#connections.keepOpen();
+    if (isMember(this.backend)) this.#connections.keepOpen();
     this.#update();
   }
 
   get #addresses(): EndpointAddress[] {
-    const { port } = this.#backend.gateway;
+    const { port } = this.backend.gateway;
     return this.#hosts.map((host) => ({ host, port, ready: true }));
   }
 

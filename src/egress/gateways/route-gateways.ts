@@ -16,7 +16,7 @@ import {
   type SingleRoute,
 } from '../routes/route.ts';
 import { drawsOf } from '../shares/division.ts';
-import { EQUAL_SHARES, type Shares } from '../shares/group-shares.ts';
+import { EQUAL_SHARES, type Shares, type SharesListener } from '../shares/group-shares.ts';
 import type { GatewayEndpoint } from './gateway-pool-options.ts';
 import { PerProtocol } from './per-protocol.ts';
 import { RouteGateway, type RouteGatewayOptions } from './route-gateway.ts';
@@ -51,7 +51,7 @@ export class SingleGateway implements RouteGateways {
   readonly #gateway: RouteGateway;
 
   constructor(route: SingleRoute, options: RouteGatewayOptions) {
-    this.#gateway = new RouteGateway(route, route.label, options);
+    this.#gateway = new RouteGateway(route, options);
     this.#gateway.follow(route.requests);
   }
 
@@ -92,20 +92,13 @@ export class SingleGateway implements RouteGateways {
   }
 }
 
-/** A cluster of a group, with its gateway. */
-interface Member {
-  readonly said: RouteMember;
-  readonly gateway: RouteGateway;
-}
-
 /** The gateways of a route that leads to several clusters. */
-export class GroupGateways implements RouteGateways {
+export class GroupGateways implements RouteGateways, SharesListener {
   readonly #targets = new PerProtocol<TargetGroup>();
   readonly #options: RouteGatewayOptions;
   readonly #shares: Shares;
-  readonly #unwatch: () => void;
   #route: GroupRoute;
-  #members: readonly Member[] = [];
+  #members: readonly RouteGateway<RouteMember>[] = [];
   #local: { readonly said: LocalService; readonly pods: LocalPods } | undefined;
   #started = false;
 
@@ -114,7 +107,7 @@ export class GroupGateways implements RouteGateways {
     this.#route = route;
     this.#shares = options.shares ?? EQUAL_SHARES;
     this.follow(route);
-    this.#unwatch = this.#shares.watch(route.service, () => this.#divide());
+    this.#shares.watch(route.service, this);
   }
 
   target(protocol: SessionProtocol): TargetGroup {
@@ -122,26 +115,26 @@ export class GroupGateways implements RouteGateways {
   }
 
   get endpoints(): GatewayEndpoint[] {
-    return this.#members.flatMap(({ gateway }) => gateway.endpoints);
+    return this.#members.flatMap(({ endpoints }) => endpoints);
   }
 
   get namesClients(): boolean {
-    for (const { gateway } of this.#members) if (gateway.namesClients) return true;
+    for (const { namesClients } of this.#members) if (namesClients) return true;
     return false;
   }
 
   provenMs(cluster: string): number | undefined {
-    return this.#members.find(({ said }) => said.cluster === cluster)?.gateway.provenMs;
+    return this.#members.find(({ backend }) => backend.cluster === cluster)?.provenMs;
   }
 
   start(): void {
     this.#started = true;
-    for (const { gateway } of this.#members) gateway.start();
+    for (const gateway of this.#members) gateway.start();
   }
 
   stop(): void {
     this.#started = false;
-    for (const { gateway } of this.#members) gateway.stop();
+    for (const gateway of this.#members) gateway.stop();
   }
 
   /** Members that are unchanged keep their state; flows to those that are removed go on. */
@@ -149,7 +142,7 @@ export class GroupGateways implements RouteGateways {
     if (!isGroup(route)) return;
     const former = this.#members;
     this.#members = route.members.map(
-      (said) => former.find((known) => isDeepStrictEqual(known.said, said)) ?? this.#make(route, said),
+      (said) => former.find((known) => isDeepStrictEqual(known.backend, said)) ?? this.#make(said),
     );
     this.#route = route;
     const formerLocal = this.#local;
@@ -158,25 +151,25 @@ export class GroupGateways implements RouteGateways {
     const numbers = this.#options.counters.group(route.label);
     for (const name of this.#names) numbers.backend(name);
     for (const [protocol, group] of this.#targets.made) this.#update(group, protocol);
-    this.#divide();
-    for (const member of former) if (!this.#members.includes(member)) member.gateway.close();
+    this.sharesChanged();
+    for (const member of former) if (!this.#members.includes(member)) member.close();
     if (formerLocal !== this.#local) formerLocal?.pods.close();
   }
 
   release(): void {
-    this.#unwatch();
+    this.#shares.unwatch(this.#route.service, this);
     this.#local?.pods.close();
-    for (const { gateway } of this.#members) gateway.release();
+    for (const gateway of this.#members) gateway.release();
   }
 
   close(): void {
-    this.#unwatch();
+    this.#shares.unwatch(this.#route.service, this);
     this.#local?.pods.close();
-    for (const { gateway } of this.#members) gateway.close();
+    for (const gateway of this.#members) gateway.close();
   }
 
   /** Takes in how requests are divided among the members now. */
-  #divide(): void {
+  sharesChanged(): void {
     const { made } = this.#targets;
     if (made.length === 0) return;
     const { draws, refused } = this.#draws;
@@ -188,14 +181,12 @@ export class GroupGateways implements RouteGateways {
   }
 
   get #names(): string[] {
-    const clusters = this.#members.map(({ said }) => said.cluster);
+    const clusters = this.#members.map(({ backend }) => backend.cluster);
     return [...clusters, ...(this.#local === undefined ? [] : [LOCAL])];
   }
 
   #group(protocol: SessionProtocol): TargetGroup {
-    // Not all that the route has: there is a group for each Service.
-    const { clock, random, counters } = this.#options;
-    const group = new TargetGroup({ label: this.#route.label, clock, random, counters });
+    const group = new TargetGroup(this.#route.label, this.#options);
     this.#update(group, protocol);
     const { draws, refused } = this.#draws;
     group.divide(draws, refused);
@@ -214,15 +205,15 @@ export class GroupGateways implements RouteGateways {
     return { said, pods: local.open(said, memberLabel(label, LOCAL), protocol) };
   }
 
-  #make(route: GroupRoute, said: RouteMember): Member {
-    const gateway = new RouteGateway(said, memberLabel(route.label, said.cluster), this.#options);
+  #make(said: RouteMember): RouteGateway<RouteMember> {
+    const gateway = new RouteGateway(said, this.#options);
     if (this.#started) gateway.start();
-    return { said, gateway };
+    return gateway;
   }
 
   #backends(protocol: SessionProtocol): BackendSpec[] {
-    const remote = this.#members.map(({ said, gateway }) => ({
-      name: said.cluster,
+    const remote = this.#members.map((gateway) => ({
+      name: gateway.backend.cluster,
       target: gateway.target(protocol),
     }));
     return this.#local === undefined ? remote : [...remote, { name: LOCAL, target: this.#local.pods.target }];

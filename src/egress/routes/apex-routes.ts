@@ -176,11 +176,15 @@ function backendOf(
     ...(drain === undefined ? {} : { drain }),
     // Whose rules are not known lets in nobody else.
     ...(object === undefined ? { allowedNamespaces: [] } : whomItLetsIn(object)),
-    to: 'group' in to ? { group: { ...withoutRequests(to.group), label } } : to,
+    to: 'group' in to ? { group: behindRule(to.group, label) } : to,
   };
 }
 
-/** Retries and timeouts are those of the rule, or of the apex, over all of its backends. */
-function withoutRequests({ requests: _requests, ...route }: GroupRoute): GroupRoute {
-  return route;
+/**
+ * The clusters of a federated Service under the label of a backend. Retries and timeouts are those of the
+ * rule, or of the apex, over all of its backends.
+ */
+function behindRule({ requests: _requests, ...route }: GroupRoute, label: string): GroupRoute {
+  const members = route.members.map((one) => ({ ...one, label: memberLabel(label, one.cluster) }));
+  return { ...route, label, members };
 }

@@ -52,6 +52,8 @@ export function clusterOf(backend: SingleRoute | RouteMember): string {
 /** One of several: a cluster of a group, or a mirror behind the rules of an apex. */
 export interface RouteMember extends RouteBackend {
   readonly cluster: string;
+  /** As `memberLabel` makes it, or that of the backend of an apex; for logs and metrics. */
+  readonly label: string;
 }
 
 /** Whether a backend is one of several, so that another can be turned to when it is lost. */
@@ -142,7 +144,7 @@ export function labelsOf(route: Route): Labelled[] {
   const { label } = route;
   if (isApex(route)) return [[label, undefined], ...route.backends.flatMap(labelsOfBackend)];
   if (!isGroup(route)) return [[label, { cluster: route.targetCluster, name: route.name }]];
-  const members = route.members.map((one): Labelled => [memberLabel(label, one.cluster), one]);
+  const members = route.members.map((one): Labelled => [one.label, one]);
   const local: Labelled[] = route.local === undefined ? [] : [[memberLabel(label, LOCAL), undefined]];
   return [[label, undefined], ...members, ...local];
 }

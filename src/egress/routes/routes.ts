@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { V1Service } from '@kubernetes/client-node';
-import { gatewayOfSpec, type LinkObject } from '../../api/link/link-schema.ts';
+import { gatewayOfSpec, type LinkObject, type LinkSpec } from '../../api/link/link-schema.ts';
 import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import {
   ANY_MEMBER,
@@ -19,14 +20,15 @@ import { fullyQualifiedName } from '../../api/mirror/mirror-names.ts';
 import { LOCAL_DOMAIN, routeSettings } from './route-settings.ts';
 import type { RoutedService } from '../../discovery/apex-routing.ts';
 import { ApexLeads, apexRoute } from './apex-routes.ts';
-import type {
-  GroupRoute,
-  LocalService,
-  Route,
-  RouteBackend,
-  RouteMember,
-  RouteSettings,
-  SingleRoute,
+import {
+  type GroupRoute,
+  type LocalService,
+  memberLabel,
+  type Route,
+  type RouteBackend,
+  type RouteMember,
+  type RouteSettings,
+  type SingleRoute,
 } from './route.ts';
 
 /** The facts that routes are made from. */
@@ -45,7 +47,7 @@ export interface RouteFacts {
    * is none, or nothing is.
    */
   readonly apex?: (key: string) => RoutedService | undefined;
-  /** The former route of a port, which is kept where making the new one throws. */
+  /** The former route of a port, which is kept where nothing has changed, or making the new one throws. */
   readonly former?: (listenPort: number) => Route | undefined;
 }
 
@@ -77,7 +79,10 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
     // Rules about a federated Service come before its clusters, to which they may lead.
     else if (isGroupClaim(entry)) route = apex(listenPort, entry) ?? group(listenPort, entry);
     else if (isGroupEntry(entry)) route = group(listenPort, entry);
-    if (route !== undefined) routes.set(listenPort, route);
+    if (route === undefined) return;
+    // The same object: whoever serves it keeps the one that it has, and both would be kept then.
+    const former = facts.former?.(listenPort);
+    routes.set(listenPort, former !== undefined && isDeepStrictEqual(route, former) ? former : route);
   };
   // Those of an apex that comes later may be too many for its namespace: always the same ones.
   const apexes = [...facts.record].filter(([, entry]) => isApexClaim(entry)).sort(([a], [b]) => a - b);
@@ -115,18 +120,20 @@ function groupRoute(
   facts: RouteFacts,
 ): GroupRoute | undefined {
   const members = new Map<string, RouteMember>();
+  const { mirror: service } = claim;
+  const settings = settingsOf(listenPort, service, claim, facts);
   for (const one of claims.get(groupKey(claim)) ?? []) {
+    const { cluster } = one;
     const backend = backendOf(one, facts);
     // A record that somebody has edited may have two ports for one cluster: the lower one counts.
-    if (backend !== undefined && !members.has(one.cluster))
-      members.set(one.cluster, { cluster: one.cluster, ...backend });
+    if (backend !== undefined && !members.has(cluster))
+      members.set(cluster, { cluster, label: memberLabel(settings.label, cluster), ...backend });
   }
   const local = localService(claim, facts);
   if (members.size === 0 && local === undefined) return undefined;
   const sorted = [...members.values()].sort((a, b) => (a.cluster < b.cluster ? -1 : 1));
-  const { mirror: service } = claim;
   return {
-    ...settingsOf(listenPort, service, claim, facts),
+    ...settings,
     service,
     members: sorted,
     ...(local === undefined ? {} : { local }),
@@ -174,8 +181,17 @@ function backendOf(claim: EgressClaim, { link }: Pick<RouteFacts, 'link'>): Rout
   const spec = link(claim.link)?.spec;
   // The Link has been changed to another cluster, so its gateway is not the recorded cluster's.
   if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
-  const gateway = claim.gateway === undefined ? gatewayOfSpec(spec) : ownGateway(claim.gateway);
+  const gateway = claim.gateway === undefined ? gatewayOf(spec) : ownGateway(claim.gateway);
   return gateway === undefined ? undefined : { name: claim.target, port: claim.port, gateway };
+}
+
+/** Specs of a store never change, and thousands of routes lead to the gateway of one. */
+const GATEWAYS = new WeakMap<LinkSpec, { readonly gateway: RouteBackend['gateway'] | undefined }>();
+
+function gatewayOf(spec: LinkSpec): RouteBackend['gateway'] | undefined {
+  const known = GATEWAYS.get(spec) ?? { gateway: gatewayOfSpec(spec) };
+  GATEWAYS.set(spec, known);
+  return known.gateway;
 }
 
 /** What a route has of its mirror. @param holder of its port (`holderOf`) */

@@ -53,6 +53,10 @@ export function isSameDivision(a: Division, b: Division): boolean {
   );
 }
 
+function isDrawn(backend: DecidedBackend): backend is DecidedBackend & BackendDraw {
+  return backend.order !== undefined;
+}
+
 /**
  * How each of a route's backends is drawn; those that are missing in the result are not used: tiers leave
  * them out, their weight is 0, or they are no members any more. Where nothing is decided about any of them,
@@ -65,8 +69,8 @@ export function drawsOf(
 ): { readonly draws: ReadonlyMap<string, BackendDraw>; readonly refused: number } {
   const draws = new Map<string, BackendDraw>();
   const there = new Set(names);
-  for (const { name, order, share, weight, tier } of division?.backends ?? [])
-    if (order !== undefined && there.has(name)) draws.set(name, { share, order, weight, tier });
+  for (const one of division?.backends ?? [])
+    if (isDrawn(one) && there.has(one.name)) draws.set(one.name, one);
   if (draws.size > 0) return { draws, refused: division?.refused ?? 0 };
   return { draws: new Map(names.map((name) => [name, EQUAL_DRAW])), refused: 0 };
 }

@@ -5,7 +5,7 @@ import type { LinkObject } from '../../api/link/link-schema.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { carrierOf, factsOf } from '../../api/mirror/slice-facts.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { notifyAll, reportContained } from '../../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import { type LinksFailover, linksFailover } from '../../discovery/failover-links.ts';
 import { BY_SERVICE, servicesOfChange } from '../../exports/slices-by-service.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
@@ -26,12 +26,23 @@ import { type Division, divisionOf, isSameDivision } from './division.ts';
 export interface Shares {
   /** The division of a federated Service, `namespace/name`; undefined: nothing is known of the Service. */
   of(service: string): Division | undefined;
-  /** Calls `listener` when it may have changed. @returns what ends that */
-  watch(service: string, listener: () => void): () => void;
+  /** Tells `listener` when it may have changed, until `unwatch`. */
+  watch(service: string, listener: SharesListener): void;
+  unwatch(service: string, listener: SharesListener): void;
+}
+
+/** Who divides requests; an object, as a function for each group would be one more. */
+export interface SharesListener {
+  /** They may be divided otherwise from now on. */
+  sharesChanged(): void;
 }
 
 /** Nothing is said of any group: all of its clusters have the same part. */
-export const EQUAL_SHARES: Shares = { of: () => undefined, watch: () => () => undefined };
+export const EQUAL_SHARES: Shares = {
+  of: () => undefined,
+  watch: () => undefined,
+  unwatch: () => undefined,
+};
 
 /** What divisions are made of; somebody else fills the stores. */
 export interface GroupSharesOptions {
@@ -53,7 +64,7 @@ export interface GroupSharesOptions {
 /** One federated Service that somebody watches. */
 interface Group {
   /** Mostly one, of the Service's route: a set would be most of what a group takes here. */
-  listeners: readonly (() => void)[];
+  listeners: readonly SharesListener[];
   /** What its Service says; undefined: that may have changed. */
   said: SaidByService | undefined;
   /** Of what it and the Links say; undefined: that may have changed. */
@@ -123,20 +134,21 @@ export class GroupShares implements Shares {
     return group === undefined ? this.#divided(service, newGroup()).division : group.division;
   }
 
-  watch(service: string, listener: () => void): () => void {
+  watch(service: string, listener: SharesListener): void {
     let group = this.#groups.get(service);
     if (group === undefined) {
       group = this.#divided(service, newGroup());
       this.#groups.set(service, group);
       this.#wakeFor(group);
     }
-    const watched = group;
-    watched.listeners = watched.listeners.concat(listener);
-    return () => {
-      watched.listeners = watched.listeners.filter((other) => other !== listener);
-      if (watched.listeners.length === 0 && this.#groups.get(service) === watched)
-        this.#groups.delete(service);
-    };
+    group.listeners = group.listeners.concat(listener);
+  }
+
+  unwatch(service: string, listener: SharesListener): void {
+    const group = this.#groups.get(service);
+    if (group === undefined) return;
+    group.listeners = group.listeners.filter((other) => other !== listener);
+    if (group.listeners.length === 0) this.#groups.delete(service);
   }
 
   /** What is decided about each group that is watched, by `namespace/name`. */
@@ -196,7 +208,8 @@ export class GroupShares implements Shares {
     const { division } = this.#divided(service, group);
     this.#wakeFor(group);
     if (division === before || division === undefined) return;
-    if (before === undefined || !isSameDivision(before, division)) notifyAll(WHAT, group.listeners);
+    if (before === undefined || !isSameDivision(before, division))
+      forEachIsolated(WHAT, group.listeners, (listener) => listener.sharesChanged());
   }
 
   #divided(service: string, group: Group): Group {

@@ -53,7 +53,8 @@ export class Parts<B extends Drawn> {
 
   /** @param backends those with a share count */
   constructor(backends: readonly B[]) {
-    this.#backends = backends.filter(({ share }) => share > 0);
+    const drawn = backends.filter(({ share }) => share > 0);
+    this.#backends = drawn.length === backends.length ? backends : drawn;
     let end = 0;
     this.#ends = this.#backends.map(({ share }) => (end += share));
   }

@@ -71,13 +71,19 @@ export class GroupRequest implements Upstream, AttemptOwner {
   /**
    * Sends it to a first backend.
    * @param fresh not on an unused HTTP/1 connection
-   * @param chosen the backend, where it has been drawn already
    */
-  begin(fresh: boolean, chosen?: ChosenBackend): void {
-    if (chosen !== undefined) return this.#send(chosen, this.#startedAt, fresh);
+  begin(fresh: boolean): void {
     const failure = this.#group.outOfReach(this.#startedAt);
     if (failure !== undefined) this.#refuse(unseen(failure, this.#request.alternatives));
     else this.#next(this.#startedAt, fresh);
+  }
+
+  /**
+   * Sends it to a first backend that has been drawn.
+   * @param refusal what its permit says of the backend: asked again, it would count twice whom it refuses
+   */
+  beginAt(chosen: ChosenBackend, fresh: boolean, refusal: ProxyFailure | undefined): void {
+    this.#sendUnless(refusal, chosen, this.#startedAt, fresh);
   }
 
   /**
@@ -256,12 +262,21 @@ export class GroupRequest implements Upstream, AttemptOwner {
     else void this.#startOver(refusal);
   }
 
-  #send({ backend, alternatives }: ChosenBackend, now: number, fresh: boolean): void {
+  #send(chosen: ChosenBackend, now: number, fresh: boolean): void {
+    this.#sendUnless(this.#request.permit?.(chosen.backend.name), chosen, now, fresh);
+  }
+
+  /** @param refusal why its client may not use the backend; undefined: it may */
+  #sendUnless(
+    refusal: ProxyFailure | undefined,
+    { backend, alternatives }: ChosenBackend,
+    now: number,
+    fresh: boolean,
+  ): void {
     const [request, protocol, earlier] = [this.#request, this.#protocol, this.#earlier];
     const one = new Attempt(this, this.#group.clock, now);
     this.#current = one;
     this.#backend = backend;
-    const refusal = request.permit?.(backend.name);
     if (refusal !== undefined) return this.#refuse(refusal);
     this.#attempts++;
     const told = withAlternatives(request, alternatives);

@@ -22,9 +22,8 @@ import { GroupLease } from './group-lease.ts';
 import { GroupRequest } from './group-request.ts';
 import type { ChosenBackend, RequestedGroup } from './requested-group.ts';
 
+/** What many groups may share. */
 export interface TargetGroupOptions {
-  /** `name:port`, for messages and metrics. */
-  readonly label: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly counters: ProxyCounters;
@@ -65,8 +64,9 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
   #policy: RequestPolicy | undefined;
   #refused = 0;
 
-  constructor(options: TargetGroupOptions) {
-    const { label, clock, random, counters, failfastMs = FAILFAST_MS } = options;
+  /** @param label `name:port`, for messages and metrics */
+  constructor(label: string, options: TargetGroupOptions) {
+    const { clock, random, counters, failfastMs = FAILFAST_MS } = options;
     this.label = label;
     this.#options = options;
     this.outage = new Outage(clock, random, failfastMs);
@@ -100,7 +100,7 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const before = this.#policy;
     if (requests === undefined) this.#policy = undefined;
     else if (before?.follows(requests) !== true)
-      this.#policy = new RequestPolicy(requests, this.#options, before);
+      this.#policy = new RequestPolicy(requests, { ...this.#options, label: this.label }, before);
   }
 
   /**
@@ -214,22 +214,29 @@ export class TargetGroup implements SessionTarget, AttemptOpener, RequestedGroup
     const policy = this.#policy;
     if (policy !== undefined)
       return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
-    // A permit counts whom it refuses, so it is asked in one place.
-    const isPlain = !fresh && request.framing.kind === 'none' && request.permit === undefined;
-    const first = isPlain ? this.#drawFirst(now) : undefined;
-    const sent = first === undefined ? undefined : this.#sendFirst(first, protocol, request, handler, now);
+    const isPlain = !fresh && request.framing.kind === 'none';
+    const first = isPlain ? this.#drawFirst(request, now) : undefined;
+    const refusal = first === undefined ? undefined : request.permit?.(first.name);
+    const mayGo = first !== undefined && refusal === undefined;
+    const sent = mayGo ? this.#sendFirst(first, protocol, request, handler, now) : undefined;
     if (sent !== undefined) return sent;
     const one = new GroupRequest(this, { protocol, request, handler, earlier: undefined }, now);
     // Not another draw where it can take it: backends that are never watched would have less than their
     // parts.
-    one.begin(fresh, first?.takes(now) === true ? this.#amongAll(first) : undefined);
+    const chosen = first?.takes(now) === true ? this.#amongAll(first) : undefined;
+    if (chosen === undefined) one.begin(fresh);
+    else one.beginAt(chosen, fresh, refusal);
     return one;
   }
 
-  /** Draws the backend of a request that has not been tried, where all backends are known to take one. */
-  #drawFirst(now: number): GroupBackend | undefined {
+  /**
+   * Draws the backend of a request that has not been tried, where all backends are known to take one. A
+   * permit counts whom it refuses, so it is asked about one that can take it only: another is drawn else.
+   */
+  #drawFirst({ permit }: OutgoingRequest, now: number): GroupBackend | undefined {
     if (this.outage.lasts(now) || !this.#allOpen(now)) return undefined;
-    return this.#parts.draw(this.#options.random);
+    const drawn = this.#parts.draw(this.#options.random);
+    return permit === undefined || drawn?.takes(now) === true ? drawn : undefined;
   }
 
   /** Sends a request without a body that is watched (`FirstTries`); undefined: that is not possible now. */

@@ -8,6 +8,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import type { EarlierTries } from '../upstream/retry/earlier-tries.ts';
 import type { Standing } from '../upstream/session-target.ts';
 import type { Target } from '../upstream/target.ts';
+import type { TryWatch } from '../upstream/try-watch.ts';
 import { ChangedResponse } from './handlers.ts';
 import { changedRequest } from './request-changes.ts';
 
@@ -24,6 +25,7 @@ export type LeafBackend = BackendTarget & Pick<Target, 'label' | 'protocol'>;
 export class LeafTarget implements BackendTarget {
   readonly #target: LeafBackend;
   readonly #stays: boolean;
+  readonly #filtered: boolean;
   /** What is changed of its requests and responses, behind the filters of its rule. */
   readonly filters: BackendFilters;
 
@@ -34,6 +36,7 @@ export class LeafTarget implements BackendTarget {
     this.#target = target;
     this.#stays = stays;
     this.filters = filters;
+    this.#filtered = Object.keys(filters).length > 0;
   }
 
   /** `name:port` of its Service. */
@@ -80,6 +83,17 @@ export class LeafTarget implements BackendTarget {
   ): Upstream | undefined {
     const [changed, answered] = [changedRequest(request, this.filters, ''), this.#responding(handler)];
     return this.#target.openNow(this.#spoken(request), changed, answered, now);
+  }
+
+  openWatched(
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+    watch: TryWatch,
+  ): Upstream | undefined {
+    // Whoever takes a request over sends it elsewhere as it went here, where other filters may be.
+    if (this.#filtered) return undefined;
+    return this.#target.openWatched?.(request, handler, now, watch);
   }
 
   openAttempt(

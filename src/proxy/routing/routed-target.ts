@@ -36,6 +36,11 @@ import type { RoutedTo } from './routing-table.ts';
 /** How backends of one rule are drawn, but for their shares. */
 const IN_ONE_TIER = { order: 0, weight: 1, tier: 0 } as const;
 
+export interface RoutedTargetOptions extends TargetGroupOptions {
+  /** `name:port`, for messages and metrics. */
+  readonly label: string;
+}
+
 /** How the requests for a Service are routed, with what is needed to do it. */
 export interface RoutedRules {
   readonly routing: Routing;
@@ -81,7 +86,7 @@ export class RoutedTarget implements SessionTarget {
   #raw: Route | undefined;
 
   /** @param own the Service itself */
-  constructor(options: TargetGroupOptions, own: Target) {
+  constructor(options: RoutedTargetOptions, own: Target) {
     this.label = options.label;
     this.#options = options;
     this.#own = own;
@@ -274,7 +279,7 @@ export class RoutedTarget implements SessionTarget {
       leaves.set(name, leaf);
       weights.set(name, (weights.get(name) ?? 0) + backend.weight);
     }
-    const group = this.#groups.get(rule.name) ?? new TargetGroup(this.#options);
+    const group = this.#groups.get(rule.name) ?? new TargetGroup(this.label, this.#options);
     this.#groups.set(rule.name, group);
     group.update(
       [...leaves].map(([name, leaf]) => ({ name, target: leaf })),

@@ -31,7 +31,7 @@ describe('what an egress pod says about requests', () => {
     const counters = new ProxyCounters();
     const [label, other] = ['shop/web-federated:80', 'shop/web-federated:81'];
     const target = new FakeTarget('west', [], ['cannot be reached']);
-    const group = new TargetGroup({ label, clock, random: () => 0, counters });
+    const group = new TargetGroup(label, { clock, random: () => 0, counters });
     group.update([{ name: 'west', target }]);
     counters.group(other);
     for (const [of, status, grpc] of [
@@ -91,7 +91,7 @@ describe('what an egress pod says about requests', () => {
     it(`counts ${what} as ${refused === 0 ? 'taken, or left' : 'refused'}, once, and as waiting no longer than it does`, async () => {
       const virtual = new VirtualClock();
       const counters = new ProxyCounters();
-      const group = new TargetGroup({ label: LABEL, clock: virtual, random: () => 0, counters });
+      const group = new TargetGroup(LABEL, { clock: virtual, random: () => 0, counters });
       group.update([{ name: 'west', target: new FakeTarget('west', [], [deed]) }]);
       const asked = ask(group);
       let mostPending = 0;

@@ -106,7 +106,8 @@ export class Balancer implements EndpointParts {
 
   /**
    * Takes the endpoints as they are now.
-   * @param accrual for all of them, those that stay included; absent = the balancer's own
+   * @param accrual for all of them, those that stay and those that are gone included; absent = the balancer's
+   * own
    */
   update(addresses: readonly EndpointAddress[], accrual?: AccrualSettings): void {
     this.#accrual = accrual ?? this.#options.accrual ?? DEFAULT_ACCRUAL;
@@ -120,7 +121,6 @@ export class Balancer implements EndpointParts {
       let endpoint = next.get(key);
       if (endpoint === undefined) {
         endpoint = former.get(key) ?? new EndpointState(address, this);
-        endpoint.accrual = this.#accrual;
         next.set(key, endpoint);
       }
       if (address.preferred === true) near.add(endpoint);

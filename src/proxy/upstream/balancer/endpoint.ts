@@ -77,6 +77,7 @@ export interface EndpointParts extends CountingOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly ewma: EwmaSettings;
+  /** Takes effect with the next failure. */
   readonly accrual: AccrualSettings;
   /** Told when `open`, `probing` or `ejectedUntil` has changed. */
   onBreaker(endpoint: EndpointState): void;
@@ -115,8 +116,6 @@ export class EndpointState implements DialAddress {
   pending = 0;
   /** Among which it is picked; undefined: discovery gives it no more. For its balancer. */
   tier: EndpointTier | undefined;
-  /** Takes effect with the next failure. */
-  accrual: AccrualSettings;
   readonly #parts: EndpointParts;
   /** How long an answer takes, milliseconds. */
   #estimate: number;
@@ -129,7 +128,6 @@ export class EndpointState implements DialAddress {
     this.host = place.host;
     this.port = place.port;
     if (place.mesh !== undefined) this.mesh = place.mesh;
-    this.accrual = parts.accrual;
     this.#parts = parts;
     this.#counts = parts.countsOf?.(place);
     this.#estimate = parts.ewma.defaultRttMs;
@@ -213,7 +211,8 @@ export class EndpointState implements DialAddress {
   #fail(refused: boolean, decides: boolean): void {
     const failed = this.#failed;
     const failures = refused ? ++failed.connects : ++failed.requests;
-    const limit = refused ? this.accrual.maxConnectFailures : this.accrual.maxFailures;
+    const { maxConnectFailures, maxFailures } = this.#parts.accrual;
+    const limit = refused ? maxConnectFailures : maxFailures;
     if (decides || failures >= limit) this.#eject(refused);
   }
 
@@ -254,8 +253,8 @@ export class EndpointState implements DialAddress {
   }
 
   #eject(refused: boolean): void {
-    const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
-    const { clock, random } = this.#parts;
+    const { clock, random, accrual } = this.#parts;
+    const { minPenaltyMs, maxPenaltyMs, jitter } = accrual;
     const failures = this.#failed;
     const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
     const base = backoffDelay(failures.penalties++, growing, random);

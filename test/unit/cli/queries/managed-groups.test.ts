@@ -7,7 +7,7 @@ import { type FailoverFacts, writeFacts } from '../../../../src/api/failover/fai
 import { codeOf, messageOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { factsAnnotation } from '../../../../src/api/mirror/slice-facts.ts';
 import { readAllFailover } from '../../../../src/cli/queries/failover-rows.ts';
-import { planDrain, planUndrain } from '../../../../src/drains/drain-plan.ts';
+import { planDrain, planUndrain, servicesThere } from '../../../../src/drains/drain-plan.ts';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { withRoutingKinds } from '../../../support/apex-world.ts';
@@ -92,11 +92,13 @@ describe('a drain of a Service with a selector', () => {
       ready = { here: 2, west: 2 },
       wrote = WROTE[plural],
       spec = {},
+      said = {},
     }: {
       readonly ready?: { readonly here: number; readonly west: number };
       /** The weights that Linkspan wrote last. */
       readonly wrote?: readonly number[] | 'nothing';
       readonly spec?: object;
+      readonly said?: Record<string, string>;
     } = {},
   ) => {
     const cluster = new FakeCluster();
@@ -121,6 +123,7 @@ describe('a drain of a Service with a selector', () => {
     } as object);
     const { name, spec: plain } = OBJECTS[plural];
     const annotations = {
+      ...said,
       ...keptText(plural, wrote),
       'failover.linkspan.dev/backend-facts': writeBackendFacts(new Map([['web', facts(ready.here)]])),
     };
@@ -209,6 +212,55 @@ describe('a drain of a Service with a selector', () => {
     } as object);
     const { findings } = planDrain(await read(cluster), place('local'), WISH, NOW);
     expect(findings.map(({ code }) => code)).to.deep.equal(['DRAIN_SOLE_BACKEND']);
+  });
+
+  describe('as one of all of a cluster', () => {
+    const readAll = async (cluster: FakeCluster) =>
+      readAllFailover(withRoutingKinds(cluster.client), undefined, 'links', 'all');
+    const WEST = { cluster: 'west' };
+    const codes = ({ findings }: ReturnType<typeof planDrain>) => findings.map(({ code }) => code);
+
+    // Sidecars follow the drain of the Link, too: the safety rule has looked at what the egress divides only.
+    for (const plural of Object.keys(OBJECTS) as (keyof typeof OBJECTS)[])
+      it(`is refused where nobody else could serve it (${plural})`, async () => {
+        const fine = planDrain(await readAll(world(plural, managed)), WEST, WISH, NOW);
+        expect([fine.effects.length, codes(fine)]).to.deep.equal([1, []]);
+        const cluster = world(plural, managed, { ready: { here: 0, west: 2 } });
+        const alone = planDrain(await readAll(cluster), WEST, WISH, NOW);
+        expect(codes(alone)).to.deep.equal(['DRAIN_SOLE_BACKEND']);
+        expect(alone.findings[0]?.message).to.contain('can serve shop/web (');
+      });
+
+    it('is refused where the others could not bear it', async () => {
+      const said = { 'failover.linkspan.dev/tiers': 'web-west; web' };
+      const cluster = world('trafficsplits', managed, { ready: { here: 1, west: 4 }, said });
+      expect(codes(planDrain(await readAll(cluster), WEST, WISH, NOW))).to.deep.equal(['DRAIN_CAPACITY']);
+    });
+
+    it('counts what the Service says of others', async () => {
+      const cluster = world('trafficsplits', managed);
+      const drain = writeDrain({ to: 0, start: 0, rampMs: 0, until: NOW * 2, drill: false });
+      cluster.put('services', {
+        ...web,
+        metadata: { ...web.metadata, annotations: { 'drain.linkspan.dev/local': drain } },
+      });
+      expect(codes(planDrain(await readAll(cluster), WEST, WISH, NOW))).to.deep.equal(['DRAIN_SOLE_BACKEND']);
+    });
+
+    it('is judged where somebody else has written last, as Linkspan may write again, and else not', async () => {
+      const ready = { here: 0, west: 2 };
+      const found = async (labels: Record<string, string>, wrote?: readonly number[] | 'nothing') => {
+        const cluster = world('trafficsplits', labels, { ready, ...(wrote === undefined ? {} : { wrote }) });
+        return codes(planDrain(await readAll(cluster), WEST, WISH, NOW));
+      };
+      expect(await found(managed, [3, 4])).to.deep.equal(['DRAIN_SOLE_BACKEND']);
+      expect(await found(managed, 'nothing')).to.deep.equal([]);
+      expect(await found({})).to.deep.equal([]);
+    });
+
+    it('is no subject of a drill: the egress would have to count its requests', async () => {
+      expect([...servicesThere(await readAll(world('trafficsplits', managed)), 'west')]).to.deep.equal([]);
+    });
   });
 
   it('says what could not be read that may be about it', async () => {

@@ -4,7 +4,7 @@ import net, { type AddressInfo } from 'node:net';
 import { GatewayAddresses } from '../../../../src/egress/gateways/gateway-addresses.ts';
 import { GatewayPools } from '../../../../src/egress/gateways/gateway-pools.ts';
 import { GroupGateways, SingleGateway } from '../../../../src/egress/gateways/route-gateways.ts';
-import type { GroupRoute } from '../../../../src/egress/routes/route.ts';
+import { type GroupRoute, memberLabel } from '../../../../src/egress/routes/route.ts';
 import type { Division } from '../../../../src/egress/shares/division.ts';
 import type { Shares } from '../../../../src/egress/shares/group-shares.ts';
 import type { IdentitySource } from '../../../../src/identity/sources/identity.ts';
@@ -49,6 +49,7 @@ describe('the gateways of a group', () => {
     service: 'demo/web-federated',
     members: Object.entries(clusters).map(([cluster, port]) => ({
       cluster,
+      label: memberLabel(LABEL, cluster),
       name: 'web.demo.svc.cluster.local',
       port: 80,
       gateway: { addresses: [host], port, identity: `gateway.${cluster}` },
@@ -57,9 +58,9 @@ describe('the gateways of a group', () => {
   const shares: Shares = {
     of: () => division,
     watch: (_, listener) => {
-      divided = listener;
-      return () => undefined;
+      divided = () => listener.sharesChanged();
     },
+    unwatch: () => undefined,
   };
   const open = (route: GroupRoute, names: HostNames = noNames(clock)): GroupGateways => {
     const addresses = new GatewayAddresses(names);

@@ -59,6 +59,7 @@ function routes(
     mirrors?: readonly V1Service[];
     links?: Readonly<Record<string, LinkObject>>;
     apex?: RoutedService;
+    former?: ReadonlyMap<number, Route>;
   } = {},
 ): Map<number, Route> {
   const { mirrors = [mirror()], links = { 'links/west': west, 'links/north': north } } = facts;
@@ -71,6 +72,7 @@ function routes(
     record: entries,
     mirror: (key) => mirrors.find(({ metadata }) => `${metadata?.namespace}/${metadata?.name}` === key),
     link: (key) => links[key],
+    former: (port) => facts.former?.get(port),
     apex: (key) => (key === `demo/${facts.apex?.service.metadata?.name}` ? facts.apex : undefined),
   });
 }
@@ -305,10 +307,24 @@ describe('egress routes of the record', () => {
       protocol: undefined,
       allowedNamespaces: [],
       members: [
-        { cluster: 'north', ...backend, gateway: northGateway },
-        { cluster: 'west', ...backend, gateway: westGateway },
+        { cluster: 'north', label: 'demo/web-federated@north:80', ...backend, gateway: northGateway },
+        { cluster: 'west', label: 'demo/web-federated@west:80', ...backend, gateway: westGateway },
       ],
     };
+
+    // There are thousands: a second object for each would be kept by whoever serves the first one.
+    it('are the same objects where nothing has changed, and one object is the gateway of all', () => {
+      const record = { 12_000: member('west'), 12_001: member('north'), 12_002: group };
+      const former = routes(record);
+      const next = { ...record, 12_003: { ...web, cluster: 'north', link: 'links/north' } };
+      const now = routes(next, { former });
+      for (const [port, route] of former) expect(now.get(port)).to.equal(route);
+      const gateways = [...now.values()].flatMap((one) => {
+        if (isGroup(one)) return one.members.map(({ gateway }) => gateway);
+        return isApex(one) ? [] : [one.gateway];
+      });
+      expect([gateways.length, new Set(gateways).size]).to.deep.equal([5, 2]);
+    });
 
     // The port of a federated Service led to one cluster, whichever it was that kube-proxy had drawn.
     it('lead to those that have a port of their own, in whichever order the record has them', () => {

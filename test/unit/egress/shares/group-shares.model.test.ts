@@ -98,14 +98,15 @@ class Run {
     const members = { west: {}, north: {}, south: {} };
     this.stores.put(groupObjects({ members, ...(tiers === undefined ? {} : { tiers }) }));
     const { clock } = this;
-    this.group = new TargetGroup({ label: WEB, clock, random: this.#random, counters: new ProxyCounters() });
+    this.group = new TargetGroup(WEB, { clock, random: this.#random, counters: new ProxyCounters() });
     this.group.update([...this.targets].map(([name, target]) => ({ name, target })));
-    const divide = () => {
-      const { draws, refused } = drawsOf(this.shares.of(WEB), CLUSTERS);
-      this.group.divide(draws, refused);
-    };
-    this.shares.watch(WEB, divide);
-    divide();
+    this.shares.watch(WEB, this);
+    this.sharesChanged();
+  }
+
+  sharesChanged(): void {
+    const { draws, refused } = drawsOf(this.shares.of(WEB), CLUSTERS);
+    this.group.divide(draws, refused);
   }
 
   target(name: Cluster): ModelTarget {

@@ -19,7 +19,7 @@ describe('shares of groups', () => {
   let stores: GroupStores;
   let shares: GroupShares;
   let told: number;
-  let unwatch: () => void;
+  const listener = { sharesChanged: () => void told++ };
 
   beforeEach(() => {
     clock = new VirtualClock();
@@ -30,7 +30,7 @@ describe('shares of groups', () => {
 
   const begin = (said: SaidOfGroup) => {
     stores.put(groupObjects(said));
-    unwatch = shares.watch(WEB, () => told++);
+    shares.watch(WEB, listener);
   };
   const facts = async (name: string, change: Partial<FailoverFacts> | null) => {
     stores.slices.set(factsSlice('web', name, { facts: change }));
@@ -98,7 +98,7 @@ describe('shares of groups', () => {
     stores.slices.set(factsSlice('api', 'west', { facts: { ready: 1 } }));
     await settle();
     expect(told).to.equal(0);
-    unwatch();
+    shares.unwatch(WEB, listener);
     await facts('west', { ready: 1 });
     expect(told).to.equal(0);
     expect([...shares.entries()]).to.deep.equal([]);
@@ -114,7 +114,7 @@ describe('shares of groups', () => {
   });
 
   it('of a Service that is not known yet are undefined, and are told when it comes', async () => {
-    unwatch = shares.watch(WEB, () => told++);
+    shares.watch(WEB, listener);
     expect(shares.of(WEB)).to.equal(undefined);
     stores.put(groupObjects({ members: { west: { facts: null }, north: { facts: null } } }));
     await settle();
@@ -125,7 +125,7 @@ describe('shares of groups', () => {
   it('of thousands of groups are made in parts, so that requests do not wait for all of them', async () => {
     const names = Array.from({ length: 600 }, (_, at) => `s${at}`);
     for (const service of names) stores.put(groupObjects({ service, members: { west: {}, north: {} } }));
-    for (const service of names) shares.watch(`demo/${service}-federated`, () => told++);
+    for (const service of names) shares.watch(`demo/${service}-federated`, listener);
     const drain = { to: 0, start: 0, rampMs: 0, until: HEALTHY.lastWord + 4e12, drill: false };
     stores.links.set(linkOfCluster('west', { drain }));
     await settle();

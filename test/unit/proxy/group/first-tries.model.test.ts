@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../../../../src/base/clock.ts';
 import type { BackendTarget } from '../../../../src/proxy/group/group-backend.ts';
 import { Http2Upstream } from '../../../../src/proxy/upstream/http2-request.ts';
 import { TargetGroup } from '../../../../src/proxy/group/target-group.ts';
+import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { type Field, makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Upstream, UpstreamHandler } from '../../../../src/proxy/http/messages.ts';
 import { goAwayFrame } from '../../../../src/proxy/http2/frames.ts';
@@ -16,6 +17,7 @@ import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
 import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { DEFAULT_ACCRUAL } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
+import { LeafTarget, type LeafBackend } from '../../../../src/proxy/routing/leaf-target.ts';
 import { Target } from '../../../../src/proxy/upstream/target.ts';
 import type { StreamCarrier } from '../../../../src/proxy/upstream/target-options.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -213,10 +215,18 @@ interface Script {
   readonly at: number;
   readonly deed: Deed;
   readonly consumes: 'at once' | 'later' | 'never';
+  /** Backends that its client may not use; undefined: nobody asks. */
+  readonly refused: readonly string[] | undefined;
+  /** Whether the group is that of a rule. */
+  readonly byRule: boolean;
 }
 
 /** A group of these, whose first is drawn; each may have one request under way. */
-function grouped(backends: readonly Backend[], watched: boolean, clock: Clock = systemClock) {
+function grouped(
+  backends: readonly Backend[],
+  watched: boolean,
+  { byRule = false, clock = systemClock }: { byRule?: boolean; clock?: Clock } = {},
+) {
   const counters = new ProxyCounters();
   const targets = backends.map((backend) => {
     const target = new Target({
@@ -232,15 +242,21 @@ function grouped(backends: readonly Backend[], watched: boolean, clock: Clock = 
     target.update([{ host: '127.0.0.1', port: backend.port, ready: true }]);
     return target;
   });
-  const group = new TargetGroup({ label: 'web:80', clock, random: () => 0, counters, failfastMs: 200 });
-  const shown = (target: Target): BackendTarget => (watched ? target : unwatched(target));
+  const group = new TargetGroup('web:80', { clock, random: () => 0, counters, failfastMs: 200 });
+  const shown = (target: Target): BackendTarget => {
+    const one = watched ? target : unwatched(target);
+    return byRule ? new LeafTarget(one, false) : one;
+  };
   group.update(targets.map((target, at) => ({ name: backends[at]?.name ?? '', target: shown(target) })));
   return { counters, group, targets };
 }
 
 /** The same target, all of whose requests go through a `GroupRequest`. */
-function unwatched(target: Target): BackendTarget {
+function unwatched(target: Target): LeafBackend {
+  const { label, protocol } = target;
   return {
+    label,
+    protocol,
     get standing() {
       return target.standing;
     },
@@ -257,7 +273,13 @@ async function run(script: Script, watched: boolean) {
   const a = await new Backend('a', script.plans).listen();
   const b = await new Backend('b', script.others).listen();
   await eventually('both have said what they take', () => a.greeted && b.greeted, { everyMs: 1 });
-  const { counters, group, targets } = grouped([a, b], watched);
+  const { counters, group, targets } = grouped([a, b], watched, script);
+  const { refused } = script;
+  const asked: string[] = [];
+  const permit = (name: string) => {
+    asked.push(name);
+    return refused?.includes(name) === true ? new ProxyFailure('unauthorized', name) : undefined;
+  };
   const told: string[] = [];
   let over = false;
   let events = 0;
@@ -297,8 +319,10 @@ async function run(script: Script, watched: boolean) {
   // So that it is known, of this very moment, that all can take a request.
   const now = systemClock.monotonic();
   group.pickOpen([], now);
-  const upstream: Upstream | undefined = group.openNow('http2', request(script.method), handler, now);
-  expect(upstream instanceof Http2Upstream, 'it is watched').to.equal(watched);
+  const asking = refused === undefined ? request(script.method) : { ...request(script.method), permit };
+  const upstream: Upstream | undefined = group.openNow('http2', asking, handler, now);
+  const isSent = refused?.includes('a') !== true;
+  expect(upstream instanceof Http2Upstream, 'it is watched').to.equal(watched && isSent);
   if (script.at === 0 && script.deed.startsWith('goes')) {
     over = true;
     upstream?.abandon();
@@ -311,6 +335,7 @@ async function run(script: Script, watched: boolean) {
     .filter((what) => what.startsWith('data'))
     .reduce((sum, what) => sum + Number(what.slice(5)), 0);
   const result = {
+    asked,
     told: [...told.filter((what) => !what.startsWith('data')), bytes],
     counts: group.numbers.numbers.backends,
     moved: group.numbers.moved,
@@ -357,6 +382,8 @@ describe('a first try that is watched', () => {
         'nothing',
       ),
       consumes: fc.constantFrom('at once', 'later', 'never'),
+      refused: fc.option(fc.subarray(['a', 'b']), { nil: undefined }),
+      byRule: fc.boolean(),
     });
     await fc.assert(
       fc.asyncProperty(script, async (one) => {
@@ -376,7 +403,7 @@ describe('a first try that is watched', () => {
     const b = await new Backend('b', []).listen();
     await settle(3);
     const clock = new VirtualClock();
-    const { group } = grouped([a, b], true, clock);
+    const { group } = grouped([a, b], true, { clock });
     const ask = async (method: string) => {
       let bytes = 0;
       let over = '';

@@ -42,7 +42,7 @@ describe('the first try of a request to a group', () => {
     clock = new VirtualClock();
     targets = ['a', 'b'].map((name) => new FakeTarget(name, [], ['hangs'], true));
     const counters = new ProxyCounters();
-    group = new TargetGroup({ label: 'web:80', clock, random: () => 0, counters });
+    group = new TargetGroup('web:80', { clock, random: () => 0, counters });
     group.update(targets.map((target) => ({ name: target.name, target })));
     asked();
   });
@@ -55,7 +55,7 @@ describe('the first try of a request to a group', () => {
     targets = ['a', 'b'].map((name) => new FakeTarget(name, [], ['serves'], name === 'a'));
     let at = 0;
     const random = () => (at++ % 10) / 10;
-    group = new TargetGroup({ label: 'web:80', clock, random, counters: new ProxyCounters() });
+    group = new TargetGroup('web:80', { clock, random, counters: new ProxyCounters() });
     group.update(targets.map((target) => ({ name: target.name, target })));
     at = 0;
     for (let count = 0; count < 100; count++) {

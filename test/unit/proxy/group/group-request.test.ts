@@ -34,7 +34,7 @@ for (const shared of [false, true])
     /** A group of these backends; the one whose name comes first is drawn first. */
     const groupOf = (deeds: Readonly<Record<string, readonly Deed[]>>): TargetGroup => {
       targets = Object.entries(deeds).map(([name, own]) => new FakeTarget(name, came, own, shared));
-      const group = new TargetGroup({ label: 'web:80', clock, random: () => 0, counters });
+      const group = new TargetGroup('web:80', { clock, random: () => 0, counters });
       group.update(targets.map((target) => ({ name: target.name, target })));
       // From now on it is known that all can take a request, so first tries are watched.
       if (shared) group.pickOpen([], clock.monotonic());
