@@ -1,3 +1,4 @@
+import type { Tracer } from '../proxy/tracing/tracer.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { Timer } from '../base/clock.ts';
 import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
@@ -46,6 +47,8 @@ export interface RouteServerOptions extends RouteGatewayOptions {
   /** As `Session.draining`. */
   readonly draining: () => boolean;
   readonly parts: ClientParts;
+  /** Records requests; default: none is recorded. */
+  readonly tracer?: Tracer | undefined;
   /** What is known of backends of apexes; default: nothing. */
   readonly known?: KnownBackends | undefined;
 }
@@ -204,7 +207,7 @@ export class RouteServer {
   }
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
-    const { counters, clock, draining } = this.#options;
+    const { counters, clock, draining, tracer } = this.#options;
     const served: { flow?: Flow } = {};
     // A client of a group may stay: the next request goes to another cluster anyway.
     const stays = isGroup(this.#route) || this.#apex !== undefined;
@@ -216,6 +219,7 @@ export class RouteServer {
       draining,
       counters,
       accessLog: NO_ACCESS_LOG,
+      tracer,
       clientName: client.remoteAddress,
       pair: undefined,
       plainClient: true,

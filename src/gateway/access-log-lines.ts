@@ -84,6 +84,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     failure: entry.failure,
     reason: entry.reason,
     fault: entry.fault,
+    trace_id: entry.traceId,
     msg: 'access',
   });
 }

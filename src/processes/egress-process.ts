@@ -34,7 +34,9 @@ import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
+import { publishSpans } from '../telemetry/traces/span-counts.ts';
 import { StopSignals } from './signals.ts';
+import { openTracing, type TracingSettings } from './tracing.ts';
 import { endOfStart } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
@@ -59,6 +61,8 @@ export interface EgressProcess
   readonly admin: SocketAddress;
   /** Whether it watches pods to find out which one a connection comes from. */
   readonly clients: boolean;
+  /** Undefined: requests are not traced. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 /** Runs an egress until the process is told to end and its flows have ended. */
@@ -83,8 +87,11 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const targets = localTargets(options, { ...shared, client }, identity);
   const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
+  const placeOf = (label: string) => egress.placeOf(label);
+  const tracing = openTracing(options.tracing, 'egress', { ...shared, placeOf });
   const egress: Egress = new Egress({
     ...shared,
+    tracer: tracing.tracer,
     identity,
     clients: clients ?? NO_CLIENTS,
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
@@ -101,7 +108,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   });
   const parts = [clients, namespaceRules, routes, drills, time];
   const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound', { placeOf: (label) => egress.placeOf(label) });
+  publishCounters(registry, egress.counters, 'outbound', { placeOf });
   const pods = () => clients?.size ?? 0;
   const divisions = () => [...shares.entries(), ...egress.ruleDivisions()];
   const gateways = () => egress.gateways;
@@ -110,6 +117,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   publishProcessErrors(registry, lastResort);
+  publishSpans(registry, tracing);
   lastResort.surviveUncaught();
   try {
     const admin = await startAdmin({
@@ -135,7 +143,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   } finally {
     shares.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
-    await Promise.all([identity.close(), client.close()]);
+    await Promise.all([identity.close(), client.close(), tracing.close()]);
   }
 }
 

@@ -27,6 +27,7 @@ import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
 import { StopSignals } from './signals.ts';
+import { openTracing, type TracingSettings } from './tracing.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
 
@@ -51,6 +52,8 @@ export interface GatewayRun {
   readonly connectionLimits: ConnectionLimits;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
+  /** Undefined: requests are not traced. */
+  readonly tracing: TracingSettings | undefined;
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
@@ -198,8 +201,10 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     query: run.accessLogQuery,
     write: (line) => lines.write(line),
   });
+  const tracing = openTracing(run.tracing, 'gateway', { ...shared, log });
   const gateway = new Gateway({
     ...shared,
+    tracer: tracing.tracer,
     listen: run.listen,
     listeners: run.listeners,
     identity,
@@ -223,6 +228,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     targets: source.targets,
     lines,
     lastResort: run.lastResort,
+    tracing,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -244,7 +250,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     },
     close: async () => {
       lines.close();
-      await Promise.all([identity.close(), source.close()]);
+      await Promise.all([identity.close(), source.close(), tracing.close()]);
     },
   };
 }

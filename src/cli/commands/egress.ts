@@ -9,6 +9,7 @@ import { meshSettings } from '../../processes/gateway-mesh.ts';
 import { runEgress } from '../../processes/egress-process.ts';
 import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import { createLogger } from '../../telemetry/log.ts';
+import { addTraceFlags, traceFlags, tracingOf } from '../flags/trace-flags.ts';
 import {
   addConnectionAgeFlags,
   addStreamsFlag,
@@ -40,6 +41,7 @@ const schema = z
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
     ...connectionAgeFlags,
+    ...traceFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -51,7 +53,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
+  const command = addTraceFlags(withNamespacesFlag(withIdentityFlags(new Command('egress'))), '0.01');
   return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
@@ -100,6 +102,7 @@ async function run(settings: Settings): Promise<void> {
     listenAddress: settings.listenAddress,
     admin: parseAddress(settings.admin, '--admin'),
     clients: settings.clients,
+    tracing: tracingOf(settings, process.env),
     relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
     connectionAge: connectionAgeOf(settings),

@@ -22,6 +22,7 @@ import { meshSettings, ownZone } from '../../processes/gateway-mesh.ts';
 import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
 import { LastResort } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
+import { addTraceFlags, traceFlags, tracingOf } from '../flags/trace-flags.ts';
 import {
   addConnectionAgeFlags,
   addStreamsFlag,
@@ -101,6 +102,7 @@ const schema = z
     workers,
     ...streamsFlag,
     ...connectionAgeFlags,
+    ...traceFlags,
     accessLog,
     accessLogQuery: z.boolean().default(false),
     allowFaultInjection: z.boolean().default(false),
@@ -128,7 +130,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
-  const policies = withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"));
+  const traced = addTraceFlags(command, '0');
+  const policies = withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(traced), "clients' connections"));
   return withTargetFlags(policies)
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -236,6 +239,7 @@ async function run(settings: Settings): Promise<void> {
     connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
+    tracing: tracingOf(settings, process.env),
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,

@@ -7,16 +7,21 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { PairCounters } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
+import type { FlowTrace, TracedFlow } from '../tracing/flow-trace.ts';
+import type { TracedSession, Tracer } from '../tracing/tracer.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
-export interface CountedSession extends LoggedSession {
+export interface CountedSession extends LoggedSession, TracedSession {
+  readonly tracer?: Tracer | undefined;
   readonly counters: ProxyCounters;
   pair?: PairCounters | undefined;
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
-export interface CountedFlow extends LoggedFlow {
+export interface CountedFlow extends LoggedFlow, TracedFlow {
+  /** Undefined: it is not recorded. */
+  readonly trace?: FlowTrace | undefined;
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
@@ -52,12 +57,9 @@ export function endFlow(
   upstream: LoggedUpstream | undefined,
   failure?: ProxyFailure,
 ): void {
-  const { counters, target, clock } = session;
+  const { clock, tracer } = session;
   const { counted, status } = flow;
-  if (failure !== undefined) {
-    counters.failure(failure.kind, target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
-    pairOf(session).error(failure.kind);
-  }
+  if (failure !== undefined) countFailure(session, flow, failure);
   if (counted !== undefined) {
     if (status !== undefined) {
       const ms = flow.firstByteMs ?? clock.monotonic() - flow.startedAt;
@@ -68,7 +70,14 @@ export function endFlow(
     session.pair?.carried(flow.bytesIn, flow.bytesOut);
     discardFlow(session, flow);
   }
+  if (tracer !== undefined && flow.protocol !== 'opaque')
+    tracer.end(session, flow, { failure, attempts: upstream?.attempts });
   recordAccess(session, flow, upstream, failure);
+}
+
+function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {
+  session.counters.failure(kind, session.target.label, protocol === 'opaque' ? 'tcp' : 'http');
+  pairOf(session).error(kind);
 }
 
 /** A flow has ended, and nothing more is known of it. */

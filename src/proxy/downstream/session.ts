@@ -8,6 +8,7 @@ import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { AccessLog } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
+import type { Tracer } from '../tracing/tracer.ts';
 import type { SessionTarget } from '../upstream/session-target.ts';
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
@@ -21,6 +22,8 @@ export interface Session {
   readonly draining: () => boolean;
   readonly counters: ProxyCounters;
   readonly accessLog: AccessLog;
+  /** Records requests; undefined: none is recorded. */
+  readonly tracer?: Tracer | undefined;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
   /** What is counted of the client and the target together; there from when the first flow begins. */

@@ -1,3 +1,4 @@
+import { NO_SPANS } from '../../../../src/telemetry/traces/span-counts.ts';
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
@@ -30,6 +31,7 @@ class FakeWorker {
     return {
       counters,
       balancers: { [WEB]: { ready: 2, known: 3 } },
+      spans: NO_SPANS,
       accessLogDropped: 1,
       processErrors: { exceptions: 1, rejections: 2, contained: 3 },
     };
