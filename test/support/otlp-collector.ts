@@ -1,4 +1,5 @@
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { eventually } from './eventually.ts';
@@ -40,9 +41,11 @@ export class OtlpCollector {
   /** What it answers; undefined: nothing, for ever. */
   answer: (nth: number) => StubAnswer | undefined = () => ({ status: 200 });
   readonly #server: http.Server;
+  readonly #at: string;
 
-  private constructor(server: http.Server) {
+  private constructor(server: http.Server, at: string) {
     this.#server = server;
+    this.#at = at;
     server.on('request', (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -59,15 +62,16 @@ export class OtlpCollector {
     });
   }
 
-  static async start(): Promise<OtlpCollector> {
-    const server = http.createServer();
-    const stub = new OtlpCollector(server);
+  /** @param tls its certificate, for `localhost`; default: it is spoken to without TLS */
+  static async start(tls?: https.ServerOptions): Promise<OtlpCollector> {
+    const server = tls === undefined ? http.createServer() : https.createServer(tls);
+    const stub = new OtlpCollector(server, tls === undefined ? 'http://127.0.0.1' : 'https://localhost');
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return stub;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#at}:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Waits for spans that `found` makes of all that came. */
