@@ -314,3 +314,28 @@ spec:
   behavior: { scaleDown: { stabilizationWindowSeconds: 600 } }
 {{- end }}
 {{- end }}
+
+{{/* Flags for traces: call with (dict "root" $ "sample" ...). */}}
+{{- define "linkspan.traceArgs" -}}
+{{- $t := .root.Values.tracing }}
+{{- if $t.endpoint -}}
+- --trace-endpoint={{ $t.endpoint }}
+- --trace-sample={{ .sample }}
+- --trace-paths={{ ternary "on" "off" $t.paths }}
+{{- end }}
+{{- end }}
+
+{{/* Variables for traces: what spans tell of the pod that makes them. */}}
+{{- define "linkspan.traceEnv" -}}
+{{- $t := .root.Values.tracing }}
+{{- if $t.endpoint -}}
+- { name: K8S_NAMESPACE_NAME, valueFrom: { fieldRef: { fieldPath: metadata.namespace } } }
+- { name: K8S_POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+- { name: K8S_NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: "k8s.cluster.name={{ $t.clusterName | default .root.Values.clusterName | urlquery }},k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.node.name=$(K8S_NODE_NAME)"
+{{- with $t.headersSecret.name }}
+- { name: OTEL_EXPORTER_OTLP_HEADERS, valueFrom: { secretKeyRef: { name: {{ . }}, key: {{ $t.headersSecret.key }} } } }
+{{- end }}
+{{- end }}
+{{- end }}
