@@ -57,6 +57,9 @@ for (const runtime of RUNTIMES)
         OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
         OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=blue%20team',
       };
+      // Each worker sends its own spans, and the parent counts them all.
+      const shared =
+        runtime === 'node' ? ['--workers', '2', '--listen', `127.0.0.1:${await freePort()}`] : [];
       const again = { retry: { http: '503', limit: 2 } };
       gateway = closed(
         await GatewayProcess.start({
@@ -71,7 +74,7 @@ for (const runtime of RUNTIMES)
             { name: service('gone'), ports: [gone], protocol: 'http1' },
           ],
           env,
-          flags: ['--trace-endpoint', `${collector.endpoint}/`, '--access-log', 'all'],
+          flags: ['--trace-endpoint', `${collector.endpoint}/`, '--access-log', 'all', ...shared],
         }),
         (process) => process.kill(),
       );
