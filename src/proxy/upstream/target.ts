@@ -254,8 +254,7 @@ export class Target implements AttemptOpener, SessionTarget {
     now: number,
     watch: TryWatch,
   ): Upstream | undefined {
-    const isPlain = this.#policy === undefined && request.trace === undefined;
-    const endpoint = isPlain ? this.#pickNow() : undefined;
+    const endpoint = (this.#policy ?? request.trace) === undefined ? this.#pickNow() : undefined;
     if (endpoint?.open !== true) return undefined;
     const upstream = this.#connections.openWatched(endpoint, request, handler, now, watch);
     if (upstream !== undefined) this.#outage?.over();
