@@ -7,10 +7,13 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
+import type { FlowTrace, TracedFlow } from '../tracing/flow-trace.ts';
+import type { TracedSession, Tracer } from '../tracing/tracer.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
-export interface CountedSession extends LoggedSession {
+export interface CountedSession extends LoggedSession, TracedSession {
+  readonly tracer?: Tracer | undefined;
   readonly counters: ProxyCounters;
   readonly from?: SourceOfFlows | undefined;
   kept?: KeptCounters | undefined;
@@ -23,7 +26,9 @@ export interface KeptCounters {
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
-export interface CountedFlow extends LoggedFlow {
+export interface CountedFlow extends LoggedFlow, TracedFlow {
+  /** Undefined: it is not recorded. */
+  readonly trace?: FlowTrace | undefined;
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
@@ -65,10 +70,7 @@ export function endFlow(
   failure?: ProxyFailure,
 ): void {
   const { counted, status } = flow;
-  if (failure !== undefined) {
-    session.counters.failure(failure.kind, session.target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
-    keptOf(session).pair.error(failure.kind);
-  }
+  if (failure !== undefined) countFailure(session, flow, failure);
   if (counted !== undefined) {
     const pair = session.kept?.pair;
     if (status !== undefined) {
@@ -80,7 +82,15 @@ export function endFlow(
     pair?.carried(flow.bytesIn, flow.bytesOut);
     discardFlow(session, flow);
   }
+  const { tracer } = session;
+  if (tracer !== undefined && flow.protocol !== 'opaque')
+    tracer.end(session, flow, { failure, attempts: upstream?.attempts });
   recordAccess(session, flow, upstream, failure);
+}
+
+function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {
+  session.counters.failure(kind, session.target.label, protocol === 'opaque' ? 'tcp' : 'http');
+  keptOf(session).pair.error(kind);
 }
 
 /** A flow has ended, and nothing more is known of it. */

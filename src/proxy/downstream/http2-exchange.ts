@@ -1,14 +1,16 @@
-import { ORIG_PROTO, PROXY_CONNECTION, PROXY_ERROR } from '../../api/linkerd/proxy-fields.ts';
+import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import { appendChunk } from '../../base/gathered-bytes.ts';
-import { failureFields, ProxyFailure } from '../http/failures.ts';
+import { ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
+import type { FlowTrace } from '../tracing/flow-trace.ts';
 import { beginFlow, type CountedFlow, discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
 import type { OpenFlow } from './access-log.ts';
+import { answerGrpc, answerText } from './http2-answer.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
@@ -51,6 +53,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
   #refusals = 0;
   /** Where a request filter has made the request wait. */
   hold: Hold | undefined;
+  trace: FlowTrace | undefined;
   counted: TargetCounters | undefined;
   status: number | undefined;
   grpcStatus: number | undefined;
@@ -80,6 +83,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     return this.#request?.path;
   }
 
+  get asked(): Http2Request | undefined {
+    return this.#request;
+  }
+
   get underWay(): OpenFlow {
     return [this.#session, this, this.#upstream ?? this.#failed];
   }
@@ -91,7 +98,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   /** Takes the request's head. @param ended whether it has no body */
   begin(fields: readonly Field[], ended: boolean): void {
-    const { target, check, clientName } = this.#session;
+    const { target, check, clientName, tracer } = this.#session;
     this.#requestEnded = ended;
     beginFlow(this.#session, this);
     const request = readRequest(fields, ended);
@@ -100,6 +107,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
       return;
     }
     this.#request = request;
+    if (tracer !== undefined) this.trace = tracer.begin(this.#session, this, request.traced);
     const refusal = check(request);
     if (refusal !== undefined) {
       this.#answer(refusal);
@@ -318,14 +326,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   /** The request as it is sent on, whichever protocol the endpoint speaks. */
   #translate(request: Http2Request): OutgoingRequest {
-    const { rules } = this.#session;
+    const [{ rules }, { trace }] = [this.#session, this];
     const { method, path, version, framing } = request;
     // The rule is that of HTTP/1: a client may not choose its virtual host. (Linkerd's gateway lets
     // an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     const alternatives = this.#alternatives === 0 ? undefined : this.#alternatives;
-    return { method, path, authority, version, framing, fields, client: rules.client, alternatives };
+    const { client } = rules;
+    return { method, path, authority, version, framing, fields, client, alternatives, trace };
   }
 
   #readGrpc(fields: readonly Field[]): void {
@@ -338,54 +347,16 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     const grpc = isGrpc(this.#request?.fields ?? []);
     if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
     this.status = failure.status;
-    const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
+    const refusal = { failure, request: this.#request, plainClient: this.#session.plainClient };
     if (grpc) {
       this.status = 200;
       this.grpcStatus = failure.grpc;
-      const encoded = message.replaceAll('%', '%25');
-      this.#stream.head(
-        [
-          statusField(200),
-          makeField('content-type', 'application/grpc'),
-          makeField('grpc-status', String(failure.grpc)),
-          makeField('grpc-message', encoded),
-          ...this.#forProxy(failure, message),
-          ...failureFields(failure),
-        ],
-        true,
-      );
+      answerGrpc(this.#stream, refusal);
     } else {
-      this.#textAnswer(failure, message);
+      answerText(this.#stream, refusal);
     }
     this.#finish(failure);
     if (this.#stream.endSent) this.#stopUpload();
-  }
-
-  #textAnswer(failure: ProxyFailure, message: string): void {
-    const body = Buffer.from(`${failure.message}\n`);
-    const { version, method } = this.#request ?? { version: 'HTTP/2', method: 'GET' };
-    const head = [
-      statusField(failure.status),
-      makeField('content-type', 'text/plain; charset=utf-8'),
-      makeField('content-length', String(body.length)),
-      ...this.#forProxy(failure, message),
-      ...failureFields(failure),
-    ];
-    if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
-    this.#stream.head(head, method === 'HEAD');
-    if (method === 'HEAD') return;
-    this.#stream.write(body);
-    this.#stream.end();
-  }
-
-  /**
-   * The fields that a mesh proxy reads, and takes out before its application sees the response (wire protocol
-   * 1.6): why it failed, and whether to close the application's connection. A plain client gets the first.
-   */
-  #forProxy(failure: ProxyFailure, message: string): Field[] {
-    const error = makeField(PROXY_ERROR, message);
-    const closes = failure.closesProxyConnection && this.#session.plainClient !== true;
-    return closes ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
   }
 
   /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
