@@ -131,12 +131,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     factsAgeMs: ageOf(routes, time),
     latency: options.latencyMetrics,
   });
-  const source = egressTaps(egress, systemClock);
-  const taps = openTaps(options, {
-    process: { tap: (filter, sink) => openTap(source, filter, sink) },
-    registry,
-    log,
-  });
+  const taps = tapsOf(egress, registry, options);
   lastResort.surviveUncaught();
   const recent = recentOf(egress, { identity, client, log });
   try {
@@ -193,6 +188,16 @@ function publishedOf(
   publishProcessErrors(registry, parts.lastResort);
   publishSpans(registry, parts.tracing);
   return registry;
+}
+
+/** Who may look at requests, and what they see. */
+function tapsOf(egress: Egress, registry: Registry, options: EgressProcess): Taps {
+  const source = egressTaps(egress, systemClock);
+  return openTaps(options, {
+    process: { tap: (filter, sink) => openTap(source, filter, sink) },
+    registry,
+    log: options.log,
+  });
 }
 
 /** Opens the port for this cluster's operators. */

@@ -69,23 +69,25 @@ export function endFlow(
   upstream: LoggedUpstream | undefined,
   failure?: ProxyFailure,
 ): void {
-  const { counted, status } = flow;
-  if (failure !== undefined) countFailure(session, flow, failure);
-  if (counted !== undefined) {
-    const pair = session.kept?.pair;
-    if (status !== undefined) {
-      const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
-      if (flow.firstByteMs === undefined) counted.answered(ms);
-      counted.response(status, ms, flow.grpcStatus);
-      if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
-    }
-    pair?.carried(flow.bytesIn, flow.bytesOut);
-    discardFlow(session, flow);
-  }
   const { tracer } = session;
+  if (failure !== undefined) countFailure(session, flow, failure);
+  if (flow.counted !== undefined) countEnd(session, flow, flow.counted);
   if (tracer !== undefined && flow.protocol !== 'opaque')
     tracer.end(session, flow, { failure, attempts: upstream?.attempts });
   recordAccess(session, flow, upstream, failure);
+}
+
+function countEnd(session: CountedSession, flow: CountedFlow, counted: TargetCounters): void {
+  const pair = session.kept?.pair;
+  const { status } = flow;
+  if (status !== undefined) {
+    const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
+    if (flow.firstByteMs === undefined) counted.answered(ms);
+    counted.response(status, ms, flow.grpcStatus);
+    if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
+  }
+  pair?.carried(flow.bytesIn, flow.bytesOut);
+  discardFlow(session, flow);
 }
 
 function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {
