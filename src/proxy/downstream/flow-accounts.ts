@@ -7,10 +7,13 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
+import type { FlowTrace, TracedFlow } from '../tracing/flow-trace.ts';
+import type { TracedSession, Tracer } from '../tracing/tracer.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
-export interface CountedSession extends LoggedSession {
+export interface CountedSession extends LoggedSession, TracedSession {
+  readonly tracer?: Tracer | undefined;
   readonly counters: ProxyCounters;
   readonly from?: SourceOfFlows | undefined;
   kept?: KeptCounters | undefined;
@@ -23,7 +26,9 @@ export interface KeptCounters {
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
-export interface CountedFlow extends LoggedFlow {
+export interface CountedFlow extends LoggedFlow, TracedFlow {
+  /** Undefined: it is not recorded. */
+  readonly trace?: FlowTrace | undefined;
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
@@ -64,23 +69,30 @@ export function endFlow(
   upstream: LoggedUpstream | undefined,
   failure?: ProxyFailure,
 ): void {
-  const { counted, status } = flow;
-  if (failure !== undefined) {
-    session.counters.failure(failure.kind, session.target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
-    keptOf(session).pair.error(failure.kind);
-  }
-  if (counted !== undefined) {
-    const pair = session.kept?.pair;
-    if (status !== undefined) {
-      const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
-      if (flow.firstByteMs === undefined) counted.answered(ms);
-      counted.response(status, ms, flow.grpcStatus);
-      if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
-    }
-    pair?.carried(flow.bytesIn, flow.bytesOut);
-    discardFlow(session, flow);
-  }
+  const { tracer } = session;
+  if (failure !== undefined) countFailure(session, flow, failure);
+  if (flow.counted !== undefined) countEnd(session, flow, flow.counted);
+  if (tracer !== undefined && flow.protocol !== 'opaque')
+    tracer.end(session, flow, { failure, attempts: upstream?.attempts });
   recordAccess(session, flow, upstream, failure);
+}
+
+function countEnd(session: CountedSession, flow: CountedFlow, counted: TargetCounters): void {
+  const pair = session.kept?.pair;
+  const { status } = flow;
+  if (status !== undefined) {
+    const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
+    if (flow.firstByteMs === undefined) counted.answered(ms);
+    counted.response(status, ms, flow.grpcStatus);
+    if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
+  }
+  pair?.carried(flow.bytesIn, flow.bytesOut);
+  discardFlow(session, flow);
+}
+
+function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {
+  session.counters.failure(kind, session.target.label, protocol === 'opaque' ? 'tcp' : 'http');
+  keptOf(session).pair.error(kind);
 }
 
 /** A flow has ended, and nothing more is known of it. */

@@ -11,6 +11,7 @@ import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
 import type { ToldOfConnection } from '../io/dial.ts';
+import { type Opens, openTraced } from '../tracing/traced-try.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
 import type { TryWatch } from './try-watch.ts';
 import { transportTo } from './endpoint-transport.ts';
@@ -71,7 +72,20 @@ export class EndpointConnections implements RequestedTarget {
    * @param fresh not on an unused HTTP/1 connection
    * @throws ProxyFailure
    */
-  async open(
+  open(
+    picked: PickedEndpoint,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh: boolean,
+  ): Promise<Upstream> {
+    const { trace } = request;
+    if (trace === undefined) return this.#open(picked, protocol, request, handler, fresh);
+    const open: Opens = (sent, heard) => this.#open(picked, protocol, sent, heard, fresh);
+    return openTraced(trace, { picked, target: this }, { request, handler }, open);
+  }
+
+  async #open(
     picked: PickedEndpoint,
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,

@@ -36,6 +36,7 @@ describe('Flows of one session', () => {
       client,
       clientName: 'web.east',
       target: { label: WEB },
+      rules: {},
     };
   });
 

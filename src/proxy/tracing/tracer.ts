@@ -1,0 +1,169 @@
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { reportContained } from '../../base/isolation.ts';
+import { mirrorOf } from '../../api/ports/target-key.ts';
+import { encodeSpan, type Span } from '../../telemetry/traces/span.ts';
+import { FlowTrace, type SpanMaker, type TracedEnding, type TracedFlow } from './flow-trace.ts';
+import { readContext } from './read-context.ts';
+import { cut } from './span-attributes.ts';
+import { isSampled, TraceBudget } from './trace-budget.ts';
+import type { TraceContext } from './trace-context.ts';
+
+/** Where spans go (`SpanExporter`). */
+export interface SpanSink {
+  add(span: Buffer): void;
+  /** There were too many spans to make this one. */
+  capped(): void;
+}
+
+/** What is recorded, and where it goes. */
+export interface TracerOptions {
+  readonly sink: SpanSink;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Part, 0 to 1, of the requests that nobody has decided about before. */
+  readonly share: number;
+  /** Whether paths are told, without their query. */
+  readonly paths: boolean;
+  /** Where a target lies, by its label; default: nobody knows, as at a gateway. */
+  readonly placeOf?: SpanMaker['placeOf'];
+  /** Most spans in a second; default `MAX_SPANS_PER_SECOND`. */
+  readonly perSecond?: number;
+}
+
+/** What a trace says of the session that a request belongs to. */
+export interface TracedSession {
+  readonly target: { readonly label: string };
+  readonly client: { readonly remoteAddress: string };
+  readonly clientName: string;
+  readonly rules: { readonly client?: { readonly value: string } | undefined };
+}
+
+const WHAT = 'trace of a request';
+/** How far the wall clock may go its own way before what is told follows it, milliseconds. */
+const MAX_DRIFT_MS = 2;
+
+/**
+ * Records requests as spans; one for each process. A request that is not recorded costs a look at one bit,
+ * and where it has a context, reading that.
+ */
+export class Tracer implements SpanMaker {
+  readonly placeOf: SpanMaker['placeOf'];
+  readonly paths: boolean;
+  readonly #options: TracerOptions;
+  readonly #budget: TraceBudget;
+  /** What is to be added to the monotonic clock. */
+  #offset: number;
+
+  constructor(options: TracerOptions) {
+    const { clock, perSecond } = options;
+    this.#options = options;
+    this.paths = options.paths;
+    this.placeOf = options.placeOf;
+    this.#budget = new TraceBudget(clock, perSecond);
+    this.#offset = clock.now() - clock.monotonic();
+  }
+
+  /**
+   * A request has come. @returns undefined: it is not recorded, and passes as it came
+   * @param traced whether some field of it is one of a context
+   */
+  begin(
+    session: TracedSession,
+    flow: Pick<TracedFlow, 'asked' | 'startedAt'>,
+    traced: boolean,
+  ): FlowTrace | undefined {
+    const { share, random } = this.#options;
+    if (!traced && share === 0) return undefined;
+    try {
+      const parent = traced ? contextOf(flow) : undefined;
+      if (!isSampled(parent, share, random) || !this.take()) return undefined;
+      return this.#trace(session, flow, parent);
+    } catch (error) {
+      reportContained(error, WHAT);
+      return undefined;
+    }
+  }
+
+  /**
+   * A request has ended. What has failed here is recorded although nobody has asked for it, where there are
+   * not too many. Never throws: a request must not end for what is told of it.
+   */
+  end(
+    session: TracedSession,
+    flow: TracedFlow & { readonly trace?: FlowTrace | undefined },
+    end: TracedEnding,
+  ): void {
+    if (flow.trace === undefined && (end.failure === undefined || !this.take())) return;
+    try {
+      const trace = flow.trace ?? this.#trace(session, flow, contextOf(flow));
+      trace.end(flow, end);
+    } catch (error) {
+      reportContained(error, WHAT);
+    }
+  }
+
+  /** Takes one span of those that may still be made. */
+  take(): boolean {
+    if (this.#budget.take()) return true;
+    this.#options.sink.capped();
+    return false;
+  }
+
+  record(span: Span): void {
+    this.#options.sink.add(encodeSpan(span));
+  }
+
+  get now(): number {
+    return this.#options.clock.monotonic();
+  }
+
+  /** A random id. @param bytes 16 for a trace, 8 for a span */
+  id(bytes: 8 | 16): string {
+    let id = '';
+    while (id.length < 2 * bytes) {
+      const part = Math.floor(this.#options.random() * 2 ** 32);
+      id += part.toString(16).padStart(8, '0');
+    }
+    // Zeros are no id.
+    return /^0+$/.test(id) ? id.replace(/0$/, '1') : id;
+  }
+
+  #trace(
+    session: TracedSession,
+    { asked: head, startedAt }: Pick<TracedFlow, 'asked' | 'startedAt'>,
+    parent: TraceContext | undefined,
+  ): FlowTrace {
+    const { target, client, clientName, rules } = session;
+    // At an egress clients are called by their address, and may be known by their pod.
+    const named = clientName === client.remoteAddress ? undefined : clientName;
+    const { label } = target;
+    const mirror = mirrorOf(label);
+    const attributes = {
+      'network.peer.address': client.remoteAddress,
+      'linkspan.target': cut(label),
+      'linkspan.mirror': mirror === undefined ? undefined : cut(`${mirror.namespace}/${mirror.name}`),
+      'linkspan.cluster.target': this.placeOf?.(label)?.cluster,
+      'linkspan.client.identity': rules.client?.value ?? named,
+    };
+    return new FlowTrace(this, { parent, head, attributes, startedAt, wallOffset: this.#wallOffset() });
+  }
+
+  /** The same for all spans of a request, so that what is told of them can be compared. */
+  #wallOffset(): number {
+    const { clock } = this.#options;
+    const offset = clock.now() - clock.monotonic();
+    if (Math.abs(offset - this.#offset) > MAX_DRIFT_MS) this.#offset = offset;
+    return this.#offset;
+  }
+}
+
+/** The context of a request that has one. */
+export function contextOf({ asked }: Pick<TracedFlow, 'asked'>): TraceContext | undefined {
+  return asked?.traced === true ? readContext(asked.fields) : undefined;
+}
+
+/** The trace that a request says it is a part of, as 32 hexadecimal digits. */
+export function traceIdOf(flow: Pick<TracedFlow, 'asked'>): string | undefined {
+  return contextOf(flow)?.traceId?.toLowerCase().padStart(32, '0');
+}

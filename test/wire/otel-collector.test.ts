@@ -1,0 +1,176 @@
+import { expect } from 'chai';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { EgressProcess } from '../support/egress-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
+import { GatewayProcess } from '../support/gateway-process.ts';
+import { http1Origin } from '../support/origins.ts';
+import { binaries } from '../testbed/binaries.ts';
+
+const WEB = 'web.demo.svc.cluster.local';
+const GONE = 'gone.demo.svc.cluster.local';
+const GATEWAY = 'gateway.linkerd.serviceaccount.identity.linkerd.west.example';
+const EGRESS = 'egress.linkspan.serviceaccount.identity.linkerd.west.example';
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+const PARENT = '00f067aa0ba902b7';
+
+/** OpenTelemetry's own collector, which prints what it takes. */
+class RealCollector {
+  readonly endpoint: string;
+  readonly #child: ChildProcess;
+  #said = '';
+
+  constructor(dir: string, port: number) {
+    this.endpoint = `http://127.0.0.1:${port}`;
+    const config = path.join(dir, 'collector.json');
+    // JSON is YAML.
+    const settings = {
+      receivers: { otlp: { protocols: { http: { endpoint: `127.0.0.1:${port}` } } } },
+      exporters: { debug: { verbosity: 'detailed' } },
+      service: {
+        telemetry: { metrics: { level: 'none' } },
+        pipelines: { traces: { receivers: ['otlp'], exporters: ['debug'] } },
+      },
+    };
+    writeFileSync(config, JSON.stringify(settings));
+    this.#child = spawn(binaries(['otel-collector'])['otel-collector'], ['--config', config]);
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (chunk: Buffer) => (this.#said += chunk.toString()));
+  }
+
+  get said(): string {
+    return this.#said;
+  }
+
+  /** Spans as it prints them: what is left of the colon, and right of it. */
+  get spans(): Readonly<Record<string, string>>[] {
+    return this.#said
+      .split(/^Span #\d+$/m)
+      .slice(1)
+      .map((text) =>
+        Object.fromEntries(
+          [...text.matchAll(/^ +(?:-> )?(\S[^:\n]*?) *: (.*)$/gm)].map(([, name = '', value = '']) => [
+            name,
+            value,
+          ]),
+        ),
+      );
+  }
+
+  async close(): Promise<void> {
+    this.#child.kill();
+    await once(this.#child, 'close');
+  }
+}
+
+// Our own stub decodes what our own encoder makes; only somebody else's code can say that it is OTLP.
+describe("OpenTelemetry's collector", () => {
+  const closed = closedIn(after);
+  let collector: RealCollector;
+  let egress: EgressProcess;
+
+  before(async () => {
+    const dir = closed(mkdtempSync(path.join(tmpdir(), 'linkspan-collector-')), (one) =>
+      rmSync(one, { recursive: true }),
+    );
+    collector = closed(new RealCollector(dir, await freePort()), (one) => one.close());
+    await eventually('the collector listens', () => collector.said.includes('Everything is ready'));
+    const issuer = await createIssuer(await createAnchor({}), {});
+    const origin = closed(await http1Origin(), (one) => one.close());
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+      OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
+      OTEL_BSP_SCHEDULE_DELAY: '20',
+      OTEL_RESOURCE_ATTRIBUTES: 'k8s.cluster.name=west',
+    };
+    const gateway = closed(
+      await GatewayProcess.start({
+        runtime: 'node',
+        dir: mkdtempSync(path.join(dir, 'gateway-')),
+        identity: await issueLeaf(issuer, { identity: GATEWAY }),
+        targets: [
+          { name: WEB, ports: [origin.port], protocol: 'http1' },
+          { name: GONE, ports: [await freePort()], protocol: 'http1' },
+        ],
+        env,
+      }),
+      (one) => one.kill(),
+    );
+    egress = closed(
+      await EgressProcess.start({
+        runtime: 'node',
+        dir: mkdtempSync(path.join(dir, 'egress-')),
+        identity: await issueLeaf(issuer, { identity: EGRESS }),
+        gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY },
+        services: [{ name: WEB }, { name: GONE }],
+        env,
+      }),
+      (one) => one.kill(),
+    );
+  });
+
+  const treeOf = (trace: string) =>
+    eventually(`four spans of ${trace}`, () => {
+      const found = collector.spans.filter((span) => span['Trace ID'] === trace);
+      return found.length >= 4 ? found : undefined;
+    });
+  const ask = (name: string, trace: string) =>
+    egress.client.request('http1', name, {
+      path: '/hello?secret=1',
+      headers: { traceparent: `00-${trace}-${PARENT}-01`, tracestate: 'a=1' },
+    });
+
+  it('takes our spans and shows the tree that we meant', async () => {
+    await ask(WEB, TRACE);
+    const spans = await treeOf(TRACE);
+    const kinds: unknown[] = [];
+    for (let parent: string | undefined = PARENT; parent !== undefined; ) {
+      const span = spans.find((one) => one['Parent ID'] === parent);
+      if (span !== undefined) kinds.push([span['Kind'], span['Name'], span['Status code']]);
+      parent = span?.['ID'];
+    }
+    expect(kinds).to.deep.equal([
+      ['Server', 'GET', 'Unset'],
+      ['Client', 'GET', 'Unset'],
+      ['Server', 'GET', 'Unset'],
+      ['Client', 'GET', 'Unset'],
+    ]);
+    for (const span of spans) {
+      expect(span).to.include({
+        'url.path': 'Str(/hello)',
+        'http.response.status_code': 'Int(200)',
+        TraceState: 'a=1',
+      });
+      const [start = Number.NaN, end = Number.NaN] = ['Start time', 'End time'].map((name) =>
+        Date.parse(span[name]?.replace(' +0000 UTC', 'Z') ?? ''),
+      );
+      expect(end).to.be.at.least(start);
+      expect(Math.abs(Date.now() - end)).to.be.below(3_600_000);
+    }
+    expect(collector.said).to.include('-> service.name: Str(linkspan-gateway)');
+    expect(collector.said).to.include('-> k8s.cluster.name: Str(west)');
+    expect(collector.said).to.include('schemas/1.45.0');
+    expect(collector.said).not.to.include('secret');
+  });
+
+  it('shows where a request has failed', async () => {
+    const trace = TRACE.replace('4bf9', 'fa11');
+    await ask(GONE, trace);
+    const spans = await treeOf(trace);
+    const failed = spans.filter((span) => span['Status code'] === 'Error');
+    expect(failed.length).to.be.at.least(4);
+    expect(failed.some((span) => span['error.type'] === 'Str(connection failed)')).to.equal(true);
+  });
+
+  it('has lost nothing', async () => {
+    expect(await egress.metrics()).to.match(/linkspan_spans_total\{result="exported"\} [1-9]/);
+    for (const result of ['failed', 'rejected', 'queue_full', 'capped'])
+      expect(await egress.metrics()).to.include(`linkspan_spans_total{result="${result}"} 0`);
+  });
+});
