@@ -1,9 +1,9 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { FailureKind, ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import type { FlowTrace } from '../tracing/flow-trace.ts';
-import type { TracedHead } from '../tracing/span-attributes.ts';
 import { traceIdOf } from '../tracing/tracer.ts';
 
 /** One request, or one opaque connection, at its end. What was never known is undefined. */
@@ -86,8 +86,8 @@ export interface LoggedFlow
   readonly hold: Hold | undefined;
   /** Its trace, where it is recorded. */
   readonly trace?: Pick<FlowTrace, 'traceId'> | undefined;
-  /** Its head, which may say which trace it is a part of. */
-  readonly asked?: TracedHead | undefined;
+  /** Its fields, where one of them says which trace it is a part of. */
+  readonly context?: readonly Field[] | undefined;
 }
 
 /** Where it was sent: the endpoint that was picked, or a request there. */

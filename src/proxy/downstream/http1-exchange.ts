@@ -8,7 +8,7 @@ import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { LeasedRequest, SessionTarget } from '../upstream/session-target.ts';
 import { BodyReader } from '../http1/body.ts';
 import { splitTarget } from '../http1/render.ts';
-import { valueOf } from '../http/fields.ts';
+import { type Field, valueOf } from '../http/fields.ts';
 import type { FlowTrace } from '../tracing/flow-trace.ts';
 import type { TracedHead } from '../tracing/span-attributes.ts';
 import type { RequestHead, ResponseHead } from '../http1/head.ts';
@@ -72,10 +72,15 @@ export class Http1Exchange implements CountedFlow {
   }
 
   get asked(): TracedHead {
-    const { method, target, minor, fields, section } = this.head;
+    const { method, target, minor, fields } = this.head;
     const { path, authority = valueOf(fields, 'host') } = splitTarget(target, method);
     const version = minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
-    return { method, path, authority, version, fields, traced: section.traced };
+    return { method, path, authority, version, fields };
+  }
+
+  get context(): readonly Field[] | undefined {
+    const { section } = this.head;
+    return section.traced ? section.fields : undefined;
   }
 }
 

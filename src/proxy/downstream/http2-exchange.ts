@@ -87,6 +87,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     return this.#request;
   }
 
+  get context(): readonly Field[] | undefined {
+    return this.#request?.traced === true ? this.#request.fields : undefined;
+  }
+
   get underWay(): OpenFlow {
     return [this.#session, this, this.#upstream ?? this.#failed];
   }
@@ -107,7 +111,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
       return;
     }
     this.#request = request;
-    if (tracer !== undefined) this.trace = tracer.begin(this.#session, this, request.traced);
+    if (tracer !== undefined) this.trace = tracer.begin(this.#session, this);
     const refusal = check(request);
     if (refusal !== undefined) {
       this.#answer(refusal);
@@ -326,15 +330,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   /** The request as it is sent on, whichever protocol the endpoint speaks. */
   #translate(request: Http2Request): OutgoingRequest {
-    const [{ rules }, { trace }] = [this.#session, this];
+    const { trace } = this;
+    const { rules } = this.#session;
     const { method, path, version, framing } = request;
     // The rule is that of HTTP/1: a client may not choose its virtual host. (Linkerd's gateway lets
     // an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     const alternatives = this.#alternatives === 0 ? undefined : this.#alternatives;
-    const { client } = rules;
-    return { method, path, authority, version, framing, fields, client, alternatives, trace };
+    return { method, path, authority, version, framing, fields, client: rules.client, alternatives, trace };
   }
 
   #readGrpc(fields: readonly Field[]): void {

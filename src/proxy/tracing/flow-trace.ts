@@ -17,8 +17,10 @@ import { TrySpan } from './try-span.ts';
 
 /** What a trace asks of a request at its end. */
 export interface TracedFlow {
-  /** Its head; undefined: it was malformed, or is none of HTTP. */
+  /** Its head; undefined: it was malformed, or is none of HTTP. Worked out when it is asked for. */
   readonly asked?: TracedHead | undefined;
+  /** Its fields, where one of them is of a trace's context. */
+  readonly context?: readonly Field[] | undefined;
   /** When it came (monotonic milliseconds). */
   readonly startedAt: number;
   readonly status?: number | undefined;

@@ -15,8 +15,6 @@ export interface TracedHead {
   readonly authority: string | undefined;
   readonly version: HttpVersion;
   readonly fields: readonly Field[];
-  /** Whether there is a field of a trace's context. */
-  readonly traced: boolean;
 }
 
 /** How a request or a try has ended. */

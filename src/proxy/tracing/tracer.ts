@@ -39,6 +39,9 @@ export interface TracedSession {
   readonly rules: { readonly client?: { readonly value: string } | undefined };
 }
 
+/** What is read of a request that has come. */
+type BegunFlow = Pick<TracedFlow, 'asked' | 'context' | 'startedAt'>;
+
 const WHAT = 'trace of a request';
 /** How far the wall clock may go its own way before what is told follows it, milliseconds. */
 const MAX_DRIFT_MS = 2;
@@ -64,19 +67,12 @@ export class Tracer implements SpanMaker {
     this.#offset = clock.now() - clock.monotonic();
   }
 
-  /**
-   * A request has come. @returns undefined: it is not recorded, and passes as it came
-   * @param traced whether some field of it is one of a context
-   */
-  begin(
-    session: TracedSession,
-    flow: Pick<TracedFlow, 'asked' | 'startedAt'>,
-    traced: boolean,
-  ): FlowTrace | undefined {
+  /** A request has come. @returns undefined: it is not recorded, and passes as it came */
+  begin(session: TracedSession, flow: BegunFlow): FlowTrace | undefined {
     const { share, random } = this.#options;
-    if (!traced && share === 0) return undefined;
+    if (share === 0 && flow.context === undefined) return undefined;
     try {
-      const parent = traced ? contextOf(flow) : undefined;
+      const parent = contextOf(flow);
       if (!isSampled(parent, share, random) || !this.take()) return undefined;
       return this.#trace(session, flow, parent);
     } catch (error) {
@@ -131,7 +127,7 @@ export class Tracer implements SpanMaker {
 
   #trace(
     session: TracedSession,
-    { asked: head, startedAt }: Pick<TracedFlow, 'asked' | 'startedAt'>,
+    { asked: head, startedAt }: BegunFlow,
     parent: TraceContext | undefined,
   ): FlowTrace {
     const { target, client, clientName, rules } = session;
@@ -159,11 +155,11 @@ export class Tracer implements SpanMaker {
 }
 
 /** The context of a request that has one. */
-export function contextOf({ asked }: Pick<TracedFlow, 'asked'>): TraceContext | undefined {
-  return asked?.traced === true ? readContext(asked.fields) : undefined;
+function contextOf({ context }: Pick<TracedFlow, 'context'>): TraceContext | undefined {
+  return context === undefined ? undefined : readContext(context);
 }
 
 /** The trace that a request says it is a part of, as 32 hexadecimal digits. */
-export function traceIdOf(flow: Pick<TracedFlow, 'asked'>): string | undefined {
+export function traceIdOf(flow: Pick<TracedFlow, 'context'>): string | undefined {
   return contextOf(flow)?.traceId?.toLowerCase().padStart(32, '0');
 }

@@ -29,7 +29,6 @@ function headOf(of: Partial<TracedHead> = {}, traceparent?: string): TracedHead 
     version: 'HTTP/1.1',
     ...of,
     fields: [...(of.fields ?? []), ...context],
-    traced: traceparent !== undefined,
   };
 }
 
@@ -44,8 +43,13 @@ describe('Tracer', () => {
     return new Tracer({ sink, clock, random: seeded(7), share: 0, paths: true, ...options });
   };
   const decoded = () => decodeExport(exportRequest({ attributes: {}, version: '1' }, spans));
-  const flowOf = (asked: TracedHead) => ({ asked, startedAt: clock.monotonic(), hold: undefined });
-  const begin = (tracer: Tracer, asked: TracedHead) => tracer.begin(SESSION, flowOf(asked), asked.traced);
+  const flowOf = (asked: TracedHead) => ({
+    asked,
+    context: asked.fields.some(({ lower }) => lower === 'traceparent') ? asked.fields : undefined,
+    startedAt: clock.monotonic(),
+    hold: undefined,
+  });
+  const begin = (tracer: Tracer, asked: TracedHead) => tracer.begin(SESSION, flowOf(asked));
 
   it('follows what was decided before, and else records its share', () => {
     const tracer = tracerWith({ share: 0.25, perSecond: 1e6 });
@@ -68,7 +72,7 @@ describe('Tracer', () => {
         throw new Error('it was looked at');
       },
     };
-    expect(tracerWith().begin(SESSION, flow, false)).to.equal(undefined);
+    expect(tracerWith().begin(SESSION, flow)).to.equal(undefined);
   });
 
   it('makes 100 spans a second, whoever asks for more, and counts the others', async () => {
