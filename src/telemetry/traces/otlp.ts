@@ -1,5 +1,4 @@
-import { bytesOf, readFields, varintOf } from '../../base/protobuf.ts';
-import { ProtobufWriter } from '../../base/protobuf-writer.ts';
+import { bytesOf, ProtobufWriter, readFields, varintOf } from '../../base/protobuf.ts';
 import { type Attributes, writeAttributes } from './span.ts';
 
 /** The version of OpenTelemetry's semantic conventions that names of attributes are of. */
@@ -20,11 +19,14 @@ export function exportRequest({ attributes, version }: TraceResource, spans: rea
   to.message(1, () => {
     to.message(1, () => writeAttributes(to, 1, attributes));
     to.message(2, () => {
-      to.message(1, () => to.text(1, 'linkspan').text(2, version));
+      to.message(1, () => {
+        to.string(1, 'linkspan');
+        to.string(2, version);
+      });
       for (const span of spans) to.bytes(2, span);
-      to.text(3, SCHEMA_URL);
+      to.string(3, SCHEMA_URL);
     });
-    to.text(3, SCHEMA_URL);
+    to.string(3, SCHEMA_URL);
   });
   return to.take();
 }

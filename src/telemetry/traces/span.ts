@@ -1,4 +1,4 @@
-import { ProtobufWriter } from '../../base/protobuf-writer.ts';
+import { ProtobufWriter } from '../../base/protobuf.ts';
 
 /** OTLP's `Span.SpanKind`. */
 export const SpanKind = { SERVER: 2, CLIENT: 3 } as const;
@@ -41,13 +41,20 @@ const writer = new ProtobufWriter();
 /** A span as OTLP's `Span`. */
 export function encodeSpan(span: Span): Buffer {
   const { traceId, spanId, parentId, traceState, name, kind, startMs, endMs, attributes, error } = span;
-  writer.bytes(1, Buffer.from(traceId, 'hex')).bytes(2, Buffer.from(spanId, 'hex'));
-  if (traceState !== '') writer.text(3, traceState);
+  writer.bytes(1, Buffer.from(traceId, 'hex'));
+  writer.bytes(2, Buffer.from(spanId, 'hex'));
+  if (traceState !== '') writer.string(3, traceState);
   if (parentId !== undefined) writer.bytes(4, Buffer.from(parentId, 'hex'));
-  writer.text(5, name).varint(6, kind);
-  writer.fixed64(7, nanoseconds(startMs)).fixed64(8, nanoseconds(Math.max(startMs, endMs)));
+  writer.string(5, name);
+  writer.uint(6, kind);
+  writer.fixed64(7, nanoseconds(startMs));
+  writer.fixed64(8, nanoseconds(Math.max(startMs, endMs)));
   writeAttributes(writer, 9, attributes);
-  if (error !== undefined) writer.message(15, (to) => to.text(2, error).varint(3, STATUS_ERROR));
+  if (error !== undefined)
+    writer.message(15, () => {
+      writer.string(2, error);
+      writer.uint(3, STATUS_ERROR);
+    });
   writer.fixed32(16, SAMPLED | REMOTE_KNOWN | (span.remote ? REMOTE : 0));
   return writer.take();
 }
@@ -57,10 +64,11 @@ export function writeAttributes(to: ProtobufWriter, field: number, attributes: A
   for (const [key, value] of Object.entries(attributes)) {
     if (value === undefined) continue;
     to.message(field, () => {
-      to.text(1, key).message(2, () => {
-        if (typeof value === 'string') to.text(1, value);
-        else if (typeof value === 'boolean') to.varint(2, Number(value));
-        else to.varint(3, value);
+      to.string(1, key);
+      to.message(2, () => {
+        if (typeof value === 'string') to.string(1, value);
+        else if (typeof value === 'boolean') to.uint(2, Number(value));
+        else to.uint(3, value);
       });
     });
   }
