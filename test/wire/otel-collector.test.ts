@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { http1Origin } from '../support/origins.ts';
+import { Prometheus } from '../support/prometheus.ts';
 import { binaries } from '../testbed/binaries.ts';
 
 const WEB = 'web.demo.svc.cluster.local';
@@ -74,9 +75,11 @@ describe("OpenTelemetry's collector", () => {
   const closed = closedIn(after);
   let collector: RealCollector;
   let egress: EgressProcess;
+  let gateway: GatewayProcess;
+  let dir: string;
 
   before(async () => {
-    const dir = closed(mkdtempSync(path.join(tmpdir(), 'linkspan-collector-')), (one) =>
+    dir = closed(mkdtempSync(path.join(tmpdir(), 'linkspan-collector-')), (one) =>
       rmSync(one, { recursive: true }),
     );
     collector = closed(new RealCollector(dir, await freePort()), (one) => one.close());
@@ -89,7 +92,7 @@ describe("OpenTelemetry's collector", () => {
       OTEL_BSP_SCHEDULE_DELAY: '20',
       OTEL_RESOURCE_ATTRIBUTES: 'k8s.cluster.name=west',
     };
-    const gateway = closed(
+    gateway = closed(
       await GatewayProcess.start({
         runtime: 'node',
         dir: mkdtempSync(path.join(dir, 'gateway-')),
@@ -166,6 +169,35 @@ describe("OpenTelemetry's collector", () => {
     const failed = spans.filter((span) => span['Status code'] === 'Error');
     expect(failed.length).to.be.at.least(4);
     expect(failed.some((span) => span['error.type'] === 'Str(connection failed)')).to.equal(true);
+  });
+
+  it('has the traces that a Prometheus finds as exemplars of latencies', async () => {
+    const folder = path.join(dir, 'prometheus');
+    mkdirSync(folder);
+    const scraped = [
+      { port: gateway.admin, component: 'gateway', pod: 'one' },
+      { port: egress.admin, component: 'egress', pod: 'two' },
+    ];
+    // Only with native histograms does it ask for protobuf.
+    const features = ['exemplar-storage', 'native-histograms'];
+    const prometheus = closed(await Prometheus.start(folder, 'linkspan', scraped, features), (one) =>
+      one.stop(),
+    );
+    for (const [component, status, trace] of [
+      ['gateway', 200, TRACE.replace('4bf9', '900d')],
+      ['egress', 200, TRACE.replace('4bf9', 'e900')],
+      ['gateway', 502, TRACE.replace('4bf9', 'bad0')],
+    ] as const) {
+      await ask(status === 200 ? WEB : GONE, trace);
+      const series = `response_latency_ms_bucket{component="${component}",status_code="${status}"}`;
+      const found = await eventually(`${series} has it`, async () =>
+        (await prometheus.exemplars(series)).find(({ labels }) => labels['trace_id'] === trace),
+      );
+      const span = (await treeOf(trace)).find((one) => one['ID'] === found.labels['span_id']);
+      expect(span?.['Kind']).to.equal('Server');
+      expect(Math.abs(found.timestamp - Date.now() / 1000)).to.be.below(3600);
+    }
+    expect(await prometheus.query('histogram_count(linkspan_response_latency_ms)')).not.to.deep.equal([]);
   });
 
   it('has lost nothing', async () => {

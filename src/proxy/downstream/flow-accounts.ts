@@ -5,6 +5,7 @@
 import { isFailedAnswer } from '../http/classify.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
+import type { LatencyExample } from '../metrics/exemplars.ts';
 import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import type { FlowTrace, TracedFlow } from '../tracing/flow-trace.ts';
@@ -28,7 +29,7 @@ export interface KeptCounters {
 /** A request, or a raw connection, from its beginning to its end. */
 export interface CountedFlow extends LoggedFlow, TracedFlow {
   /** Undefined: it is not recorded. */
-  readonly trace?: FlowTrace | undefined;
+  trace?: FlowTrace | undefined;
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
@@ -71,9 +72,10 @@ export function endFlow(
 ): void {
   const { tracer } = session;
   if (failure !== undefined) countFailure(session, flow, failure);
-  if (flow.counted !== undefined) countEnd(session, flow, flow.counted);
+  // What has failed is recorded now, so that its line and its exemplar can say in which trace.
   if (tracer !== undefined && flow.protocol !== 'opaque')
-    tracer.end(session, flow, { failure, attempts: upstream?.attempts });
+    flow.trace = tracer.end(session, flow, { failure, attempts: upstream?.attempts });
+  if (flow.counted !== undefined) countEnd(session, flow, flow.counted);
   recordAccess(session, flow, upstream, failure);
 }
 
@@ -84,10 +86,20 @@ function countEnd(session: CountedSession, flow: CountedFlow, counted: TargetCou
     const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
     if (flow.firstByteMs === undefined) counted.answered(ms);
     counted.response(status, ms, flow.grpcStatus);
-    if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
+    const failed = isFailedAnswer(status, flow.grpcStatus);
+    if (pair !== undefined && failed) pair.failures++;
+    if (flow.trace !== undefined) giveExample(session, flow.trace, { ms, status, failed });
   }
   pair?.carried(flow.bytesIn, flow.bytesOut);
   discardFlow(session, flow);
+}
+
+function giveExample(
+  { counters, target, clock }: CountedSession,
+  { traceId, spanId }: FlowTrace,
+  answer: Pick<LatencyExample, 'ms' | 'status' | 'failed'>,
+): void {
+  counters.example(target.label, { ...answer, traceId, spanId, at: clock.now() });
 }
 
 function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {

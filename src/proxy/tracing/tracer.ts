@@ -84,18 +84,21 @@ export class Tracer implements SpanMaker {
   /**
    * A request has ended. What has failed here is recorded although nobody has asked for it, where there are
    * not too many. Never throws: a request must not end for what is told of it.
+   * @returns undefined: it is not recorded
    */
   end(
     session: TracedSession,
     flow: TracedFlow & { readonly trace?: FlowTrace | undefined },
     end: TracedEnding,
-  ): void {
-    if (flow.trace === undefined && (end.failure === undefined || !this.take())) return;
+  ): FlowTrace | undefined {
+    if (flow.trace === undefined && (end.failure === undefined || !this.take())) return undefined;
     try {
       const trace = flow.trace ?? this.#trace(session, flow, contextOf(flow));
       trace.end(flow, end);
+      return trace;
     } catch (error) {
       reportContained(error, WHAT);
+      return undefined;
     }
   }
 

@@ -166,8 +166,9 @@ export const PEERS = {
 } as const satisfies OptionalNeed;
 
 export const COLLECTOR = {
-  title: "OpenTelemetry's collector",
+  title: "OpenTelemetry's collector, and Prometheus",
   programs: ['otel-collector'],
+  machine: ['prometheus'],
   files: ['test/wire/otel-collector.test.ts'],
 } as const satisfies OptionalNeed;
 
