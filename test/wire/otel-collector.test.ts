@@ -65,7 +65,8 @@ class RealCollector {
   }
 
   async close(): Promise<void> {
-    this.#child.kill();
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill('SIGKILL');
     await once(this.#child, 'close');
   }
 }
@@ -204,5 +205,20 @@ describe("OpenTelemetry's collector", () => {
     expect(await egress.metrics()).to.match(/linkspan_spans_total\{result="exported"\} [1-9]/);
     for (const result of ['failed', 'rejected', 'queue_full', 'capped'])
       expect(await egress.metrics()).to.include(`linkspan_spans_total{result="${result}"} 0`);
+  });
+
+  it('costs nothing but spans once it is gone', async () => {
+    await collector.close();
+    for (let nth = 0; nth < 20; nth++) {
+      const { status } = await ask(WEB, TRACE.replace('4bf9', `dea${(nth % 10).toString()}`));
+      expect(status).to.equal(200);
+    }
+    const ended = [egress, gateway].map((one) => {
+      one.terminate();
+      return one.ended();
+    });
+    expect(await Promise.all(ended)).to.deep.equal([0, 0]);
+    for (const { log } of [egress, gateway])
+      expect(log.split('spans cannot be exported, they are dropped')).to.have.length(2);
   });
 });

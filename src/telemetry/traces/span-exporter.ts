@@ -97,7 +97,8 @@ export class SpanExporter {
   async close(withinMs = FLUSH_MS): Promise<void> {
     const { clock } = this.#options;
     const late = new Error('the process ends');
-    const timer = clock.after(withinMs, () => this.#ending.abort(late), { unref: true });
+    // Keeps the process alive: whoever waits for this must not end with it while it pauses between tries.
+    const timer = clock.after(withinMs, () => this.#ending.abort(late));
     this.#closing.abort(late);
     this.#begin();
     // A batch that was under way knows nothing of what has come since.
