@@ -23,6 +23,7 @@ import { publishEgress } from '../egress/egress-metrics.ts';
 import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
 import { LOCAL_DOMAIN } from '../egress/routes/route-settings.ts';
+import { tracedPlace } from '../egress/traced-place.ts';
 import { RouteSource, type RouteSourceOptions } from '../egress/routes/route-source.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
@@ -98,7 +99,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
   const { accessLog, lines } = openAccessLog('egress', options);
-  const placeOf = (label: string) => egress.placeOf(label);
+  const placeOf = (label: string) => tracedPlace(egress.placeOf(label), routes.links.list());
   const tracing = openTracing(options.tracing, 'egress', { ...shared, placeOf });
   const egress: Egress = new Egress({
     ...shared,

@@ -9,7 +9,7 @@ import { NO_SPANS, type SpanCounts } from '../telemetry/traces/span-counts.ts';
 import { SpanExporter } from '../telemetry/traces/span-exporter.ts';
 
 /** What is recorded of requests, and where it is sent. */
-export interface TracingSettings extends Pick<TracerOptions, 'share' | 'paths'> {
+export interface TracingSettings extends Pick<TracerOptions, 'share' | 'paths' | 'cluster'> {
   readonly otlp: OtlpSettings;
   /** What the environment says of this process. */
   readonly resource: Attributes;

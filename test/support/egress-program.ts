@@ -17,6 +17,7 @@ import { GroupShares } from '../../src/egress/shares/group-shares.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
+import { tracedPlace } from '../../src/egress/traced-place.ts';
 import { tracingOf } from '../../src/cli/flags/trace-flags.ts';
 import { StatsOfProcess } from '../../src/processes/stats-of-process.ts';
 import { StopSignals } from '../../src/processes/signals.ts';
@@ -84,7 +85,8 @@ const local =
       };
 const { endpoint: traceEndpoint, sample: traceSample = 1, paths: tracePaths = true } = config.traces ?? {};
 const settings = tracingOf({ traceEndpoint, traceSample, tracePaths }, process.env);
-const tracing = openTracing(settings, 'egress', { ...shared, placeOf: (label) => egress.placeOf(label) });
+const placeOf = (label: string) => tracedPlace(egress.placeOf(label), stores.links.list());
+const tracing = openTracing(settings, 'egress', { ...shared, placeOf });
 const egress: Egress = new Egress({
   ...shared,
   tracer: tracing.tracer,

@@ -73,7 +73,7 @@ for (const runtime of RUNTIMES)
             { name: service('again'), ports: [one.port], protocol: 'http1', rules: again },
             { name: service('gone'), ports: [gone], protocol: 'http1' },
           ],
-          env,
+          env: { ...env, LINKSPAN_CLUSTER_NAME: 'west' },
           flags: ['--trace-endpoint', `${collector.endpoint}/`, '--access-log', 'all', ...shared],
         }),
         (process) => process.kill(),
@@ -86,7 +86,8 @@ for (const runtime of RUNTIMES)
           gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY },
           services: ['one', 'two', 'grpc', 'again', 'gone'].map((name) => ({ name: service(name) })),
           traces: { endpoint: collector.endpoint, sample: 0 },
-          env,
+          cluster: 'east',
+          env: { ...env, LINKSPAN_CLUSTER_NAME: 'east' },
         }),
         (process) => process.kill(),
       );
@@ -133,9 +134,15 @@ for (const runtime of RUNTIMES)
       });
       expect(first.attributes).to.include({
         'linkspan.mirror': `demo/${service('one')}`,
+        'linkspan.cluster.source': 'east',
+        'linkspan.cluster.target': 'west',
         'linkspan.tries': 1,
       });
-      expect(taken.attributes).to.include({ 'linkspan.client.identity': EGRESS });
+      expect(taken.attributes).to.include({
+        'linkspan.client.identity': EGRESS,
+        'linkspan.cluster.source': 'east?',
+        'linkspan.cluster.target': 'west',
+      });
       expect(sent.startNs >= first.startNs && sent.endNs <= first.endNs).to.equal(true);
       const [request] = collector.requests;
       expect(request?.url).to.equal('/v1/traces');

@@ -64,13 +64,14 @@ describe('text that is as bad as can be holds up nobody', () => {
     origin2 = await http2Origin();
     // All are recorded, so that what says of which trace they are is read.
     const sink = { add: () => undefined, capped: () => undefined };
-    const all = { share: 1, paths: true, perSecond: 1e9, random: Math.random, clock: systemClock };
+    const all = { share: 1, paths: true, perSecond: 1e9, cluster: 'west' };
+    const parts = { random: Math.random, clock: systemClock };
     gateway = await WireGateway.start(
       [
         { ...service(WEB, [origin.port]), protocol: 'http1' },
         { ...service(WEB2, [origin2.port]), protocol: 'http2' },
       ],
-      { tracer: new Tracer({ ...all, sink }) },
+      { tracer: new Tracer({ ...all, ...parts, sink }) },
     );
     // The first of everything compiles.
     await http1('GET / HTTP/1.1', 'x-own: x');

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { clusterName } from '../../processes/stats-of-process.ts';
 import type { TracingSettings } from '../../processes/tracing.ts';
 import { otlpSettings, resourceAttributes } from '../../telemetry/traces/otlp-settings.ts';
 
@@ -36,5 +37,11 @@ export function tracingOf(
 ): TracingSettings | undefined {
   const otlp = otlpSettings(flags.traceEndpoint, env);
   if (otlp === undefined) return undefined;
-  return { otlp, resource: resourceAttributes(env), share: flags.traceSample, paths: flags.tracePaths };
+  return {
+    otlp,
+    resource: resourceAttributes(env),
+    cluster: clusterName(env),
+    share: flags.traceSample,
+    paths: flags.tracePaths,
+  };
 }

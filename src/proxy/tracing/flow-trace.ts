@@ -38,8 +38,8 @@ export interface TracedEnding {
 
 /** Makes the spans of a process (`Tracer`). */
 export interface SpanMaker {
-  /** Where a target lies, by its label; undefined: nobody knows. */
-  readonly placeOf: ((label: string) => { readonly cluster: string } | undefined) | undefined;
+  /** Where a target lies, by its label, as far as that is known. */
+  placesOf(target: string): Attributes;
   /** Whether paths are told. */
   readonly paths: boolean;
   /** Monotonic milliseconds. */
@@ -153,7 +153,7 @@ export class FlowTrace implements RequestTrace {
         ...requestAttributes(head, this.#maker.paths),
         ...addressAttributes('network.peer', endpoint),
         'linkspan.target': target,
-        'linkspan.cluster.target': this.#maker.placeOf?.(target)?.cluster,
+        ...this.#maker.placesOf(target),
         'http.request.resend_count': nth === 0 ? undefined : nth,
         ...endAttributes(end, 'client', end.grpc !== undefined),
       },

@@ -2,7 +2,8 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { reportContained } from '../../base/isolation.ts';
 import { mirrorOf } from '../../api/ports/target-key.ts';
-import { encodeSpan, type Span } from '../../telemetry/traces/span.ts';
+import { type Attributes, encodeSpan, type Span } from '../../telemetry/traces/span.ts';
+import type { SourceOfFlows } from '../metrics/pair-counters.ts';
 import { FlowTrace, type SpanMaker, type TracedEnding, type TracedFlow } from './flow-trace.ts';
 import { readContext } from './read-context.ts';
 import { cut } from './span-attributes.ts';
@@ -16,6 +17,13 @@ export interface SpanSink {
   capped(): void;
 }
 
+/** Where a target lies that is of another cluster. */
+export interface TracedPlace {
+  readonly cluster: string;
+  /** Name of the Link that leads there; undefined: it is not known. */
+  readonly link: string | undefined;
+}
+
 /** What is recorded, and where it goes. */
 export interface TracerOptions {
   readonly sink: SpanSink;
@@ -25,8 +33,10 @@ export interface TracerOptions {
   readonly share: number;
   /** Whether paths are told, without their query. */
   readonly paths: boolean;
-  /** Where a target lies, by its label; default: nobody knows, as at a gateway. */
-  readonly placeOf?: SpanMaker['placeOf'];
+  /** Name of the cluster of this process; undefined: it was not told. */
+  readonly cluster: string | undefined;
+  /** Where a target lies, by its label; absent: in the cluster of this process, as at a gateway. */
+  readonly placeOf?: ((label: string) => TracedPlace | undefined) | undefined;
   /** Most spans in a second; default `MAX_SPANS_PER_SECOND`. */
   readonly perSecond?: number;
 }
@@ -37,6 +47,8 @@ export interface TracedSession {
   readonly client: { readonly remoteAddress: string };
   readonly clientName: string;
   readonly rules: { readonly client?: { readonly value: string } | undefined };
+  /** The cluster that its client says it is in, where it is of another one. */
+  readonly from?: SourceOfFlows | undefined;
 }
 
 /** What is read of a request that has come. */
@@ -51,7 +63,6 @@ const MAX_DRIFT_MS = 2;
  * and where it has a context, reading that.
  */
 export class Tracer implements SpanMaker {
-  readonly placeOf: SpanMaker['placeOf'];
   readonly paths: boolean;
   readonly #options: TracerOptions;
   readonly #budget: TraceBudget;
@@ -62,7 +73,6 @@ export class Tracer implements SpanMaker {
     const { clock, perSecond } = options;
     this.#options = options;
     this.paths = options.paths;
-    this.placeOf = options.placeOf;
     this.#budget = new TraceBudget(clock, perSecond);
     this.#offset = clock.now() - clock.monotonic();
   }
@@ -109,6 +119,13 @@ export class Tracer implements SpanMaker {
     return false;
   }
 
+  placesOf(target: string): Attributes {
+    const { placeOf, cluster } = this.#options;
+    if (placeOf === undefined) return { 'linkspan.cluster.target': cluster };
+    const place = placeOf(target);
+    return { 'linkspan.cluster.target': place?.cluster, 'linkspan.link': place?.link };
+  }
+
   record(span: Span): void {
     this.#options.sink.add(encodeSpan(span));
   }
@@ -133,7 +150,7 @@ export class Tracer implements SpanMaker {
     { asked: head, startedAt }: BegunFlow,
     parent: TraceContext | undefined,
   ): FlowTrace {
-    const { target, client, clientName, rules } = session;
+    const { target, client, clientName, rules, from } = session;
     // At an egress clients are called by their address, and may be known by their pod.
     const named = clientName === client.remoteAddress ? undefined : clientName;
     const { label } = target;
@@ -142,7 +159,8 @@ export class Tracer implements SpanMaker {
       'network.peer.address': client.remoteAddress,
       'linkspan.target': cut(label),
       'linkspan.mirror': mirror === undefined ? undefined : cut(`${mirror.namespace}/${mirror.name}`),
-      'linkspan.cluster.target': this.placeOf?.(label)?.cluster,
+      'linkspan.cluster.source': this.#options.placeOf === undefined ? claimed(from) : this.#options.cluster,
+      ...this.placesOf(label),
       'linkspan.client.identity': rules.client?.value ?? named,
     };
     return new FlowTrace(this, { parent, head, attributes, startedAt, wallOffset: this.#wallOffset() });
@@ -155,6 +173,11 @@ export class Tracer implements SpanMaker {
     if (Math.abs(offset - this.#offset) > MAX_DRIFT_MS) this.#offset = offset;
     return this.#offset;
   }
+}
+
+/** What somebody else says, with a question mark where nothing else does. */
+function claimed(from: SourceOfFlows | undefined): string | undefined {
+  return from === undefined ? undefined : cut(`${from.cluster}${from.proven ? '' : '?'}`);
 }
 
 /** The context of a request that has one. */

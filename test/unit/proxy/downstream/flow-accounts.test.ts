@@ -74,7 +74,8 @@ describe('Flows of one session', () => {
 
   it('that fail say in which trace they are recorded, in their line and as an example', () => {
     const sink = { add: () => undefined, capped: () => undefined };
-    const tracer = new Tracer({ sink, clock, random: Math.random, share: 0, paths: true });
+    const how = { share: 0, paths: true, cluster: undefined };
+    const tracer = new Tracer({ sink, clock, random: Math.random, ...how });
     const entries: AccessEntry[] = [];
     const accessLog = { wants: () => true, record: (entry: AccessEntry) => void entries.push(entry) };
     session = { ...session, tracer, accessLog };

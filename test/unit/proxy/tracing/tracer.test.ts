@@ -3,7 +3,7 @@ import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { NO_BODY, type OutgoingRequest, type UpstreamHandler } from '../../../../src/proxy/http/messages.ts';
 import { spanName, type TracedHead } from '../../../../src/proxy/tracing/span-attributes.ts';
-import { Tracer, type TracerOptions } from '../../../../src/proxy/tracing/tracer.ts';
+import { type TracedSession, Tracer, type TracerOptions } from '../../../../src/proxy/tracing/tracer.ts';
 import { openTraced } from '../../../../src/proxy/tracing/traced-try.ts';
 import { exportRequest } from '../../../../src/telemetry/traces/otlp.ts';
 import { decodeExport } from '../../../support/otlp-collector.ts';
@@ -40,7 +40,8 @@ describe('Tracer', () => {
     spans = [];
     capped = 0;
     const sink = { add: (span: Buffer) => void spans.push(span), capped: () => void capped++ };
-    return new Tracer({ sink, clock, random: seeded(7), share: 0, paths: true, ...options });
+    const how = { share: 0, paths: true, cluster: 'west' };
+    return new Tracer({ sink, clock, random: seeded(7), ...how, ...options });
   };
   const decoded = () => decodeExport(exportRequest({ attributes: {}, version: '1' }, spans));
   const flowOf = (asked: TracedHead) => ({
@@ -134,6 +135,42 @@ describe('Tracer', () => {
     tracer.end(SESSION, flow, { failure: undefined, attempts: 1 });
     expect(spans).to.have.length(1);
   });
+
+  const places: readonly (readonly [
+    what: string,
+    options: Partial<TracerOptions>,
+    from: TracedSession['from'],
+    said: Readonly<Record<string, string | undefined>>,
+  ])[] = [
+    ['a gateway, and of whom nobody knows more', {}, undefined, { target: 'west' }],
+    ['a gateway, by proof', {}, { cluster: 'east', proven: true }, { source: 'east', target: 'west' }],
+    ['a gateway, by its word', {}, { cluster: 'east', proven: false }, { source: 'east?', target: 'west' }],
+    [
+      'an egress',
+      { cluster: 'east', placeOf: () => ({ cluster: 'west', link: 'to-west' }) },
+      undefined,
+      { source: 'east', target: 'west', link: 'to-west' },
+    ],
+    [
+      'an egress that leads to several',
+      { cluster: 'east', placeOf: () => undefined },
+      undefined,
+      { source: 'east' },
+    ],
+    ['a process that was told nothing', { cluster: undefined }, undefined, {}],
+  ];
+  for (const [what, options, from, { source, target, link }] of places)
+    it(`says from which cluster to which one at ${what}`, () => {
+      const tracer = tracerWith(options);
+      const head = headOf({}, `00-${TRACE}-${SPAN}-01`);
+      const trace = tracer.begin({ ...SESSION, from }, flowOf(head));
+      trace?.beginTry('10.0.0.9:80', SESSION.target.label);
+      trace?.end({ ...flowOf(head), status: 200 }, { failure: undefined, attempts: 1 });
+      const [tried, hop] = decoded();
+      const keys = ['linkspan.cluster.source', 'linkspan.cluster.target', 'linkspan.link'];
+      expect(keys.map((key) => hop?.attributes[key])).to.deep.equal([source, target, link]);
+      expect(keys.map((key) => tried?.attributes[key])).to.deep.equal([undefined, target, link]);
+    });
 
   const names: readonly (readonly [head: Partial<TracedHead>, route: string, name: string])[] = [
     [{}, '', 'GET'],
