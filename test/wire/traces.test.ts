@@ -60,6 +60,7 @@ for (const runtime of RUNTIMES)
       // Each worker sends its own spans, and the parent counts them all.
       const shared =
         runtime === 'node' ? ['--workers', '2', '--listen', `127.0.0.1:${await freePort()}`] : [];
+      const page = { profile: { routes: [{ name: 'page', condition: { pathRegex: '/hello' } }] } };
       const again = { retry: { http: '503', limit: 2 } };
       gateway = closed(
         await GatewayProcess.start({
@@ -68,7 +69,7 @@ for (const runtime of RUNTIMES)
           identity: await issueLeaf(issuer, { identity: GATEWAY }),
           targets: [
             { name: service('one'), ports: [one.port], protocol: 'http1' },
-            { name: service('two'), ports: [two.port], protocol: 'http2' },
+            { name: service('two'), ports: [two.port], protocol: 'http2', rules: page },
             { name: service('grpc'), ports: [grpc.port], protocol: 'http2' },
             { name: service('again'), ports: [one.port], protocol: 'http1', rules: again },
             { name: service('gone'), ports: [gone], protocol: 'http1' },
@@ -158,6 +159,10 @@ for (const runtime of RUNTIMES)
         await egress.client.request('http2', service(name), { path: '/hello', ...asked });
         const chain = chainOf(await traceOf(trace, 4), PARENT);
         expect(chain).to.have.length(4);
+        if (name === 'two') {
+          // What follows a route is called after it, where the route is known.
+          expect(chain.map((span) => span.name)).to.deep.equal(['GET', 'GET', 'GET page', 'GET page']);
+        }
         if (name === 'grpc')
           for (const span of chain)
             expect(span.attributes).to.include({

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Hold } from '../../../../src/proxy/filters/request-filter.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { NO_BODY, type OutgoingRequest, type UpstreamHandler } from '../../../../src/proxy/http/messages.ts';
@@ -134,6 +135,23 @@ describe('Tracer', () => {
     expect((span?.endNs ?? 0n) - (span?.startNs ?? 0n)).to.equal(20_000_000n);
     tracer.end(SESSION, flow, { failure: undefined, attempts: 1 });
     expect(spans).to.have.length(1);
+  });
+
+  it('says what a drill has done to it, how often it was sent, and which route it follows', () => {
+    const tracer = tracerWith();
+    const head = headOf({}, `00-${TRACE}-${SPAN}-01`);
+    const hold = new Hold(clock, 5, { over: () => undefined, pass: () => undefined });
+    const trace = begin(tracer, head);
+    trace?.follows('page');
+    for (const endpoint of ['10.0.0.8:80', '10.0.0.9:80'])
+      trace?.beginTry(endpoint, 'web:80').failed(new ProxyFailure('connection failed', 'gone'));
+    const failure = new ProxyFailure('connection failed', 'gone');
+    trace?.end({ ...flowOf(head), hold, status: 502 }, { failure, attempts: undefined });
+    const [first, second, hop] = decoded();
+    expect([first, second, hop].map((span) => span?.name)).to.deep.equal(Array(3).fill('GET page'));
+    expect(hop?.attributes).to.include({ 'linkspan.fault': 'delay', 'linkspan.tries': 2 });
+    expect(first?.attributes).not.to.have.property('http.request.resend_count');
+    expect(second?.attributes).to.include({ 'http.request.resend_count': 1 });
   });
 
   const places: readonly (readonly [

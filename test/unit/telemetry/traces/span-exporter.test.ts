@@ -141,6 +141,15 @@ describe('SpanExporter', () => {
       expect(collector.spans).to.have.length(512);
     });
 
+  it('waits for an answer no longer than it is told to, and sends the batch again', async () => {
+    collector.answer = (nth) => (nth === 1 ? undefined : { status: 200 });
+    const exporter = exporterTo(collector.endpoint, { OTEL_EXPORTER_OTLP_TIMEOUT: '9000' });
+    fill(exporter, 512);
+    await counted(exporter, { exported: 512 });
+    expect(waits).to.include(9000);
+    expect(collector.requests).to.have.length(2);
+  });
+
   it('waits a minute at most, and gives a batch up after five tries', async () => {
     collector.answer = (nth) => ({ status: 503, headers: { 'retry-after': nth === 1 ? '2' : '0' } });
     const exporter = exporterTo(collector.endpoint);
