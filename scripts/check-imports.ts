@@ -38,6 +38,7 @@ export const inside: Readonly<Record<string, readonly (readonly string[])[]>> = 
     ['proxy/downstream', 'proxy/routing'],
     ['proxy/group'],
     ['proxy/upstream'],
+    ['proxy/tracing'],
     ['proxy/upstream/retry', 'proxy/filters', 'proxy/streams'],
     ['proxy/upstream/balancer', 'proxy/http2'],
     ['proxy/io', 'proxy/http1', 'proxy/http2/hpack'],

@@ -134,6 +134,27 @@ export class ProtobufWriter {
     this.#end = this.#bytes.writeDoubleLE(value, this.#end);
   }
 
+  fixed32(number: number, value: number): void {
+    this.#tag(number, 5);
+    this.#room(4);
+    this.#end = this.#bytes.writeUInt32LE(value, this.#end);
+  }
+
+  fixed64(number: number, value: bigint): void {
+    this.#tag(number, 1);
+    this.#room(8);
+    this.#end = this.#bytes.writeBigUInt64LE(value, this.#end);
+  }
+
+  /** Bytes, or a message that is encoded already. */
+  bytes(number: number, value: Uint8Array): void {
+    this.#tag(number, 2);
+    this.#varint(value.length);
+    this.#room(value.length);
+    this.#bytes.set(value, this.#end);
+    this.#end += value.length;
+  }
+
   string(number: number, value: string): void {
     this.message(number, () => {
       this.#room(3 * value.length);

@@ -5,7 +5,8 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type FailoverDrain, readDrain, writeDrain } from '../api/failover/failover-drain.ts';
 import { FAILOVER_DRAIN } from '../api/failover/failover-names.ts';
 import { serviceDrain, serviceDrainKey } from '../api/mirror/service-drain.ts';
-import { byAge, keyOf } from '../api/kubernetes/resource.ts';
+import { linkOfCluster } from '../api/link/link-of-cluster.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { federatedName, isFederated, memberClusters } from '../api/mirror/federated-members.ts';
 import { addTo } from '../base/multimap.ts';
@@ -209,14 +210,13 @@ function findPlace(
   return { on: service, kind: 'services', annotation, drain };
 }
 
-/** Of several Links of one cluster the oldest counts, as for everybody who reads them. */
 function linkPlace(links: readonly LinkObject[], cluster: string): Place {
   if (cluster === LOCAL)
     throw new LinkspanError(
       'USAGE',
       'this cluster has no Link on which a drain could stand; name a Service with --service',
     );
-  const [link] = links.filter(({ spec }) => spec?.targetClusterName === cluster).toSorted(byAge);
+  const link = linkOfCluster(links, cluster);
   if (link === undefined)
     throw new LinkspanError('LINK_NOT_FOUND', `no Link names the cluster "${cluster}"`, {
       hint: 'Check the name (`linkspan links`), --controller-namespace, and that --context is the source cluster.',

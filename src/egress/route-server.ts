@@ -1,3 +1,4 @@
+import type { Tracer } from '../proxy/tracing/tracer.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { Timer } from '../base/clock.ts';
 import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
@@ -48,6 +49,8 @@ export interface RouteServerOptions extends RouteGatewayOptions {
   readonly parts: ClientParts;
   /** Where its sessions say what they carried. */
   readonly accessLog: AccessLog;
+  /** Records requests; default: none is recorded. */
+  readonly tracer?: Tracer | undefined;
   /** What is known of backends of apexes; default: nothing. */
   readonly known?: KnownBackends | undefined;
 }
@@ -210,7 +213,7 @@ export class RouteServer {
   }
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
-    const { counters, clock, draining, accessLog } = this.#options;
+    const { counters, clock, draining, accessLog, tracer } = this.#options;
     const served: { flow?: Flow } = {};
     // A client of a group may stay: the next request goes to another cluster anyway.
     const stays = isGroup(this.#route) || this.#apex !== undefined;
@@ -222,6 +225,7 @@ export class RouteServer {
       draining,
       counters,
       accessLog,
+      tracer,
       clientName: client.remoteAddress,
       kept: undefined,
       plainClient: true,

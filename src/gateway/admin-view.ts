@@ -6,6 +6,7 @@ import type { PairNumbers } from '../proxy/metrics/pair-counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
+import type { SpanCounts } from '../telemetry/traces/span-counts.ts';
 import type { Gateway } from './gateway.ts';
 import { openTap, type TapSink } from '../tap/tap.ts';
 import { gatewayTaps } from './gateway-taps.ts';
@@ -36,12 +37,17 @@ export function adminViewOf(parts: {
   readonly clock: Clock;
   readonly lastResort: LastResort;
   readonly sync: () => readonly SyncStats[];
+  readonly tracing: { readonly counts: SpanCounts };
   readonly setLogLevel: (level: string) => void;
   /** Whether it accepts connections. */
   readonly listening: () => boolean;
 }): GatewayAdminView {
-  const { gateway, targets, lines, lastResort } = parts;
-  const ofProcess = () => ({ accessLogDropped: lines.dropped, processErrors: lastResort.counts });
+  const { gateway, targets, lines, lastResort, tracing } = parts;
+  const ofProcess = () => ({
+    accessLogDropped: lines.dropped,
+    spans: tracing.counts,
+    processErrors: lastResort.counts,
+  });
   return {
     ready: () => {
       const { ready } = gateway;

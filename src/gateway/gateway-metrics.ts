@@ -16,6 +16,12 @@ import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/ex
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import { droppedLinesFamily } from '../telemetry/line-writer.ts';
 import type { Registry } from '../telemetry/registry.ts';
+import {
+  addSpanCounts,
+  NO_SPANS,
+  type SpanCounts,
+  writeSpanCounts,
+} from '../telemetry/traces/span-counts.ts';
 
 /** Numbers of endpoints in one service's balancer. */
 export interface BalancerCounts {
@@ -30,12 +36,13 @@ export interface GatewayReport {
   readonly balancers: Readonly<Record<string, BalancerCounts>>;
   /** Lines that the access log has dropped. */
   readonly accessLogDropped: number;
+  readonly spans: SpanCounts;
   /** Internal errors outside of flows. */
   readonly processErrors: ProcessErrors;
 }
 
 /** The same to be read for metrics: piece by piece, without copies of what there is for each service. */
-export interface GatewayNumbers extends Pick<GatewayReport, 'accessLogDropped' | 'processErrors'> {
+export interface GatewayNumbers extends Pick<GatewayReport, 'accessLogDropped' | 'spans' | 'processErrors'> {
   readonly counters: CountersView;
   readonly balancers: Table<BalancerCounts>;
 }
@@ -59,6 +66,7 @@ export const EMPTY_REPORT: GatewayReport = {
   counters: EMPTY_SNAPSHOT,
   balancers: {},
   accessLogDropped: 0,
+  spans: NO_SPANS,
   processErrors: NO_PROCESS_ERRORS,
 };
 
@@ -79,6 +87,7 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
     counters: addSnapshots(a.counters, b.counters),
     balancers,
     accessLogDropped: a.accessLogDropped + b.accessLogDropped,
+    spans: addSpanCounts(a.spans, b.spans),
     processErrors: {
       exceptions: a.processErrors.exceptions + b.processErrors.exceptions,
       rejections: a.processErrors.rejections + b.processErrors.rejections,
@@ -170,6 +179,7 @@ function gatewayExposition(numbers: GatewayNumbers, workers: WorkerCounts, versi
   ]);
   out.write(gatewayFamilies.restarts, [[{}, restarts]]);
   out.write(gatewayFamilies.accessLogDropped, [[{}, numbers.accessLogDropped]]);
+  writeSpanCounts(out, numbers.spans);
   writeProcessErrors(out, numbers.processErrors);
   return out;
 }

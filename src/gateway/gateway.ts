@@ -1,3 +1,4 @@
+import type { Tracer } from '../proxy/tracing/tracer.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { forEachIsolated } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
@@ -57,6 +58,8 @@ export interface GatewayOptions extends InternalErrorLogOptions {
   readonly detectTimeoutMs?: number;
   /** Access log of all sessions; default none. */
   readonly accessLog?: AccessLog;
+  /** Records requests of all sessions; default: none is recorded. */
+  readonly tracer?: Tracer | undefined;
   /** Policies of the cluster beside the exported Services' annotations; default none. */
   readonly policies?: PolicySource;
   /** Trust domains, beside the gateway's own, whose identities are admitted; default none. */
@@ -282,7 +285,7 @@ export class Gateway {
     { identity: clientIdentity, via, from }: RequestingClient & { readonly from?: Session['from'] },
     asked: { readonly name: string; readonly port: number },
   ): { readonly entry: ServiceEntry; readonly session: Session } {
-    const { clock, identity } = this.#options;
+    const { clock, identity, tracer } = this.#options;
     const own = identity.current()?.name ?? '';
     const label = targetKey(asked.name, asked.port);
     const host = asked.port === 80 ? asked.name : label;
@@ -298,6 +301,7 @@ export class Gateway {
       draining: () => this.#draining,
       counters: this.counters,
       accessLog: this.observers,
+      tracer,
       clientName: clientIdentity,
       kept: undefined,
       from,

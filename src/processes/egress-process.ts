@@ -23,6 +23,7 @@ import { publishEgress } from '../egress/egress-metrics.ts';
 import { GroupShares } from '../egress/shares/group-shares.ts';
 import { endpointDial } from '../gateway/endpoint-dial.ts';
 import { LOCAL_DOMAIN } from '../egress/routes/route-settings.ts';
+import { tracedPlace } from '../egress/traced-place.ts';
 import { RouteSource, type RouteSourceOptions } from '../egress/routes/route-source.ts';
 import { publishIdentity } from '../identity/identity-metrics.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
@@ -40,10 +41,12 @@ import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
+import { publishSpans } from '../telemetry/traces/span-counts.ts';
 import { clusterName, StatsOfProcess } from './stats-of-process.ts';
 import { openTaps, type Taps, type TapSettings } from './taps.ts';
 import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
+import { openTracing, type Tracing, type TracingSettings } from './tracing.ts';
 import { endOfStart } from './v8-tuning.ts';
 
 /** Settings of an egress process. */
@@ -70,6 +73,8 @@ export interface EgressProcess
   readonly admin: SocketAddress;
   /** Whether it watches pods to find out which one a connection comes from. */
   readonly clients: boolean;
+  /** Undefined: requests are not traced. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 /** Runs an egress until the process is told to end and its flows have ended. */
@@ -94,9 +99,12 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   const local = bothOf(targets, apexes.leaves);
   const { shares, time } = sharesOf({ ...shared, client }, routes, (cluster) => egress.provenMs(cluster));
   const { accessLog, lines } = openAccessLog('egress', options);
+  const placeOf = (label: string) => tracedPlace(egress.placeOf(label), routes.links.list());
+  const tracing = openTracing(options.tracing, 'egress', { ...shared, placeOf });
   const egress: Egress = new Egress({
     ...shared,
     accessLog,
+    tracer: tracing.tracer,
     identity,
     clients: clients ?? NO_CLIENTS,
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
@@ -117,18 +125,14 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     pods: () => clients?.size ?? 0,
     shares,
     lines,
+    tracing,
     names,
     identity,
     lastResort,
     factsAgeMs: ageOf(routes, time),
     latency: options.latencyMetrics,
   });
-  const source = egressTaps(egress, systemClock);
-  const taps = openTaps(options, {
-    process: { tap: (filter, sink) => openTap(source, filter, sink) },
-    registry,
-    log,
-  });
+  const taps = tapsOf(egress, registry, options);
   lastResort.surviveUncaught();
   const recent = recentOf(egress, { identity, client, log });
   try {
@@ -149,7 +153,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
     shares.close();
     lines.close();
     await Promise.all([...parts.map((part) => part?.stop()), apexes.stop(), targets.close()]);
-    await Promise.all([identity.close(), client.close(), taps.close()]);
+    await Promise.all([identity.close(), client.close(), taps.close(), tracing.close()]);
   }
 }
 
@@ -160,6 +164,7 @@ function publishedOf(
     readonly pods: () => number;
     readonly shares: GroupShares;
     readonly lines: LineWriter;
+    readonly tracing: Tracing;
     readonly names: HostNames;
     readonly identity: IdentitySource;
     readonly lastResort: LastResort;
@@ -182,7 +187,18 @@ function publishedOf(
   publishHostNames(registry, parts.names);
   publishIdentity(registry, parts.identity, systemClock);
   publishProcessErrors(registry, parts.lastResort);
+  publishSpans(registry, parts.tracing);
   return registry;
+}
+
+/** Who may look at requests, and what they see. */
+function tapsOf(egress: Egress, registry: Registry, options: EgressProcess): Taps {
+  const source = egressTaps(egress, systemClock);
+  return openTaps(options, {
+    process: { tap: (filter, sink) => openTap(source, filter, sink) },
+    registry,
+    log: options.log,
+  });
 }
 
 /** Opens the port for this cluster's operators. */

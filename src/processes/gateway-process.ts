@@ -29,6 +29,7 @@ import { StatsOfProcess } from './stats-of-process.ts';
 import { openTaps, type TapSettings } from './taps.ts';
 import { type AccessLogSettings, openAccessLog } from './access-log-output.ts';
 import { StopSignals } from './signals.ts';
+import { openTracing, type TracingSettings } from './tracing.ts';
 import { endOfStart } from './v8-tuning.ts';
 import { readVersion } from '../base/version.ts';
 
@@ -53,6 +54,8 @@ export interface GatewayRun extends AccessLogSettings, TapSettings {
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
   readonly connectionLimits: ConnectionLimits;
+  /** Undefined: requests are not traced. */
+  readonly tracing: TracingSettings | undefined;
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
@@ -197,8 +200,10 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
   });
   const shared = { clock: systemClock, random: Math.random };
   const { accessLog, lines } = openAccessLog('gateway', run);
+  const tracing = openTracing(run.tracing, 'gateway', { ...shared, log });
   const gateway = new Gateway({
     ...shared,
+    tracer: tracing.tracer,
     listen: run.listen,
     listeners: run.listeners,
     identity,
@@ -224,6 +229,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     lastResort: run.lastResort,
     sync: source.sync,
     clock: systemClock,
+    tracing,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;
@@ -245,7 +251,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     },
     close: async () => {
       lines.close();
-      await Promise.all([identity.close(), source.close()]);
+      await Promise.all([identity.close(), source.close(), tracing.close()]);
     },
   };
 }

@@ -79,6 +79,7 @@ export function tapFlow(
     failure,
     reason: QUOTING.has(failure) ? undefined : shown(reason),
     fault: entry.fault,
+    traceId: entry.traceId,
   };
 }
 

@@ -13,4 +13,15 @@ export type LabelValues = Readonly<Record<string, string | number>>;
 export interface HistogramCounts {
   readonly buckets: readonly (number | undefined)[];
   readonly sum: number;
+  /** Of single observations; only the protobuf format has them. */
+  readonly exemplars?: readonly Exemplar[] | undefined;
+}
+
+/** One observation of a histogram, and what tells more of it. */
+export interface Exemplar {
+  /** Such as the trace's id; 128 characters together, at most (OpenMetrics). */
+  readonly labels: LabelValues;
+  readonly value: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }

@@ -3,7 +3,7 @@
  * of buckets that grow by a ratio, in one series.
  */
 import { delimiter, ProtobufWriter } from '../base/protobuf.ts';
-import type { HistogramCounts, LabelValues, MetricFamily } from './metric-family.ts';
+import type { Exemplar, HistogramCounts, LabelValues, MetricFamily } from './metric-family.ts';
 
 /** As it is asked for, and answered with. */
 export const PROTOBUF_TYPE =
@@ -16,6 +16,7 @@ export interface NativeCounts {
   readonly offset: number;
   readonly counts: readonly number[];
   readonly sum: number;
+  readonly exemplars?: HistogramCounts['exemplars'];
 }
 
 /** Writes one metric of a family: its labels and its value. */
@@ -69,7 +70,7 @@ export function classicMetric(
   { labels: names }: MetricFamily,
   bounds: readonly number[],
   labels: LabelValues,
-  { buckets, sum }: HistogramCounts,
+  { buckets, sum, exemplars }: HistogramCounts,
 ): WriteMetric {
   return (out) => {
     writeLabels(out, names, labels);
@@ -80,9 +81,12 @@ export function classicMetric(
       );
       out.double(2, sum);
       let below = 0;
+      let from = Number.NEGATIVE_INFINITY;
       for (let at = 0; at <= bounds.length; at++) {
         below += buckets[at] ?? 0;
-        writeBucket(out, below, bounds[at] ?? Number.POSITIVE_INFINITY);
+        const to = bounds[at] ?? Number.POSITIVE_INFINITY;
+        writeBucket(out, below, to, exemplars && newest(exemplars, from, to));
+        from = to;
       }
     });
   };
@@ -92,7 +96,7 @@ export function classicMetric(
 export function nativeMetric(
   { labels: names }: MetricFamily,
   labels: LabelValues,
-  { schema, offset, counts, sum }: NativeCounts,
+  { schema, offset, counts, sum, exemplars }: NativeCounts,
 ): WriteMetric {
   return (out) => {
     writeLabels(out, names, labels);
@@ -114,14 +118,41 @@ export function nativeMetric(
         out.sint(13, count - before);
         before = count;
       }
+      for (const exemplar of exemplars ?? []) writeExemplar(out, 16, exemplar);
     });
   };
 }
 
-function writeBucket(out: ProtobufWriter, count: number, bound: number): void {
+function writeBucket(
+  out: ProtobufWriter,
+  count: number,
+  bound: number,
+  exemplar: Exemplar | undefined,
+): void {
   out.message(3, () => {
     out.uint(1, count);
     out.double(2, bound);
+    if (exemplar !== undefined) writeExemplar(out, 3, exemplar);
+  });
+}
+
+/** The newest one in a bucket, which has room for one. */
+function newest(exemplars: readonly Exemplar[], from: number, to: number): Exemplar | undefined {
+  let found: Exemplar | undefined;
+  for (const one of exemplars)
+    if (one.value > from && one.value <= to && one.at >= (found?.at ?? -Infinity)) found = one;
+  return found;
+}
+
+function writeExemplar(out: ProtobufWriter, number: number, { labels, value, at }: Exemplar): void {
+  out.message(number, () => {
+    writeLabels(out, Object.keys(labels), labels);
+    out.double(2, value);
+    const seconds = Math.floor(at / 1000);
+    out.message(3, () => {
+      out.uint(1, seconds);
+      out.uint(2, Math.floor((at - seconds * 1000) * 1_000_000));
+    });
   });
 }
 

@@ -31,6 +31,9 @@ const link = (name: string, values: string, labels = '') =>
 const west = { namespace: 'l', target_cluster_name: 'west' };
 const pod = { namespace: 'l', pod: 'a' };
 
+/** What is said where telemetry is lost. */
+const losing = (telemetry: string) => ({ alert: 'LinkspanTelemetryLost', labels: { ...pod, telemetry } });
+
 /** A gauge of a Link that is wrong from minute 5 on. */
 function ofLink(
   alert: string,
@@ -294,7 +297,26 @@ export const PROCESS_CASES: readonly AlertCase[] = [
   {
     what: 'lines of the access log that are lost',
     series: [of('linkspan_access_log_dropped_total', '', '0x5 1+1x40 41x60')],
-    firing: { 10: [], 40: [{ alert: 'LinkspanTelemetryLost', labels: pod }], 70: [] },
+    firing: { 10: [], 40: [losing('lines of its access log')], 70: [] },
+  },
+  {
+    what: 'events that nobody takes from taps, and those that a rate leaves out',
+    series: [
+      of('linkspan_tap_events_total', 'result="dropped"', '0x5 1+10x40 401x60'),
+      of('linkspan_tap_events_total', 'result="limited"', '0+600x110'),
+      of('linkspan_tap_events_total', 'result="hidden"', '0+600x110'),
+    ],
+    firing: { 10: [], 40: [losing('events of taps')], 70: [], 100: [] },
+  },
+  {
+    what: 'spans that no collector takes, and those above the limit of a second',
+    series: [
+      of('linkspan_spans_total', 'result="failed"', '0x5 512+512x20 10752x80'),
+      of('linkspan_spans_total', 'result="queue_full"', '0x25 1+100x20 2001x60'),
+      of('linkspan_spans_total', 'result="capped"', '0+6000x110'),
+      of('linkspan_spans_total', 'result="exported"', '0+6000x110'),
+    ],
+    firing: { 10: [], 24: [losing('spans')], 44: [losing('spans')], 80: [], 100: [] },
   },
   {
     what: 'nothing of Linkspan',

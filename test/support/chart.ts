@@ -36,7 +36,7 @@ export const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
     '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
     '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
-    '--set=clusterName=west',
+    '--set=clusterName=west,tracing.endpoint=http://collector.observability:4318,tracing.headersSecret.name=collector',
     '--set-string=identity.anchors.east\\.cluster\\.local=PEM',
     '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false,controller.failover.weights=false',
     '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',

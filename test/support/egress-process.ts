@@ -72,11 +72,14 @@ export class EgressProcess extends RuntimeProcess {
   private constructor(
     runtime: Runtime,
     file: string,
-    parts: { dir: string; admin: number; ports: ReadonlyMap<string, number>; first: string | undefined },
+    parts: Pick<Parameters<typeof EgressProcess.start>[0], 'dir' | 'first' | 'env'> & {
+      readonly admin: number;
+      readonly ports: ReadonlyMap<string, number>;
+    },
   ) {
-    const { dir, admin, ports, first } = parts;
+    const { dir, admin, ports, first, env } = parts;
     const program = [...loadFirst(runtime, first), path.join(import.meta.dirname, 'egress-program.ts')];
-    super(runtime, [...program, file], admin);
+    super(runtime, [...program, file], admin, env);
     this.#dir = dir;
     this.#ports = ports;
     this.client = new PlainClient(ports);
@@ -96,8 +99,12 @@ export class EgressProcess extends RuntimeProcess {
     readonly groups?: GroupObjects;
     /** Pods by their address; default: clients are not told apart. */
     readonly pods?: EgressProgramConfig['pods'];
+    /** As `EgressProgramConfig.traces`. */
+    readonly traces?: EgressProgramConfig['traces'];
     /** A file that is loaded before the program. */
     readonly first?: string;
+    /** Variables of its environment. */
+    readonly env?: Readonly<Record<string, string>>;
     /** Where its admin port is; default: loopback. */
     readonly adminHost?: string;
   }): Promise<EgressProcess> {
@@ -129,10 +136,11 @@ export class EgressProcess extends RuntimeProcess {
       ...(options.pods === undefined ? {} : { pods: options.pods }),
       ...(options.groups === undefined ? {} : { groups }),
       ...(own.length === 0 ? {} : { local }),
+      ...(options.traces === undefined ? {} : { traces: options.traces }),
     };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));
-    const started = new EgressProcess(runtime, file, { dir, admin, ports, first: options.first });
+    const started = new EgressProcess(runtime, file, { ...options, admin, ports });
     await started.says(
       'the egress listens',
       (log) => log.split('"msg":"route served"').length > routes.length,

@@ -17,8 +17,12 @@ import { GroupShares } from '../../src/egress/shares/group-shares.ts';
 import { endpointDial } from '../../src/gateway/endpoint-dial.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
+import { tracedPlace } from '../../src/egress/traced-place.ts';
+import { tracingOf } from '../../src/cli/flags/trace-flags.ts';
 import { StatsOfProcess } from '../../src/processes/stats-of-process.ts';
 import { StopSignals } from '../../src/processes/signals.ts';
+import { openTracing } from '../../src/processes/tracing.ts';
+import { publishSpans } from '../../src/telemetry/traces/span-counts.ts';
 import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
@@ -47,6 +51,8 @@ export interface EgressProgramConfig {
   readonly cluster?: string;
   /** A file with Services of its own cluster (`--targets` of a gateway); absent: there are none. */
   readonly local?: string;
+  /** Flags for traces; absent: as the environment says, all requests. */
+  readonly traces?: { readonly endpoint?: string; readonly sample?: number; readonly paths?: boolean };
 }
 
 const [, , file = ''] = process.argv;
@@ -84,8 +90,13 @@ const local =
           dial: endpointDial,
         },
       };
+const { endpoint: traceEndpoint, sample: traceSample = 1, paths: tracePaths = true } = config.traces ?? {};
+const settings = tracingOf({ traceEndpoint, traceSample, tracePaths }, process.env);
+const placeOf = (label: string) => tracedPlace(egress.placeOf(label), stores.links.list());
+const tracing = openTracing(settings, 'egress', { ...shared, placeOf });
 const egress: Egress = new Egress({
   ...shared,
+  tracer: tracing.tracer,
   identity,
   listenAddress: '127.0.0.1',
   streams: config.streams,
@@ -108,6 +119,7 @@ publishEgress(registry, {
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 publishProcessErrors(registry, lastResort);
+publishSpans(registry, tracing);
 lastResort.surviveUncaught();
 const about = new StatsOfProcess({ clock: systemClock, identity, env: process.env });
 const recent = about.remember(
@@ -130,4 +142,4 @@ await new StopSignals().untilStopped(async () => {
   recent.close();
   await admin.close();
 });
-await identity.close();
+await Promise.all([identity.close(), tracing.close()]);

@@ -41,6 +41,8 @@ export class GatewayProcess extends RuntimeProcess {
     readonly flags?: readonly string[];
     /** A file that is loaded before the program. */
     readonly first?: string;
+    /** Variables of its environment. */
+    readonly env?: Readonly<Record<string, string>>;
   }): Promise<GatewayProcess> {
     const { runtime, dir } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
@@ -60,7 +62,7 @@ export class GatewayProcess extends RuntimeProcess {
     ];
     const program = [...loadFirst(runtime, options.first), path.join(root, 'bin/linkspan.js')];
     const command = [...program, 'gateway', ...flags, ...(options.flags ?? [])];
-    const started = new GatewayProcess(runtime, command, admin);
+    const started = new GatewayProcess(runtime, command, admin, options.env);
     started.#probe = probe;
     started.#targets = targets;
     const port = await started.says(

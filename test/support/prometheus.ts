@@ -21,6 +21,14 @@ export interface Sample {
   readonly value: readonly [at: number, value: string];
 }
 
+/** An exemplar of a series. */
+export interface FoundExemplar {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: string;
+  /** Seconds since the epoch. */
+  readonly timestamp: number;
+}
+
 /** How often it scrapes and evaluates. */
 const INTERVAL = '1s';
 
@@ -36,8 +44,17 @@ export class Prometheus {
     child.stderr?.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
   }
 
-  /** @param dir a folder of its own @param namespace what its targets are labelled with */
-  static async start(dir: string, namespace: string, scraped: readonly Scraped[]): Promise<Prometheus> {
+  /**
+   * @param dir a folder of its own
+   * @param namespace what its targets are labelled with
+   * @param features what is not on by itself (`--enable-feature`)
+   */
+  static async start(
+    dir: string,
+    namespace: string,
+    scraped: readonly Scraped[],
+    features: readonly string[] = [],
+  ): Promise<Prometheus> {
     const port = await freePort();
     const rules = path.join(dir, 'rules.yaml');
     writeFileSync(rules, readFileSync(RULES_FILE, 'utf8').replaceAll(/^( +for:) \S+$/gm, '$1 0s'));
@@ -60,6 +77,7 @@ export class Prometheus {
       `--config.file=${file}`,
       `--storage.tsdb.path=${path.join(dir, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
+      ...(features.length === 0 ? [] : [`--enable-feature=${features.join(',')}`]),
     ]);
     const started = new Prometheus(child, port);
     await eventually('Prometheus is ready', async () => {
@@ -83,6 +101,17 @@ export class Prometheus {
     };
     if (answer.data?.resultType !== 'vector') throw new Error(`${expr}: ${answer.error ?? 'no vector'}`);
     return answer.data.result.filter(({ value: [, value] }) => value !== 'NaN');
+  }
+
+  /** The exemplars of the last hour. @param query a selector */
+  async exemplars(query: string): Promise<FoundExemplar[]> {
+    const now = Date.now() / 1000;
+    const body = new URLSearchParams({ query, start: String(now - 3600), end: String(now + 60) });
+    const response = await fetch(`${this.#url}/api/v1/query_exemplars`, { method: 'POST', body });
+    const { data = [] } = (await response.json()) as {
+      readonly data?: readonly { readonly exemplars: readonly FoundExemplar[] }[];
+    };
+    return data.flatMap((series) => series.exemplars);
   }
 
   async stop(): Promise<void> {

@@ -39,9 +39,15 @@ export abstract class RuntimeProcess {
   #told = false;
   #log = '';
 
-  protected constructor(runtime: Runtime, args: readonly string[], admin: number) {
+  /** @param own variables of its environment, beside those of the tests */
+  protected constructor(
+    runtime: Runtime,
+    args: readonly string[],
+    admin: number,
+    own: Readonly<Record<string, string>> = {},
+  ) {
     this.admin = admin;
-    const env = args.includes(LINKSPAN) ? linkspanEnv() : process.env;
+    const env = { ...(args.includes(LINKSPAN) ? linkspanEnv() : process.env), ...own };
     const child = spawn(path.join(root, 'node_modules/.bin', runtime), args, { env });
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));

@@ -14,6 +14,7 @@ import { WireClient } from '../support/wire-client.ts';
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 const isOf = (name: string) => (text: string | undefined) => text === name || text === named(name);
 const FILTER = { maxRps: DEFAULT_TAP_RPS, forMs: 60_000 };
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 /** In each place of a request that nobody is to see. */
 const SECRET = 's3cr3t';
 
@@ -81,13 +82,14 @@ describe('Whoever taps', () => {
         headers: {
           authorization: `Bearer ${SECRET}`,
           cookie: SECRET,
+          traceparent: `00-${TRACE}-00f067aa0ba902b7-00`,
           'content-type': name === 'grpc' ? 'application/grpc' : SECRET,
         },
         body: [Buffer.from(SECRET)],
       });
       const [source, target] = await atBothEnds('flow', name);
       for (const event of [source, target])
-        expect(event).to.include({ method: 'POST', path: '/cart%1b[2J', status });
+        expect(event).to.include({ method: 'POST', path: '/cart%1b[2J', status, traceId: TRACE });
       expect(source.protocol).to.equal(kind);
       expect(source.target).to.include({ mirror: named(name), namespace: 'demo', cluster: 'west' });
       expect(source.gateway).to.equal(`127.0.0.1:${relay.local.port}`);

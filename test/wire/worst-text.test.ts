@@ -8,6 +8,7 @@ import { isRead, KNOWN_FIELDS, makeField } from '../../src/proxy/http/fields.ts'
 import { frame, FrameType } from '../../src/proxy/http2/frames.ts';
 import { Http2Connection } from '../../src/proxy/http2/http2-connection.ts';
 import { statusField } from '../../src/proxy/http2/message.ts';
+import { Tracer } from '../../src/proxy/tracing/tracer.ts';
 import { SocketConnection } from '../../src/proxy/io/socket-connection.ts';
 import { http1Origin, http2Origin, type Origin } from '../support/origins.ts';
 import { eventually } from '../support/eventually.ts';
@@ -61,10 +62,17 @@ describe('text that is as bad as can be holds up nobody', () => {
   before(async () => {
     origin = await http1Origin();
     origin2 = await http2Origin();
-    gateway = await WireGateway.start([
-      { ...service(WEB, [origin.port]), protocol: 'http1' },
-      { ...service(WEB2, [origin2.port]), protocol: 'http2' },
-    ]);
+    // All are recorded, so that what says of which trace they are is read.
+    const sink = { add: () => undefined, capped: () => undefined };
+    const all = { share: 1, paths: true, perSecond: 1e9, cluster: 'west' };
+    const parts = { random: Math.random, clock: systemClock };
+    gateway = await WireGateway.start(
+      [
+        { ...service(WEB, [origin.port]), protocol: 'http1' },
+        { ...service(WEB2, [origin2.port]), protocol: 'http2' },
+      ],
+      { tracer: new Tracer({ ...all, ...parts, sink }) },
+    );
     // The first of everything compiles.
     await http1('GET / HTTP/1.1', 'x-own: x');
   });

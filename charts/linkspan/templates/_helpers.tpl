@@ -323,3 +323,27 @@ spec:
 - { name: LINKSPAN_CLUSTER_NAME, value: {{ . | quote }} }
 {{- end }}
 {{- end }}
+
+{{/* Flags for traces: call with (dict "root" $ "sample" ...). */}}
+{{- define "linkspan.traceArgs" -}}
+{{- $t := .root.Values.tracing }}
+{{- if $t.endpoint -}}
+- --trace-endpoint={{ $t.endpoint }}
+- --trace-sample={{ .sample }}
+- --trace-paths={{ ternary "on" "off" $t.paths }}
+{{- end }}
+{{- end }}
+
+{{/* Variables for traces, behind those of linkspan.placeEnv: what spans tell of the pod that makes them. */}}
+{{- define "linkspan.traceEnv" -}}
+{{- $v := .root.Values }}
+{{- with $v.tracing }}
+{{- if .endpoint -}}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: "k8s.cluster.name={{ $v.telemetry.clusterName | default $v.clusterName | urlquery }},k8s.namespace.name={{ $.root.Release.Namespace }},k8s.pod.name=$(LINKSPAN_POD_NAME),k8s.node.name=$(LINKSPAN_NODE_NAME)"
+{{- with .headersSecret.name }}
+- { name: OTEL_EXPORTER_OTLP_HEADERS, valueFrom: { secretKeyRef: { name: {{ . }}, key: {{ $v.tracing.headersSecret.key }} } } }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -22,6 +22,20 @@ const ANCHOR = by(
 );
 const CHECK = 'linkspan check';
 
+/**
+ * What was lost because nobody took it in time, by what it is. Spans above the limit of a second, and events
+ * above the rate of a tap, are left out as they should be.
+ */
+const LOST = [
+  lost('lines of its access log', series('linkspan_access_log_dropped_total')),
+  lost('events of taps', series('linkspan_tap_events_total', 'result="dropped"')),
+  lost('spans', series('linkspan_spans_total', oneOf('result', ['failed', 'queue_full', 'rejected']))),
+].join(' or ');
+
+function lost(what: string, counter: string): string {
+  return `label_replace(increase(${counter}[15m]), "telemetry", "${what}", "", "")`;
+}
+
 /** An anchor takes long to replace: it is in every cluster. */
 const anchorExpires = (days: number, severity: Alert['severity']): Alert => ({
   name: 'LinkspanTrustAnchorExpires',
@@ -110,12 +124,12 @@ export const processAlerts: readonly Alert[] = [
   {
     name: 'LinkspanTelemetryLost',
     severity: 'warning',
-    expr: `${by('max', BY_POD, 'increase(linkspan_access_log_dropped_total[15m])')} > 0`,
+    expr: `${by('sum', `${BY_POD}, telemetry`, LOST)} > 0`,
     for: '15m',
-    summary: '{{ $labels.pod }} leaves out lines of its access log',
+    summary: '{{ $labels.pod }} loses {{ $labels.telemetry }}',
     reason: 'TelemetryLost',
     action: 'linkspan explain reason TelemetryLost',
-    meaning: 'lines of an access log were left out for a quarter of an hour',
+    meaning: 'a pod has lost lines of its access log, events of taps or spans for a quarter of an hour',
   },
   {
     name: 'LinkspanNotScraped',

@@ -124,6 +124,18 @@ export const processesBoard: Board = {
           `${POD} {{state}}`,
         ),
         lines('Lines of the access log left out', 'ops', perSecond('linkspan_access_log_dropped_total')),
+        lines(
+          'Spans',
+          'ops',
+          sum(perSecond('linkspan_spans_total'), 'cluster, pod, result'),
+          `${POD} {{result}}`,
+        ),
+        lines(
+          'Events of taps',
+          'ops',
+          sum(perSecond('linkspan_tap_events_total'), 'cluster, pod, result'),
+          `${POD} {{result}}`,
+        ),
         lines("Age of the egress' facts", 's', of('linkspan_failover_facts_age_seconds'), POD, {
           description: "Since this cluster's API server was heard.",
         }),

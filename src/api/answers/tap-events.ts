@@ -156,6 +156,8 @@ const flow = z.object({
   failure: word.optional(),
   reason: word.optional(),
   fault: word.optional(),
+  /** The trace that it is a part of, recorded or not: 32 hexadecimal digits. */
+  traceId: word.optional(),
 });
 
 /** Why a tap ends. */

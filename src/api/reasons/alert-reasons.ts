@@ -20,7 +20,8 @@ export const alertReasons = {
   WriteStuck: 'A write to a mirror has been under way for more than a minute.',
   ClientsRefused: 'A gateway refuses connections for want of a valid certificate or of a right.',
   FactsStale: "An egress pod has not heard this cluster's API server for a minute.",
-  TelemetryLost: 'Lines of the access log were left out, because nobody took them fast enough.',
+  TelemetryLost:
+    'Lines of the access log, events of taps or spans were left out, because nobody took them fast enough.',
   NotScraped: 'Prometheus has no metrics of Linkspan, so that no other alert can fire.',
 } as const;
 

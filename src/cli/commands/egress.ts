@@ -9,6 +9,7 @@ import { meshSettings } from '../../processes/gateway-mesh.ts';
 import { runEgress } from '../../processes/egress-process.ts';
 import { tuneForTraffic } from '../../processes/v8-tuning.ts';
 import { createLogger } from '../../telemetry/log.ts';
+import { addTraceFlags, traceFlags, tracingOf } from '../flags/trace-flags.ts';
 import {
   addConnectionAgeFlags,
   addLatencyFlag,
@@ -47,6 +48,7 @@ const schema = z
     ...connectionAgeFlags,
     ...accessLogFlags,
     ...tapFlags,
+    ...traceFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -59,10 +61,8 @@ type Settings = z.output<typeof schema>;
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
   const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
-  return addConnectionAgeFlags(
-    addTapFlags(addAccessLogFlags(addLatencyFlag(addStreamsFlag(command)))),
-    'connections to gateways',
-  )
+  const common = addTapFlags(addAccessLogFlags(addLatencyFlag(addStreamsFlag(command))));
+  return addConnectionAgeFlags(addTraceFlags(common, '0.01'), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -110,6 +110,7 @@ async function run(settings: Settings): Promise<void> {
     listenAddress: settings.listenAddress,
     admin: parseAddress(settings.admin, '--admin'),
     clients: settings.clients,
+    tracing: tracingOf(settings, process.env),
     relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
     latencyMetrics: settings.latencyMetrics,

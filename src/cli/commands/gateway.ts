@@ -22,6 +22,7 @@ import { meshSettings, ownZone } from '../../processes/gateway-mesh.ts';
 import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
 import { LastResort } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
+import { addTraceFlags, traceFlags, tracingOf } from '../flags/trace-flags.ts';
 import {
   addConnectionAgeFlags,
   addLatencyFlag,
@@ -98,6 +99,7 @@ const schema = z
     ...connectionAgeFlags,
     ...accessLogFlags,
     ...tapFlags,
+    ...traceFlags,
     allowFaultInjection: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
     trustedRelays: z
@@ -127,7 +129,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withConnectionLimitFlags(withIdentityFlags(new Command('gateway'))));
   const common = addTapFlags(addAccessLogFlags(addLatencyFlag(addStreamsFlag(command))));
-  const policies = withPolicyFlags(addConnectionAgeFlags(common, "clients' connections"));
+  const traced = addTraceFlags(common, '0');
+  const policies = withPolicyFlags(addConnectionAgeFlags(traced, "clients' connections"));
   return withTargetFlags(policies)
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -232,6 +235,7 @@ async function run(settings: Settings): Promise<void> {
     accessLogQuery: settings.accessLogQuery,
     openTapClient: tapClientOf(settings, log),
     tapPaths: settings.tapPaths,
+    tracing: tracingOf(settings, process.env),
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,

@@ -225,7 +225,7 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'The label `error` says why. See in the log of the gateway who they are; compare the trust anchors of both clusters (`linkspan check`) and what its policy allows.',
   FactsStale: "See whether the egress pod reaches this cluster's API server: `linkspan check`.",
   TelemetryLost:
-    'See what reads the logs of the pod, or choose fewer lines (chart value `gateway.accessLog`).',
+    'Lines: see what reads the logs of the pod, or choose fewer (chart value `gateway.accessLog`). Spans: see whether the collector takes them (the log of the pod says why not, `linkspan_spans_total` how many), or record fewer (`tracing.sample`). Taps: their reader is slow; filter, or pipe into a file.',
   NotScraped:
     "Let Prometheus scrape the pods' ports `linkspan-admin` (chart value `podMonitor.enabled`, docs/guides/monitoring.md), and let it in where NetworkPolicies are on (`networkPolicy.adminClients`).",
 };

@@ -15,7 +15,7 @@ export function tapLine(flow: SeenFlow, wide: boolean): string {
     flow.tries === undefined || flow.tries < 2 ? '' : `tries ${flow.tries}`,
     flow.fault === undefined ? '' : `fault ${flow.fault}`,
     [flow.failure, flow.reason].filter((word) => word !== undefined).join(': '),
-    ...(wide ? [flow.protocol, `pod ${flow.pod}`, `id ${flow.id}`] : []),
+    ...(wide ? [flow.protocol, `pod ${flow.pod}`, `id ${flow.id}`, traceOf(flow)] : []),
   ];
   return `${parts.filter((part) => part !== '').join('  ')}\n`;
 }
@@ -52,6 +52,10 @@ function timesOf({ type, firstByteMs, totalMs }: TapFlow): string {
 
 function duration(ms: number): string {
   return ms < 10_000 ? `${ms.toFixed(1)}ms` : `${(ms / 1000).toFixed(1)}s`;
+}
+
+function traceOf({ traceId }: TapFlow): string {
+  return traceId === undefined ? '' : `trace ${traceId}`;
 }
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];

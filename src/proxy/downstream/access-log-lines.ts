@@ -80,6 +80,7 @@ function accessLine(entry: AccessEntry, { process, query = false, clock }: Acces
     failure: entry.failure,
     reason: entry.reason,
     fault: entry.fault,
+    trace_id: entry.traceId,
     msg: 'access',
   });
   return visibleJson(line);

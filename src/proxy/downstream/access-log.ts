@@ -2,7 +2,10 @@ import type { Clock } from '../../base/clock.ts';
 import { textBefore } from '../../base/text.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { FailureKind, ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
 import type { SessionProtocol } from '../http/messages.ts';
+import type { FlowTrace } from '../tracing/flow-trace.ts';
+import { traceIdOf } from '../tracing/tracer.ts';
 
 /** One request, or one opaque connection, at its end. What was never known is undefined. */
 export interface AccessEntry {
@@ -38,6 +41,8 @@ export interface AccessEntry {
   readonly reason?: string | undefined;
   /** The fault that was injected before it was carried. */
   readonly fault?: string | undefined;
+  /** The trace that it is a part of, recorded or not: 32 hexadecimal digits. */
+  readonly traceId?: string | undefined;
 }
 
 /**
@@ -80,6 +85,10 @@ export interface LoggedFlow
   readonly startedAt: number;
   /** Where a request filter has made it wait. */
   readonly hold: Hold | undefined;
+  /** Its trace, where it is recorded. */
+  readonly trace?: Pick<FlowTrace, 'traceId'> | undefined;
+  /** Its fields, where one of them says which trace it is a part of. */
+  readonly context?: readonly Field[] | undefined;
 }
 
 /** Where it was sent: the endpoint that was picked, or a request there. */
@@ -138,6 +147,7 @@ export function entryOf(
     failure: failure?.kind,
     reason: failure?.message,
     fault: flow.hold?.mark,
+    traceId: flow.trace?.traceId ?? traceIdOf(flow),
   };
 }
 

@@ -5,12 +5,16 @@
 import { isFailedAnswer } from '../http/classify.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
+import type { LatencyExample } from '../metrics/exemplars.ts';
 import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
+import type { FlowTrace, TracedFlow } from '../tracing/flow-trace.ts';
+import type { TracedSession, Tracer } from '../tracing/tracer.ts';
 import { type LoggedFlow, type LoggedSession, type LoggedUpstream, recordAccess } from './access-log.ts';
 
 /** What is counted of the session that a flow belongs to. */
-export interface CountedSession extends LoggedSession {
+export interface CountedSession extends LoggedSession, TracedSession {
+  readonly tracer?: Tracer | undefined;
   readonly counters: ProxyCounters;
   readonly from?: SourceOfFlows | undefined;
   kept?: KeptCounters | undefined;
@@ -23,7 +27,9 @@ export interface KeptCounters {
 }
 
 /** A request, or a raw connection, from its beginning to its end. */
-export interface CountedFlow extends LoggedFlow {
+export interface CountedFlow extends LoggedFlow, TracedFlow {
+  /** Undefined: it is not recorded. */
+  trace?: FlowTrace | undefined;
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
@@ -64,23 +70,41 @@ export function endFlow(
   upstream: LoggedUpstream | undefined,
   failure?: ProxyFailure,
 ): void {
-  const { counted, status } = flow;
-  if (failure !== undefined) {
-    session.counters.failure(failure.kind, session.target.label, flow.protocol === 'opaque' ? 'tcp' : 'http');
-    keptOf(session).pair.error(failure.kind);
-  }
-  if (counted !== undefined) {
-    const pair = session.kept?.pair;
-    if (status !== undefined) {
-      const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
-      if (flow.firstByteMs === undefined) counted.answered(ms);
-      counted.response(status, ms, flow.grpcStatus);
-      if (pair !== undefined && isFailedAnswer(status, flow.grpcStatus)) pair.failures++;
-    }
-    pair?.carried(flow.bytesIn, flow.bytesOut);
-    discardFlow(session, flow);
-  }
+  const { tracer } = session;
+  if (failure !== undefined) countFailure(session, flow, failure);
+  // What has failed is recorded now, so that its line and its exemplar can say in which trace.
+  if (tracer !== undefined && flow.protocol !== 'opaque')
+    flow.trace = tracer.end(session, flow, { failure, attempts: upstream?.attempts });
+  if (flow.counted !== undefined) countEnd(session, flow, flow.counted);
   recordAccess(session, flow, upstream, failure);
+}
+
+function countEnd(session: CountedSession, flow: CountedFlow, counted: TargetCounters): void {
+  const pair = session.kept?.pair;
+  const { status } = flow;
+  if (status !== undefined) {
+    const ms = flow.firstByteMs ?? session.clock.monotonic() - flow.startedAt;
+    if (flow.firstByteMs === undefined) counted.answered(ms);
+    counted.response(status, ms, flow.grpcStatus);
+    const failed = isFailedAnswer(status, flow.grpcStatus);
+    if (pair !== undefined && failed) pair.failures++;
+    if (flow.trace !== undefined) giveExample(session, flow.trace, { ms, status, failed });
+  }
+  pair?.carried(flow.bytesIn, flow.bytesOut);
+  discardFlow(session, flow);
+}
+
+function giveExample(
+  { counters, target, clock }: CountedSession,
+  { traceId, spanId }: FlowTrace,
+  answer: Pick<LatencyExample, 'ms' | 'status' | 'failed'>,
+): void {
+  counters.example(target.label, { ...answer, traceId, spanId, at: clock.now() });
+}
+
+function countFailure(session: CountedSession, { protocol }: CountedFlow, { kind }: ProxyFailure): void {
+  session.counters.failure(kind, session.target.label, protocol === 'opaque' ? 'tcp' : 'http');
+  keptOf(session).pair.error(kind);
 }
 
 /** A flow has ended, and nothing more is known of it. */

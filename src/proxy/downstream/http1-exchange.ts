@@ -8,6 +8,9 @@ import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { LeasedRequest, SessionTarget } from '../upstream/session-target.ts';
 import { BodyReader } from '../http1/body.ts';
 import { splitTarget } from '../http1/render.ts';
+import { type Field, valueOf } from '../http/fields.ts';
+import type { FlowTrace } from '../tracing/flow-trace.ts';
+import type { TracedHead } from '../tracing/span-attributes.ts';
 import type { RequestHead, ResponseHead } from '../http1/head.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -27,6 +30,7 @@ export class Http1Exchange implements CountedFlow {
   status: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
+  trace: FlowTrace | undefined;
   /** Where a request filter has made it wait. */
   hold: Hold | undefined;
   readonly requestBody: BodyReader;
@@ -65,6 +69,18 @@ export class Http1Exchange implements CountedFlow {
 
   get path(): string {
     return this.head.target;
+  }
+
+  get asked(): TracedHead {
+    const { method, target, minor, fields } = this.head;
+    const { path, authority = valueOf(fields, 'host') } = splitTarget(target, method);
+    const version = minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+    return { method, path, authority, version, fields };
+  }
+
+  get context(): readonly Field[] | undefined {
+    const { section } = this.head;
+    return section.traced ? section.fields : undefined;
   }
 }
 

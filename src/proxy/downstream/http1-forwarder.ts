@@ -15,6 +15,7 @@ import { renderRequest, renderResponse } from '../http1/render.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
+import { tracedChanges } from '../tracing/traced-lease.ts';
 import { endFlow } from './flow-accounts.ts';
 import {
   abandonLease,
@@ -160,9 +161,9 @@ export class Http1Forwarder implements ConnectionHandler {
       return;
     }
     lease.connection.resume();
-    const { head } = exchange;
-    const { rules } = this.#session;
-    const { changes } = lease;
+    const { head, trace } = exchange;
+    const { rules, target } = this.#session;
+    const changes = trace === undefined ? lease.changes : tracedChanges(trace, lease, target.label);
     lease.connection.sendText(
       changes === undefined ? renderRequest(head, rules) : renderChangedRequest(head, rules, changes),
     );
@@ -273,6 +274,7 @@ export class Http1Forwarder implements ConnectionHandler {
     if (isStale(exchange) && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
       // The endpoint may have read the request before it closed the unused connection, so only an idempotent
       // one is sent again.
+      exchange.trace?.failTry(lostConnection(this.#session.target.label, undefined, error));
       abandonLease(exchange);
       exchange.retried = true;
       void this.#lease(exchange, true);

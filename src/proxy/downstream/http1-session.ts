@@ -207,8 +207,9 @@ export class Http1Session implements ConnectionHandler, Flow, ForwardedClient {
   }
 
   #begin(head: RequestHead): void {
-    const { clock, target, clientName } = this.#session;
+    const { clock, target, clientName, tracer } = this.#session;
     const exchange = new Http1Exchange(head, clock.monotonic());
+    if (tracer !== undefined) exchange.trace = tracer.begin(this.#session, exchange);
     this.#exchange = exchange;
     beginFlow(this.#session, exchange);
     const refusal = isServableTarget(head)

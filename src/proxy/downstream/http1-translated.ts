@@ -78,6 +78,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       fields: requestFields(head.fields, session.rules).map(lowerCase),
       framing: head.framing,
       client: session.rules.client,
+      trace: exchange.trace,
     };
   }
 

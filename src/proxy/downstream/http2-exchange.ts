@@ -7,6 +7,7 @@ import { FAULT_FIELD, type Hold } from '../filters/request-filter.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
+import type { FlowTrace } from '../tracing/flow-trace.ts';
 import { beginFlow, type CountedFlow, discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
 import type { OpenFlow } from './access-log.ts';
 import { answerGrpc, answerText } from './http2-answer.ts';
@@ -52,6 +53,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
   #refusals = 0;
   /** Where a request filter has made the request wait. */
   hold: Hold | undefined;
+  trace: FlowTrace | undefined;
   counted: TargetCounters | undefined;
   status: number | undefined;
   grpcStatus: number | undefined;
@@ -81,6 +83,14 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     return this.#request?.path;
   }
 
+  get asked(): Http2Request | undefined {
+    return this.#request;
+  }
+
+  get context(): readonly Field[] | undefined {
+    return this.#request?.traced === true ? this.#request.fields : undefined;
+  }
+
   get underWay(): OpenFlow {
     return [this.#session, this, this.#upstream ?? this.#failed];
   }
@@ -92,7 +102,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   /** Takes the request's head. @param ended whether it has no body */
   begin(fields: readonly Field[], ended: boolean): void {
-    const { target, check, clientName } = this.#session;
+    const { target, check, clientName, tracer } = this.#session;
     this.#requestEnded = ended;
     beginFlow(this.#session, this);
     const request = readRequest(fields, ended);
@@ -101,6 +111,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
       return;
     }
     this.#request = request;
+    if (tracer !== undefined) this.trace = tracer.begin(this.#session, this);
     const refusal = check(request);
     if (refusal !== undefined) {
       this.#answer(refusal);
@@ -319,6 +330,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   /** The request as it is sent on, whichever protocol the endpoint speaks. */
   #translate(request: Http2Request): OutgoingRequest {
+    const { trace } = this;
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
     // The rule is that of HTTP/1: a client may not choose its virtual host. (Linkerd's gateway lets
@@ -326,7 +338,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     const alternatives = this.#alternatives === 0 ? undefined : this.#alternatives;
-    return { method, path, authority, version, framing, fields, client: rules.client, alternatives };
+    return { method, path, authority, version, framing, fields, client: rules.client, alternatives, trace };
   }
 
   #readGrpc(fields: readonly Field[]): void {

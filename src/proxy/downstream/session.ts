@@ -9,6 +9,7 @@ import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { AccessLog, OpenFlow } from './access-log.ts';
 import type { Field } from '../http/fields.ts';
+import type { Tracer } from '../tracing/tracer.ts';
 import type { SessionTarget } from '../upstream/session-target.ts';
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
@@ -22,6 +23,8 @@ export interface Session {
   readonly draining: () => boolean;
   readonly counters: ProxyCounters;
   readonly accessLog: AccessLog;
+  /** Records requests; undefined: none is recorded. */
+  readonly tracer?: Tracer | undefined;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
   /** Where its flows are counted; there from when the first one begins. */

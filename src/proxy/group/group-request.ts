@@ -376,6 +376,6 @@ export class GroupRequest implements Upstream, AttemptOwner {
 
 /** Written out: a copy of whatever is in it costs more than all that is drawn. Backends ask for no permit. */
 function withAlternatives(request: OutgoingRequest, alternatives: number): OutgoingRequest {
-  const { method, path, authority, version, fields, framing, client } = request;
-  return { method, path, authority, version, framing, fields, client, alternatives };
+  const { method, path, authority, version, fields, framing, client, trace } = request;
+  return { method, path, authority, version, framing, fields, client, alternatives, trace };
 }

@@ -37,6 +37,8 @@ export const About = {
   UPGRADE: 1 << 15,
   /** Credentials or a challenge of HTTP authentication. */
   SIGN_IN: 1 << 16,
+  /** Says which trace the request is a part of. */
+  TRACE: 1 << 17,
 } as const;
 
 const { HOP, OPTIONS, HTTP1, UNREMOVABLE, SECRET, UNREPEATED } = About;
@@ -74,12 +76,16 @@ const BITS: Readonly<Record<string, number>> = {
       'range',
       'grpc-timeout',
       'grpc-message',
-      'traceparent',
       'x-request-id',
-      'x-b3-traceid',
-      'x-b3-spanid',
     ].map((name) => [name, UNREPEATED]),
   ),
+  ...Object.fromEntries(
+    ['traceparent', 'b3', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-parentspanid', 'grpc-trace-bin'].map(
+      (name) => [name, UNREPEATED | About.TRACE],
+    ),
+  ),
+  'x-b3-sampled': About.TRACE,
+  'x-b3-flags': About.TRACE,
 };
 /** The names that have flags of their own, in lower case. */
 export const KNOWN_FIELDS: readonly string[] = Object.keys(BITS);

@@ -1,5 +1,6 @@
 import type { ProxyFailure } from './failures.ts';
 import type { Field } from './fields.ts';
+import type { RequestTrace } from './request-trace.ts';
 
 /** How the end of a message's body is found (RFC 9112 section 6.3); `length` is in bytes. */
 export type Framing =
@@ -36,6 +37,8 @@ export interface OutgoingRequest {
    * has no other target, and it waits.
    */
   readonly alternatives?: number | undefined;
+  /** Undefined: it is not recorded. Whoever opens it at an endpoint tells its trace. */
+  readonly trace?: RequestTrace | undefined;
   /** Asked before it goes to a backend of a group; absent: it may go to each. */
   readonly permit?: Permit | undefined;
 }

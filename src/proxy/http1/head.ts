@@ -89,6 +89,8 @@ export class FieldSection {
   readonly upgrade: string | undefined;
   /** See `signsConnection` in `http/fields.ts`. */
   readonly signsConnection: boolean;
+  /** Whether there is a field of a trace's context. */
+  readonly traced: boolean;
   /**
    * The lines that `render.ts` made of it last, to be used again where the same is wanted: `by` is the
    * `HeadRules` for a request, the status for a response.
@@ -101,9 +103,11 @@ export class FieldSection {
   constructor(text: string, maxFields = MAX_FIELDS) {
     const fields = parseFields(text === '' ? [] : text.split('\r\n'), maxFields);
     this.fields = fields;
+    const bits = bitsOf(fields);
+    this.traced = (bits & About.TRACE) !== 0;
     this.options = connectionOptions(fields);
     this.upgrade = this.options.has('upgrade') ? upgradeOf(fields) : undefined;
-    this.signsConnection = signsConnection(fields);
+    this.signsConnection = (bits & About.SIGN_IN) !== 0 && signsConnection(fields);
     this.#length = contentLength(fields);
     this.#coding = transferCoding(fields);
   }
@@ -306,6 +310,13 @@ function trimmed(value: string): string {
 export function parseTrailers(text: string): Field[] {
   const lines = text.split('\r\n').filter((line) => line !== '');
   return trailerFields(parseFields(lines));
+}
+
+/** What the names of all fields mean, together. */
+function bitsOf(fields: readonly Field[]): number {
+  let bits = 0;
+  for (const { about } of fields) bits |= about.bits;
+  return bits;
 }
 
 function contentLength(fields: readonly Field[]): number | undefined {

@@ -11,6 +11,8 @@ export interface Http2Request {
   readonly version: HttpVersion;
   readonly fields: readonly Field[];
   readonly framing: Framing;
+  /** Whether there is a field of a trace's context. */
+  readonly traced: boolean;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -25,12 +27,15 @@ class RequestReader {
   version: HttpVersion = 'HTTP/2';
   length: string | undefined;
   lengths = 0;
+  /** What the names of all fields mean, together. */
+  bits = 0;
   problem: string | undefined;
   readonly plain: Field[] = [];
 
   read(fields: readonly Field[]): string | undefined {
     for (const field of fields) {
       const { bits } = field.about;
+      this.bits |= bits;
       if (bits & About.PSEUDO) {
         const problem = this.#pseudo(field);
         if (problem !== undefined) return problem;
@@ -78,7 +83,7 @@ export function readRequest(fields: readonly Field[], ended: boolean): Http2Requ
   const problem =
     reader.read(fields) ?? pseudoProblem(reader) ?? reader.problem ?? lengthProblem(reader, ended);
   if (problem !== undefined) return problem;
-  const { method = '', path = '', version, plain, length } = reader;
+  const { method = '', path = '', version, plain, length, bits } = reader;
   return {
     method,
     path,
@@ -86,6 +91,7 @@ export function readRequest(fields: readonly Field[], ended: boolean): Http2Requ
     version,
     fields: plain,
     framing: framingOf(length, ended),
+    traced: (bits & About.TRACE) !== 0,
   };
 }
 

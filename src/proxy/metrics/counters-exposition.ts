@@ -5,7 +5,6 @@ import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import type { CountersView, Table } from './counters-view.ts';
 import {
   type ExpositionSource,
-  type LatencyFormat,
   policyLabels,
   serverLabels,
   type Side,
@@ -13,7 +12,8 @@ import {
   targetLabels,
 } from './exposition-labels.ts';
 import { groupFamilies, writeGroups } from './group-exposition.ts';
-import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
+import { readResponseKey } from './histogram.ts';
+import { latencyFamilies, writeLatency } from './latency-exposition.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
 import { isFailedAnswer } from '../http/classify.ts';
@@ -42,18 +42,6 @@ export const families = {
     [...TARGET_LABELS, 'status_code', 'classification', 'grpc_status'],
     'Responses; failures are 5xx and the gRPC statuses 2, 4, 7, 13, 14, 15.',
   ),
-  latency: {
-    name: 'response_latency_ms',
-    type: 'histogram',
-    labels: [...TARGET_LABELS, 'status_code', 'le'],
-    help: 'Time to the first byte of a response, milliseconds.',
-  },
-  latencyNative: {
-    name: 'linkspan_response_latency_ms',
-    type: 'histogram',
-    labels: TARGET_LABELS,
-    help: 'Time to the first byte of a response, milliseconds; a native histogram.',
-  },
   inFlight: {
     name: 'linkspan_requests_in_flight',
     type: 'gauge',
@@ -146,6 +134,7 @@ export const families = {
     ['direction'],
     'Exceptions that nobody foresaw; each ended one flow and is in the log with its stack.',
   ),
+  ...latencyFamilies,
   ...routeFamilies,
   ...groupFamilies,
 } as const satisfies Record<string, MetricFamily>;
@@ -239,60 +228,6 @@ function writeRequests(
       }),
     ),
   );
-}
-
-function writeLatency(
-  out: Exposition,
-  { targets }: CountersView,
-  { dst, format }: { readonly dst: (label: string) => LabelValues; readonly format: LatencyFormat },
-): void {
-  const labelled = () =>
-    Iterator.from(targets).map(
-      ([label, counters]) => [{ direction: 'outbound', ...dst(label) }, counters] as const,
-    );
-  out.writeHistogram(
-    families.latency,
-    LATENCY_BUCKETS,
-    labelled().flatMap(([labels, { responses }]) =>
-      [...byStatus(responses)].map(
-        ([status, { buckets, latencySum }]) =>
-          [
-            { ...labels, status_code: status === 0 ? OTHER : status },
-            { buckets, sum: latencySum },
-          ] as const,
-      ),
-    ),
-    format === 'native' ? 'text' : 'all',
-  );
-  if (format === 'classic') return;
-  out.writeNative(
-    families.latencyNative,
-    labelled().flatMap(([labels, { latency }]) => {
-      const { schema, offset, counts, sumMs: sum } = latency.span;
-      return counts.length === 0 ? [] : [[labels, { schema, offset, counts, sum }] as const];
-    }),
-  );
-}
-
-/** Responses of each HTTP status, all gRPC statuses together: Linkerd's latency has no label for those. */
-function byStatus(
-  responses: Iterable<readonly [string | number, ResponseNumbers]>,
-): Map<number, ResponseNumbers> {
-  const found = new Map<number, ResponseNumbers>();
-  for (const [key, numbers] of responses) {
-    const { status } = readResponseKey(Number(key));
-    const sum = found.get(status);
-    found.set(status, sum === undefined ? numbers : together(sum, numbers));
-  }
-  return found;
-}
-
-function together(a: ResponseNumbers, b: ResponseNumbers): ResponseNumbers {
-  return {
-    count: a.count + b.count,
-    latencySum: a.latencySum + b.latencySum,
-    buckets: a.buckets.map((count, at) => count + (b.buckets[at] ?? 0)),
-  };
 }
 
 function writeConnections(

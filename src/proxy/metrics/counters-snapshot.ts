@@ -6,6 +6,7 @@ import {
   tableOf,
   type TargetView,
 } from './counters-view.ts';
+import { addExamples, type LatencyExample } from './exemplars.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
 import { type LatencyNumbers, observedLatency } from './latency-histogram.ts';
@@ -55,6 +56,8 @@ export interface CountersSnapshot {
   readonly streams: StreamCounts;
   /** Exceptions that nobody foresaw. */
   readonly internalErrors: number;
+  /** Requests that are recorded, as examples of latencies. */
+  readonly examples: readonly LatencyExample[];
 }
 
 /** Nothing counted yet. */
@@ -73,6 +76,7 @@ export const EMPTY_SNAPSHOT: CountersSnapshot = {
   endpoints: {},
   streams: { connections: 0, requests: 0, tunnels: 0 },
   internalErrors: 0,
+  examples: [],
 };
 
 /** What is counted at the moment. */
@@ -98,6 +102,7 @@ export function snapshotOf(view: CountersView): CountersSnapshot {
     rateLimits: plain(view.rateLimits),
     faults: plain(view.faults),
     endpoints: plain(view.endpoints),
+    examples: [...view.examples],
   };
 }
 
@@ -129,7 +134,10 @@ export function viewOf(snapshot: CountersSnapshot): CountersView {
 
 /** The sum of two processes' numbers. */
 export function addSnapshots(a: CountersSnapshot, b: CountersSnapshot): CountersSnapshot {
-  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as CountersSnapshot;
+  const { examples: left, ...one } = a;
+  const { examples: right, ...other } = b;
+  const numbers = sum(one as unknown as Tree, other as unknown as Tree) as unknown as typeof one;
+  return { ...numbers, examples: addExamples(left, right) };
 }
 
 /** The numbers of a process that has ended: what it has carried still counts, what it had open is closed. */

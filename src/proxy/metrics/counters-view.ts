@@ -1,4 +1,5 @@
 import type { ConnectionCounts } from './connection-counters.ts';
+import type { LatencyExample } from './exemplars.ts';
 import type { GroupCounts } from './group-counters.ts';
 import type { ResponseNumbers } from './histogram.ts';
 import type { ObservedLatency } from './latency-histogram.ts';
@@ -55,4 +56,6 @@ export interface CountersView {
   readonly endpoints: Table<ConnectionCounts>;
   readonly streams: StreamCounts;
   readonly internalErrors: number;
+  /** Requests that are recorded, as examples of latencies. */
+  readonly examples: Iterable<LatencyExample>;
 }

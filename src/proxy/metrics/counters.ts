@@ -6,6 +6,7 @@ import { type CountersSnapshot, snapshotOf } from './counters-snapshot.ts';
 import { type CountersView, tableOf } from './counters-view.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
+import { type LatencyExample, LatencyExamples } from './exemplars.ts';
 import { GroupCounters } from './group-counters.ts';
 import { type PairCounters, Pairs, type SourceOfFlows } from './pair-counters.ts';
 import { RouteCounters } from './route-counters.ts';
@@ -71,6 +72,7 @@ export class ProxyCounters implements Boundary {
   readonly #routes = new Map<string, RouteCounters>();
   readonly #groups = new Map<string, GroupCounters>();
   readonly #clients = new Set<string>();
+  readonly #examples = new LatencyExamples();
   readonly #options: CountersOptions;
   /** Services that have gone: their number of requests, and since when it has stood still. */
   readonly #gone = new Map<string, { requests: number; since: number }>();
@@ -132,6 +134,14 @@ export class ProxyCounters implements Boundary {
     this.internalErrors++;
     this.#options.onCaught?.(error);
     return failure;
+  }
+
+  /**
+   * A request of a target has ended that is recorded, so that its trace tells where the time went.
+   * @param target as `target` is asked
+   */
+  example(target: string, example: Omit<LatencyExample, 'target'>): void {
+    this.#examples.add({ ...example, target: this.targets.has(target) ? target : OTHER });
   }
 
   /** A request was over a limit. @param policy `group/kind/name` of what limits */
@@ -214,6 +224,7 @@ export class ProxyCounters implements Boundary {
       endpoints: tableOf(this.#endpoints, numbers),
       streams: { ...this.streams },
       internalErrors: this.internalErrors,
+      examples: this.#examples,
     };
   }
 

@@ -11,6 +11,8 @@ import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
 import type { ToldOfConnection } from '../io/dial.ts';
+import type { RequestTrace } from '../http/request-trace.ts';
+import { type Opens, openTraced, type TracedRequest } from '../tracing/traced-try.ts';
 import type { StreamCarrier, TargetOptions } from './target-options.ts';
 import type { TryWatch } from './try-watch.ts';
 import { transportTo } from './endpoint-transport.ts';
@@ -71,7 +73,31 @@ export class EndpointConnections implements RequestedTarget {
    * @param fresh not on an unused HTTP/1 connection
    * @throws ProxyFailure
    */
-  async open(
+  open(
+    picked: PickedEndpoint,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh: boolean,
+  ): Promise<Upstream> {
+    return request.trace === undefined
+      ? this.#open(picked, protocol, request, handler, fresh)
+      : this.#openTraced(request.trace, picked, protocol, { request, handler }, fresh);
+  }
+
+  /** A function of its own: what a closure captures is allocated for each call, recorded or not. */
+  #openTraced(
+    trace: RequestTrace,
+    picked: PickedEndpoint,
+    protocol: 'http1' | 'http2',
+    traced: TracedRequest,
+    fresh: boolean,
+  ): Promise<Upstream> {
+    const open: Opens = (sent, heard) => this.#open(picked, protocol, sent, heard, fresh);
+    return openTraced(trace, { picked, target: this }, traced, open);
+  }
+
+  async #open(
     picked: PickedEndpoint,
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,

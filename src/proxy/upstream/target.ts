@@ -236,7 +236,8 @@ export class Target implements AttemptOpener, SessionTarget {
     const policy = this.#policy;
     if (policy !== undefined)
       return new RetryingRequest({ opener: this, policy, protocol, request, handler }).begin();
-    const endpoint = this.#pickNow();
+    // What is recorded goes where its tries are heard of.
+    const endpoint = request.trace === undefined ? this.#pickNow() : undefined;
     if (endpoint === undefined) return undefined;
     const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
     if (upstream !== undefined) this.#outage?.over();
@@ -253,7 +254,7 @@ export class Target implements AttemptOpener, SessionTarget {
     now: number,
     watch: TryWatch,
   ): Upstream | undefined {
-    const endpoint = this.#policy === undefined ? this.#pickNow() : undefined;
+    const endpoint = (this.#policy ?? request.trace) === undefined ? this.#pickNow() : undefined;
     if (endpoint?.open !== true) return undefined;
     const upstream = this.#connections.openWatched(endpoint, request, handler, now, watch);
     if (upstream !== undefined) this.#outage?.over();

@@ -69,6 +69,13 @@ const peers: GoModule = {
   ldflags: '-s -w',
 };
 
+/** OpenTelemetry's collector, with what tests of traces need of it. */
+const collector: GoModule = {
+  directory: path.join(modules, 'collector'),
+  sources: ['go.mod', 'go.sum', 'main.go'],
+  ldflags: '-s -w',
+};
+
 /** How a program can be had; several ways are tried in this order: archive, release, build. */
 export interface Program {
   readonly module: GoModule;
@@ -112,6 +119,7 @@ export const programs = {
     package: 'github.com/linkerd/linkerd2/controller/script/destination-client',
   },
   'go-peers': { module: peers, package: '.' },
+  'otel-collector': { module: collector, package: '.' },
 } as const satisfies Record<string, Program>;
 
 export type BinaryName = keyof typeof programs;
@@ -157,6 +165,13 @@ export const PEERS = {
   files: ['test/wire/go-peers.test.ts', 'test/wire/go-grpc.test.ts'],
 } as const satisfies OptionalNeed;
 
+export const COLLECTOR = {
+  title: "OpenTelemetry's collector, and Prometheus",
+  programs: ['otel-collector'],
+  machine: ['prometheus'],
+  files: ['test/wire/otel-collector.test.ts'],
+} as const satisfies OptionalNeed;
+
 export const NGHTTP2 = {
   title: "nghttp2's nghttpd and h2load",
   programs: [],
@@ -189,7 +204,7 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, PROMETHEUS, LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [PEERS, COLLECTOR, NGHTTP2, GRPCIO, PROMETHEUS, LINKERD];
 
 /** What some test files need of it. @param files paths from the checkout's root */
 export function optionalNeedsOf(files: readonly string[]): OptionalNeed[] {

@@ -1,6 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { bytesField, ProtobufError, readFields, varintField } from '../../../src/base/protobuf.ts';
+import {
+  bytesField,
+  ProtobufError,
+  ProtobufWriter,
+  readFields,
+  varintField,
+} from '../../../src/base/protobuf.ts';
 
 const number = fc.integer({ min: 1, max: 0x1fff_ffff });
 
@@ -40,6 +46,24 @@ describe('protobuf', () => {
   it('writes negative numbers as int64 has them', () => {
     const [field] = readFields(varintField(1, -5n));
     expect(BigInt.asIntN(64, field?.varint ?? 0n)).to.equal(-5n);
+  });
+
+  it('writes into one buffer what fields written one by one are, and fixed numbers', () => {
+    const writer = new ProtobufWriter();
+    const long = Buffer.alloc(20_000, 'é');
+    writer.bytes(1, long);
+    writer.message(2, () => writer.string(3, 'größer'));
+    writer.uint(4, 2 ** 50);
+    const fields = [
+      bytesField(1, long),
+      bytesField(2, bytesField(3, 'größer')),
+      varintField(4, 2n ** 50n),
+      Buffer.from('2d010000804102000000000000ff', 'hex'),
+    ];
+    writer.fixed32(5, 0x8000_0001);
+    writer.fixed64(8, 0xff00_0000_0000_0002n);
+    expect(writer.take().toString('hex')).to.equal(Buffer.concat(fields).toString('hex'));
+    expect(writer.length).to.equal(0);
   });
 
   it('says that a field is cut short', () => {

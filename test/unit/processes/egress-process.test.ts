@@ -32,6 +32,7 @@ describe('an egress process', () => {
       listenAddress: '127.0.0.1',
       streams: true,
       connectionAge: DEFAULT_CONNECTION_AGE,
+      tracing: undefined,
       graceMs: 1000,
     });
     expect(lines.map(({ msg }) => msg)).to.include('draining');

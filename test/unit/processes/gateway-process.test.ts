@@ -18,6 +18,7 @@ const gatewayRun = (change: Pick<GatewayRun, 'log' | 'openIdentity' | 'openTarge
   listeners: [],
   admin: ANY,
   probe: ANY,
+  tracing: undefined,
   graceMs: 1000,
   workers: 1,
   streams: true,

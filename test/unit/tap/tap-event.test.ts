@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { readTapEvent } from '../../../src/api/answers/tap-events.ts';
 import { entryOf, type LoggedFlow } from '../../../src/proxy/downstream/access-log.ts';
 import { ProxyFailure } from '../../../src/proxy/http/failures.ts';
+import { makeField } from '../../../src/proxy/http/fields.ts';
 import { pathOf, tapFlow, type TapPlaces } from '../../../src/tap/tap-event.ts';
 import { loggedFlow, loggedSession } from '../../support/logged-flow.ts';
 
@@ -35,6 +36,16 @@ describe('What a tap shows of a request', () => {
       reason: 'no ready endpoints for web',
     });
     expect(event.client).to.include({ address: '10.9.0.1', proven: true });
+  });
+
+  it('says which trace it is a part of, where it is recorded and where it only says so', () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const context = [makeField('traceparent', `00-${traceId}-00f067aa0ba902b7-00`)];
+    expect(seen({ context }).traceId).to.equal(traceId);
+    expect(seen({ context, trace: { traceId: 'f'.repeat(32) } }).traceId).to.equal('f'.repeat(32));
+    const event = seen({ context: [makeField('traceparent', '\u001b[2J')] });
+    expect(event.traceId).to.equal(undefined);
+    expect(readTapEvent(JSON.stringify(seen({ context })))).to.include({ traceId });
   });
 
   it('says at an egress to which cluster, by which gateway, and no identity that nobody has proven', () => {

@@ -15,6 +15,8 @@ const family = (type: MetricFamily['type'], ...labels: string[]): MetricFamily =
   labels,
 });
 
+const NATIVE = { schema: 3, offset: 0, counts: [1], sum: 17 };
+
 describe("Prometheus' protobuf format", () => {
   // By hand, by client_model's metrics.proto: tags are field * 8 + wire type.
   it('has a counter and a gauge as their messages are', () => {
@@ -73,6 +75,33 @@ describe("Prometheus' protobuf format", () => {
       return `${length(message)}${message}`;
     });
     expect(hex(out)).to.equal(messages.join(''));
+  });
+
+  it('has exemplars: of bounds the newest of each bucket, of a native histogram all', () => {
+    const out = new Exposition();
+    const of = (trace: string, value: number, at: number) => ({ labels: { trace_id: trace }, value, at });
+    const exemplars = [of('b', 1.5, 2001), of('a', 0.5, 1000), of('c', 7, 1000), of('d', 8, 0)];
+    const samples = [[{}, { buckets: [1, 1, 2], sum: 17, exemplars }]] as const;
+    out.writeHistogram(family('histogram', 'le'), [1, 2], samples);
+    out.writeNative(family('histogram'), [[{}, { ...NATIVE, exemplars: exemplars.slice(0, 1) }]]);
+    const double = (value: number) => {
+      const bytes = Buffer.alloc(8);
+      bytes.writeDoubleLE(value);
+      return bytes.toString('hex');
+    };
+    const label = (value: string) => `0a0d0a08${text('trace_id')}1201${text(value)}`;
+    const [b, a, c] = [
+      // 2 s and 1,000,000 ns.
+      `${label('b')}11${double(1.5)}1a06080210c0843d`,
+      `${label('a')}11${double(0.5)}1a0408011000`,
+      `${label('c')}11${double(7)}1a0408011000`,
+    ];
+    const bytes = hex(out);
+    expect(bytes).to.include(`1a2b080111${double(1)}1a1e${a}`);
+    expect(bytes).to.include(`1a2d080211${double(2)}1a20${b}`);
+    expect(bytes).to.include(`1a2b080411${double(Infinity)}1a1e${c}`);
+    expect(bytes.endsWith(`820120${b}`)).to.equal(true);
+    expect(out.text).not.to.include('trace_id');
   });
 
   it('has prom-client’s metrics too, is made in pieces, and is given to whoever asks for it', async () => {

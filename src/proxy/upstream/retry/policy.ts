@@ -37,6 +37,8 @@ export interface RetryConfig {
 
 /** How one request is to be treated. */
 export interface RouteConfig {
+  /** Of the route; empty: the request is of none. */
+  readonly name: string;
   readonly counters: RouteCounters;
   readonly retry: RetryConfig | undefined;
   readonly timeouts: TimeoutRules;
@@ -128,7 +130,7 @@ export class RequestPolicy {
   }
 }
 
-const NOTHING = { retry: undefined, timeouts: {}, headMs: undefined, classes: [] };
+const NOTHING = { name: '', retry: undefined, timeouts: {}, headMs: undefined, classes: [] };
 
 function plainConfig({ retry, timeouts = {} }: RequestRules, counters: RouteCounters): RouteConfig {
   return { ...NOTHING, counters, timeouts, retry: retry === undefined ? undefined : retryConfig(retry) };
@@ -144,7 +146,10 @@ function retryConfig({ statuses, grpc, limit, pauseMs, tryTimeoutMs }: RetryRule
   };
 }
 
-function routeConfig({ retryable, timeoutMs, classes }: RouteRules, counters: RouteCounters): RouteConfig {
+function routeConfig(
+  { name, retryable, timeoutMs, classes }: RouteRules,
+  counters: RouteCounters,
+): RouteConfig {
   const retry: RetryConfig = {
     limit: MAX_ROUTE_RETRIES,
     pauseMs: undefined,
@@ -152,5 +157,5 @@ function routeConfig({ retryable, timeoutMs, classes }: RouteRules, counters: Ro
     again: (status, code) => isFailure(classes, status, code),
     looksAtGrpc: true,
   };
-  return { ...NOTHING, counters, headMs: timeoutMs, classes, retry: retryable ? retry : undefined };
+  return { ...NOTHING, name, counters, headMs: timeoutMs, classes, retry: retryable ? retry : undefined };
 }

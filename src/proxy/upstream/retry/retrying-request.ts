@@ -50,6 +50,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#options = options;
     const { policy, request } = options;
     this.#route = policy.configOf(request);
+    request.trace?.follows(this.#route.name);
     this.#startedAt = policy.clock.monotonic();
     this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     // A request that an endpoint refuses unseen is sent again, whatever the rules say.

@@ -60,12 +60,14 @@ describe('A line of a tap', () => {
   });
 
   it('is wide with what finds the pod, the certificate and the flow', () => {
-    const wide = tapLine({ ...FLOW, client: { ...FLOW.client, via: 'egress.east' } }, true);
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const wide = tapLine({ ...FLOW, client: { ...FLOW.client, via: 'egress.east' }, traceId }, true);
     for (const word of [
       'default.east.serviceaccount',
       '10.0.0.9 (says egress.east)',
       'linkerd-gateway-1',
       'id a-1',
+      `trace ${traceId}`,
     ])
       expect(wide).to.contain(word);
   });

@@ -1,3 +1,4 @@
+import { NO_SPANS } from '../../../../src/telemetry/traces/span-counts.ts';
 import { expect } from 'chai';
 import type { TapFlow } from '../../../../src/api/answers/tap-events.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
@@ -41,6 +42,7 @@ class FakeWorker {
     return {
       counters,
       balancers: { [WEB]: { ready: 2, known: 3 } },
+      spans: NO_SPANS,
       accessLogDropped: 1,
       processErrors: { exceptions: 1, rejections: 2, contained: 3 },
     };

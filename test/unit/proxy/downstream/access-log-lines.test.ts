@@ -123,7 +123,7 @@ describe('The access log', () => {
       failure: 'failfast',
       reason: 'why',
     } as const;
-    log.record({ ...ENTRY, ...rest, fault: 'delay' });
+    log.record({ ...ENTRY, ...rest, fault: 'delay', traceId: '4bf92f3577b34da6a3ce929d0e0e4736' });
     const line = JSON.parse(lines[0] ?? '') as Record<string, unknown>;
     const [all, access] = documentedSchemas();
     const properties = { ...all?.properties, ...access?.properties };

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { NO_ACCESS_LOG } from '../../../../src/proxy/downstream/access-log.ts';
+import { type AccessEntry, NO_ACCESS_LOG } from '../../../../src/proxy/downstream/access-log.ts';
 import {
   beginFlow,
   type CountedFlow,
@@ -9,6 +9,7 @@ import {
 } from '../../../../src/proxy/downstream/flow-accounts.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
+import { Tracer } from '../../../../src/proxy/tracing/tracer.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 const WEB = 'web.demo.svc.cluster.local:80';
@@ -36,6 +37,7 @@ describe('Flows of one session', () => {
       client,
       clientName: 'web.east',
       target: { label: WEB },
+      rules: {},
     };
   });
 
@@ -68,6 +70,21 @@ describe('Flows of one session', () => {
     expect(looked).to.equal(before);
     const errors = { failfast: 1 };
     expect(numbers()).to.deep.equal({ requests: 5, inFlight: 0, pair: 5, failures: 4, errors });
+  });
+
+  it('that fail say in which trace they are recorded, in their line and as an example', () => {
+    const sink = { add: () => undefined, capped: () => undefined };
+    const how = { share: 0, paths: true, cluster: undefined };
+    const tracer = new Tracer({ sink, clock, random: Math.random, ...how });
+    const entries: AccessEntry[] = [];
+    const accessLog = { wants: () => true, record: (entry: AccessEntry) => void entries.push(entry) };
+    session = { ...session, tracer, accessLog };
+    carry();
+    carry(502, new ProxyFailure('failfast', 'no endpoint'));
+    const { examples } = counters.snapshot();
+    expect(examples).to.have.length(1);
+    expect(examples[0]).to.include({ target: WEB, ms: 1, status: 502, failed: true, at: clock.now() });
+    expect(entries.map(({ traceId }) => traceId)).to.deep.equal([undefined, examples[0]?.traceId]);
   });
 
   it('count anew after what was counted was forgotten, and are not while one is under way', async () => {
