@@ -14,7 +14,7 @@ import { circlesOf, circleViolations, type Graph, type KnownCircles, wayAround }
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['processes'],
+  ['processes', 'dashboard'],
   ['drains', 'traffic'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],

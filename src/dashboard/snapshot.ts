@@ -312,30 +312,3 @@ export function applyDelta(tables: Tables, { changes }: Pick<DeltaEvent, 'change
   }
   return next as unknown as Tables;
 }
-
-/**
- * What has changed from one to the other; undefined: nothing. Rows that are the same object are not looked
- * at.
- */
-export function deltaOf(before: Tables, after: Tables): DeltaEvent['changes'] | undefined {
-  const found: Record<string, TableChange<unknown>> = {};
-  for (const name of TABLES) {
-    const [old, now]: readonly Table<unknown>[] = [before[name], after[name]];
-    const change = changeOf(old ?? {}, now ?? {});
-    if (change !== undefined) found[name] = change;
-  }
-  return Object.keys(found).length === 0 ? undefined : (found as DeltaEvent['changes']);
-}
-
-function changeOf(old: Table<unknown>, now: Table<unknown>): TableChange<unknown> | undefined {
-  if (old === now) return undefined;
-  const set = Object.entries(now).filter(
-    ([key, row]) => old[key] !== row && JSON.stringify(old[key]) !== JSON.stringify(row),
-  );
-  const gone = Object.keys(old).filter((key) => !Object.hasOwn(now, key));
-  if (set.length === 0 && gone.length === 0) return undefined;
-  return {
-    ...(set.length === 0 ? {} : { set: Object.fromEntries(set) }),
-    ...(gone.length === 0 ? {} : { gone }),
-  };
-}
