@@ -55,7 +55,10 @@ export function drawChart(box: HTMLElement, { at, lines, write, top, height }: D
   };
 }
 
-/** A colour of the theme as a canvas takes it: `light-dark()` is resolved where it is used, not where it stands. */
+/**
+ * A colour of the theme as a canvas takes it: `light-dark()` is resolved where it is used, not where it
+ * stands.
+ */
 function resolved(box: HTMLElement, name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;

@@ -11,7 +11,7 @@ import { edgeColumns, type EdgeShown } from './service-columns.ts';
 import {
   nameColumn,
   numberColumn,
-  reasonColumn,
+  messageColumn,
   signalColumns,
   textColumn,
   verdictColumn,
@@ -31,7 +31,7 @@ const CLIENTS: readonly DataColumn<ClientRow>[] = [
   numberColumn('p99', 'p99', (row) => row.latency_ms_p99, latency),
   numberColumn('denied', 'Denied/s', ({ unauthorized }) => unauthorized, rate),
   numberColumn('last', 'Last', (row) => row.last_s, age),
-  reasonColumn(),
+  messageColumn(),
 ];
 const EDGES = edgeColumns('both');
 

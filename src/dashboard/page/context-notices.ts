@@ -1,13 +1,16 @@
 import type { ContextRow } from '../snapshot.ts';
 import { several } from './format.ts';
-import { html } from './markup.ts';
+import { type Content, html } from './markup.ts';
 import { chosen } from './navigation.ts';
 import { connection, contexts, meta, stateOf } from './page-store.ts';
 import { Ago, Advice, Foreign } from './small-parts.ts';
 import { Mark } from './status-mark.ts';
 import { contextTone } from './tones.ts';
 
-/** What is wrong with what is shown, above every page: a line for each cluster that is not known as it should be. */
+/**
+ * What is wrong with what is shown, above every page: a line for each cluster that is not known as it should
+ * be.
+ */
 export function contextNotices() {
   const only = chosen('cluster');
   const shown = contexts.value.filter(({ context }) => only === '' || only === context);
@@ -37,15 +40,16 @@ function contextNotice(row: ContextRow) {
   const text = words(row, state);
   if (text === undefined) return '';
   const { tone, word } = contextTone(state);
+  const isAnswering = state === 'ok' || state === 'partial';
   const shape = state === 'ok' ? 'warn' : tone;
   return html`<section class=${`notice ${shape}`} key=${row.context} aria-label=${`Cluster ${row.cluster}`}>
     <${Mark} tone=${shape} />
     <div>
       <p>
         <strong><bdi>${row.cluster}</bdi> ${state === 'ok' ? 'has no controller' : word}.</strong> ${text}
-        ${row.at === null || state === 'partial' || state === 'ok' ? '' : html` What is shown is <${Ago} at=${row.at} suffix="old" />.`}
+        ${row.at === null || isAnswering ? '' : html` <span class="muted nowrap">· as of <${Ago} at=${row.at} /></span>`}
       </p>
-      ${detail(row, state)}
+      ${more(row, state)}
     </div>
   </section>`;
 }
@@ -77,16 +81,20 @@ function partialWords({ asked, answered, controller, unread }: ContextRow) {
   return `${pods}${rest}${none}`;
 }
 
-function detail({ unread, error, role, namespace }: ContextRow, state: ContextRow['state']) {
-  const bind =
-    role === null
-      ? ''
-      : `kubectl -n ${namespace} create rolebinding ${role} --clusterrole=${role} --user=YOU`;
-  if (state === 'forbidden')
-    return html`<${Advice} text=${error?.advice ?? ''} />${bind === '' ? '' : html`<p>Who may, gives them: <code>${bind}</code></p>`}`;
-  if (state === 'partial' && unread.length > 0)
-    return html`<details><summary>${several(unread.length, 'word')} about it</summary>
-      <ul>${unread.map((line) => html`<li key=${line}><${Foreign} text=${line} /></li>`)}</ul>
-    </details>`;
-  return state === 'unreachable' || state === 'absent' ? html`<${Advice} text=${error?.advice ?? ''} />` : '';
+/** What to do, or who did not answer: for who wants to know. */
+function more({ unread, error, role, namespace }: ContextRow, state: ContextRow['state']) {
+  const lines = html`<ul>${unread.map((line) => html`<li key=${line}><${Foreign} text=${line} /></li>`)}</ul>`;
+  if (state === 'partial') return unread.length === 0 ? '' : folded('Which', lines);
+  if (state === 'ok') return '';
+  const advice = error?.advice ?? '';
+  const bind = `kubectl -n ${namespace} create rolebinding ${role} --clusterrole=${role} --user=NAME`;
+  const given =
+    state === 'forbidden' && role !== null ? html`<p>Who may gives them with <code>${bind}</code></p>` : '';
+  return advice === '' && given === ''
+    ? ''
+    : folded('What to do', html`<${Advice} text=${advice} />${given}`);
+}
+
+function folded(title: string, content: Content) {
+  return html`<details><summary>${title}</summary><div class="folded">${content}</div></details>`;
 }

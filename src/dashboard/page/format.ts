@@ -15,6 +15,11 @@ export function rate(value: number | null | undefined): string {
   return value >= 100 ? WHOLE.format(value) : PLAIN.format(value);
 }
 
+/** The same with its unit: `340/s`. */
+export function perSecond(value: number | null | undefined): string {
+  return value === null || value === undefined ? NONE : `${rate(value)}/s`;
+}
+
 /** A whole number: `1,204`. */
 export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? NONE : WHOLE.format(value);

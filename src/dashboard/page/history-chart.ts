@@ -37,37 +37,38 @@ export function TimeChoice() {
   </div>`;
 }
 
-/** Requests, success and latency of one thing over a time. */
-export function History({ kind, cluster, of }: HistoryProps) {
-  const range = chosen('range');
-  const query = new URLSearchParams({ kind, range });
-  if (cluster !== '') query.set('cluster', cluster);
-  if (of !== undefined)
-    for (const [key, value] of Object.entries({
-      namespace: of.namespace,
-      name: of.name,
-      side: of.side ?? '',
-    }))
-      if (value !== '') query.set(key, value);
-  const isOn = range !== '' && meta.value !== undefined && meta.value.prometheus !== null;
-  const { value, error, state } = useAnswer<HistorySeries>(
-    isOn ? `/api/history/series.json?${query.toString()}` : '',
-    EVERY_MS,
-  );
-  if (meta.value === undefined || meta.value.prometheus === null) return '';
+/** Requests, success and latency of one thing over a time; nothing without Prometheus. */
+export function History(props: HistoryProps) {
+  const known = meta.value?.prometheus ?? null;
+  if (known === null) return '';
   return html`<${Panel} title="History" note=${html`<${TimeChoice} />`}>
-    ${error === undefined || !isOn ? '' : html`<${ErrorNotice} error=${error} label="Prometheus does not answer" />`}
-    ${isOn && value === undefined && state === 'asking' ? html`<div class="skeleton block"></div>` : ''}
-    ${
-      value === undefined || !isOn
-        ? ''
-        : html`<div class="charts">
-            <${Chart} title="Requests/s" at=${value.at} lines=${[{ label: 'requests', values: value.rps }]} write=${rate} />
-            <${Chart} title="Success" at=${value.at} lines=${[{ label: 'success', values: value.success }]} write=${share} top=${1} />
-            <${Chart} title="Latency" at=${value.at} lines=${[{ label: 'p50', values: value.p50 }, { label: 'p99', values: value.p99 }]} write=${latency} />
-          </div>`
-    }
+    ${chosen('range') === '' ? '' : html`<${Charts} ...${props} />`}
   </${Panel}>`;
+}
+
+function Charts({ kind, cluster, of }: HistoryProps) {
+  const asked = {
+    kind,
+    range: chosen('range'),
+    cluster,
+    namespace: of?.namespace,
+    name: of?.name,
+    side: of?.side,
+  };
+  const query = new URLSearchParams(
+    Object.entries(asked).flatMap(([key, value]) => (value ? [[key, value]] : [])),
+  );
+  const path = `/api/history/series.json?${query.toString()}`;
+  const { value, error } = useAnswer<HistorySeries>(path, EVERY_MS);
+  const notice =
+    error === undefined ? '' : html`<${ErrorNotice} error=${error} label="Prometheus does not answer" />`;
+  if (value === undefined) return error === undefined ? html`<div class="skeleton block"></div>` : notice;
+  const { at, rps, success, p50, p99 } = value;
+  return html`${notice}<div class="charts">
+    <${Chart} title="Requests/s" at=${at} lines=${[{ label: 'requests', values: rps }]} write=${rate} />
+    <${Chart} title="Success" at=${at} lines=${[{ label: 'success', values: success }]} write=${share} top=${1} />
+    <${Chart} title="Latency" at=${at} lines=${[{ label: 'p50', values: p50 }, { label: 'p99', values: p99 }]} write=${latency} />
+  </div>`;
 }
 
 interface ChartProps {
@@ -88,15 +89,17 @@ function Chart({ title, at, lines, write, top }: ChartProps) {
   useEffect(() => {
     const { current } = box;
     if (current === null) return undefined;
-    let gone = false;
-    let close = () => {};
-    void import('./chart-drawing.ts').then(({ drawChart }) => {
-      if (gone) return;
-      close = drawChart(current, { at, lines, write, top, height: CHART_HEIGHT });
-    });
+    let close: (() => void) | undefined;
+    let isGone = false;
+    const draw = async () => {
+      const { drawChart } = await import('./chart-drawing.ts');
+      if (!isGone) close = drawChart(current, { at, lines, write, top, height: CHART_HEIGHT });
+    };
+    // What cannot be loaded is not drawn: the numbers stand in the table below.
+    draw().catch(() => current.remove());
     return () => {
-      gone = true;
-      close();
+      isGone = true;
+      close?.();
     };
   }, [at, lines.map(({ label }) => label).join(), theme.value]);
   const step = Math.max(1, Math.floor(at.length / TABLE_ROWS));

@@ -23,28 +23,27 @@ const COLUMNS: readonly DataColumn<HistoryRow>[] = [
 
 /** The same rows over a time, by Prometheus; hidden where there is none. */
 export function HistoryTables({ kind }: { readonly kind: HistoryKind }) {
-  const range = chosen('range');
-  const known = meta.value?.prometheus;
-  const isOn = range !== '' && typeof known === 'string';
-  const path = isOn ? `/api/history/table.json?${new URLSearchParams({ kind, range }).toString()}` : '';
-  const { value, error, state } = useAnswer<HistoryTable>(path);
-  if (typeof known !== 'string') return '';
-  const rows = (value?.rows ?? []).filter(({ namespace, name }) =>
-    hasText(chosen('q'), `${namespace}/${name}`),
-  );
+  const known = meta.value?.prometheus ?? null;
+  if (known === null) return '';
   return html`<${Panel} title="Over a time" note=${html`<${TimeChoice} />`}>
-    ${error === undefined || !isOn ? '' : html`<${ErrorNotice} error=${error} label="Prometheus does not answer" />`}
-    ${isOn && state === 'asking' && value === undefined ? html`<div class="skeleton block"></div>` : ''}
-    ${
-      !isOn || value === undefined
-        ? ''
-        : html`<${DataTable}
-            caption=${`Over the last ${range}`}
-            sortKey="history"
-            rows=${rows.map((row) => [`${row.source}/${row.namespace}/${row.name}/${row.cluster}/${row.side}`, row])}
-            columns=${COLUMNS}
-            empty=${html`<p>Prometheus knows nothing of that time.</p>`}
-          />`
-    }
+    ${chosen('range') === '' ? '' : html`<${Rows} kind=${kind} />`}
   </${Panel}>`;
+}
+
+function Rows({ kind }: { readonly kind: HistoryKind }) {
+  const range = chosen('range');
+  const query = new URLSearchParams({ kind, range }).toString();
+  const { value, error } = useAnswer<HistoryTable>(`/api/history/table.json?${query}`);
+  if (error !== undefined) return html`<${ErrorNotice} error=${error} label="Prometheus does not answer" />`;
+  if (value === undefined) return html`<div class="skeleton block"></div>`;
+  const rows = value.rows.filter(({ namespace, name }) => hasText(chosen('q'), `${namespace}/${name}`));
+  const keyOf = ({ source, namespace, name, cluster, side }: HistoryRow) =>
+    [source, namespace, name, cluster, side].join('/');
+  return html`<${DataTable}
+    caption=${`Over the last ${range}`}
+    sortKey="history"
+    rows=${rows.map((row) => [keyOf(row), row])}
+    columns=${COLUMNS}
+    empty=${html`<p>Prometheus knows nothing of that time.</p>`}
+  />`;
 }

@@ -1,5 +1,5 @@
 import type { MapEdgeRow } from '../snapshot.ts';
-import { fullName, latency, rate, several } from './format.ts';
+import { fullName, latency, perSecond, several } from './format.ts';
 import { type Content, html } from './markup.ts';
 import { pageHref } from './page-routes.ts';
 import { tables } from './page-store.ts';
@@ -58,7 +58,7 @@ function clients({ context, target }: MapEdgeRow): Stop[] {
     .map(({ name, rps, rows }) => ({
       key: name,
       name: html`<a href=${pageHref('clients', [], { q: rows[0]?.src ?? '' })}><bdi>${name}</bdi></a>`,
-      detail: `${rate(rps)}/s`,
+      detail: perSecond(rps),
       tone: rows.some(({ failing }) => failing) ? 'bad' : 'good',
     }));
 }
@@ -69,7 +69,7 @@ function pods(context: string | undefined, kind: 'egress' | 'gateway'): Stop[] {
     .map((row) => ({
       key: row.name,
       name: html`<a href=${pageHref('processes', [], { q: row.name })}><bdi>${row.name}</bdi></a>`,
-      detail: `${rate(row.requests_rps)}/s`,
+      detail: perSecond(row.requests_rps),
       tone: rowTone({ ...row, rps: row.requests_rps }).tone,
     }));
 }
@@ -101,7 +101,7 @@ function services({ context, target }: MapEdgeRow): Stop[] {
     .map(([key, row]) => ({
       key,
       name: html`<a href=${pageHref('services', [row.namespace || '-', row.name])}><bdi>${fullName(row)}</bdi></a>`,
-      detail: `${rate(row.rps)}/s`,
+      detail: perSecond(row.rps),
       tone: rowTone(row).tone,
     }));
 }

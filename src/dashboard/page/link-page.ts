@@ -1,6 +1,6 @@
 import type { LinkShown, TrunkRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { age, count, latency, rate, share } from './format.ts';
+import { age, count, latency, perSecond, share } from './format.ts';
 import { History } from './history-chart.ts';
 import { html } from './markup.ts';
 import { isOldRow } from './now-page.ts';
@@ -8,9 +8,9 @@ import { pageHref } from './page-routes.ts';
 import { noRows, PageHead, Skeleton } from './page-states.ts';
 import { clusterOf, isLoaded, now, tables } from './page-store.ts';
 import { mirrorColumns, type MirrorRow } from './service-columns.ts';
-import { SignalTiles } from './signal-tiles.ts';
+import { LEAST_SUCCESS, SignalTiles } from './signal-tiles.ts';
 import { numberColumn, signalColumns, textColumn } from './signal-columns.ts';
-import { Advice, Ago, Facts, Foreign, Nothing, Panel, Reason } from './small-parts.ts';
+import { Advice, Ago, Facts, Foreign, Nothing, Panel, Prose, Reason } from './small-parts.ts';
 import { Mark, Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
 import { addressTone, conditionTone, rowTone } from './tones.ts';
@@ -30,7 +30,7 @@ export function LinkPage({ context, name }: { readonly context: string; readonly
     ${trouble(link)}
     <${SignalTiles} title=${`Requests to ${link.cluster}`} tiles=${tilesOf(link)} />
     <${History} kind="link" cluster=${link.cluster} />
-    <div class="columns">
+    <div class="columns lead">
       <${Conditions} link=${link} />
       <${About} link=${link} />
     </div>
@@ -61,11 +61,17 @@ function tilesOf(link: LinkShown) {
   return [
     {
       label: 'Requests',
-      value: `${rate(link.rps)}/s`,
+      value: perSecond(link.rps),
       values: spark?.rps ?? [],
-      write: (of: number | null) => `${rate(of)}/s`,
+      write: perSecond,
     },
-    { label: 'Success', value: share(link.success), values: spark?.success ?? [], write: share },
+    {
+      label: 'Success',
+      value: share(link.success),
+      values: spark?.success ?? [],
+      write: share,
+      least: LEAST_SUCCESS,
+    },
     { label: 'p50', value: latency(link.latency_ms_p50), values: [], write: latency },
     { label: 'p99', value: latency(link.latency_ms_p99), values: spark?.p99 ?? [], write: latency },
     { label: 'Round trip', value: latency(link.rtt_ms), values: [], write: latency },
@@ -81,8 +87,8 @@ const CONDITION_COLUMNS: readonly DataColumn<ConditionRow>[] = [
   {
     key: 'reason',
     head: 'Reason',
-    cell: ({ reason, message }) =>
-      html`<${Reason} reason=${reason} />${message === '' ? '' : html` <bdi class="message" dir="auto">${message}</bdi>`}`,
+    cell: ({ reason, message, advice, status }) =>
+      html`<${Reason} reason=${reason} />${message === '' ? '' : html` <bdi class="message" dir="auto">${message}</bdi>`}${status === 'True' || advice === '' ? '' : html`<span class="message"><${Prose} text=${advice} /></span>`}`,
   },
   {
     key: 'since',
@@ -181,7 +187,7 @@ function Gateways({ link }: { readonly link: LinkShown }) {
     const { address, state, reason = '', message, latencyMs = null } = probe;
     const detail = [reason, message].filter((one) => one !== '').join(': ');
     const none = { rps: null, success: null, streams: null, connections: null };
-    return { address, state, by: 'the controllers, by probes', detail, rtt: latencyMs, ...none };
+    return { address, state, by: 'controllers (probes)', detail, rtt: latencyMs, ...none };
   });
   const trunks = link.trunks.map((trunk): Address => {
     const { address, state, pod, rps, success, rtt_ms: rtt, streams, connections = null, mode = '' } = trunk;

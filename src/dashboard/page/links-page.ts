@@ -13,7 +13,7 @@ import {
   latencyColumns,
   nameColumn,
   numberColumn,
-  reasonColumn,
+  messageColumn,
   signalColumns,
   textColumn,
   verdictColumn,
@@ -61,5 +61,5 @@ const COLUMNS: readonly DataColumn<LinkShown>[] = [
   ...latencyColumns<LinkShown>(),
   numberColumn('streams', 'Streams', ({ streams }) => streams, count),
   numberColumn('mirrors', 'Mirrors', ({ mirrors }) => mirrors, count),
-  reasonColumn(),
+  messageColumn(),
 ];

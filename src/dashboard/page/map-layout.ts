@@ -5,6 +5,8 @@
 
 export interface LayoutNode {
   readonly key: string;
+  /** Default `NODE.height`. */
+  readonly height?: number;
 }
 
 export interface LayoutEdge {
@@ -25,6 +27,8 @@ export interface PlacedEdge {
   readonly path: string;
   /** Where its words stand, in their middle. */
   readonly at: { readonly x: number; readonly y: number };
+  /** Where it arrives, and from which side: 1 from the left, -1 from the right. */
+  readonly tip: { readonly x: number; readonly y: number; readonly towards: -1 | 1 };
 }
 
 export interface MapLayout {
@@ -35,8 +39,8 @@ export interface MapLayout {
 }
 
 /** Sizes of what is drawn. */
-export const NODE = { width: 208, height: 96 } as const;
-const COLUMN_GAP = 200;
+export const NODE = { width: 256, height: 96 } as const;
+const COLUMN_GAP = 264;
 const ROW_GAP = 28;
 const MARGIN = 16;
 /** A link that passes a layer takes so much height there. */
@@ -62,8 +66,8 @@ export function layoutMap(nodes: readonly LayoutNode[], edges: readonly LayoutEd
     drawn,
   );
   const spots = new Map<string, Spot>();
-  for (const { key } of nodes)
-    spots.set(key, { key, layer: layers.get(key) ?? 0, height: NODE.height, y: 0 });
+  for (const { key, height = NODE.height } of nodes)
+    spots.set(key, { key, layer: layers.get(key) ?? 0, height, y: 0 });
   const chains = new Map(drawn.map((edge) => [edge.key, chainOf(edge, layers, spots)] as const));
   const columns = columnsOf([...spots.values()], [...chains.values()]);
   const height = placeColumns(columns);
@@ -213,10 +217,12 @@ function linesOf(
     const isForward = chain[0] === source;
     const crowd = (of: string | undefined, end: 'left' | 'right') =>
       ends.filter((one) => one[end] === of).length;
-    const towards = crowd(chain[0], 'left') > crowd(chain.at(-1), 'right') ? 0.68 : 0.5;
+    const towards = crowd(chain[0], 'left') > crowd(chain.at(-1), 'right') ? 0.72 : 0.5;
     const [from, to] = towards === 0.5 ? points : points.slice(-2);
+    const end = (isForward ? points.at(-1) : points[0]) ?? { x: 0, y: 0 };
     return {
       key,
+      tip: { ...end, towards: isForward ? 1 : -1 },
       path: pathOf(isForward ? points : points.toReversed()),
       at: from === undefined || to === undefined ? { x: 0, y: 0 } : onCurve(from, to, towards),
     };

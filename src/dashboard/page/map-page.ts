@@ -1,6 +1,6 @@
 import type { MapEdgeRow, NodeRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { count, latency, rate, several, share } from './format.ts';
+import { count, latency, perSecond, rate, several, share } from './format.ts';
 import { LinkFlow } from './link-flow.ts';
 import { layoutMap, NODE, type PlacedEdge, type PlacedNode } from './map-layout.ts';
 import { classes, html } from './markup.ts';
@@ -10,7 +10,7 @@ import { pageHref } from './page-routes.ts';
 import { isShown } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
 import { oldContexts, tables } from './page-store.ts';
-import { numberColumn, reasonColumn, signalColumns, textColumn, verdictColumn } from './signal-columns.ts';
+import { numberColumn, messageColumn, signalColumns, textColumn, verdictColumn } from './signal-columns.ts';
 import { Panel } from './small-parts.ts';
 import { failingFirst } from './table-order.ts';
 import { successTone } from './tones.ts';
@@ -66,7 +66,7 @@ const COLUMNS: readonly DataColumn<MapEdgeRow>[] = [
   numberColumn('rtt', 'Round trip', (row) => row.rtt_ms, latency),
   numberColumn('streams', 'Streams', ({ streams }) => streams, count),
   numberColumn('mirrors', 'Mirrors', ({ mirrors }) => mirrors, count),
-  reasonColumn(),
+  messageColumn(),
 ];
 
 interface DrawingProps {
@@ -76,7 +76,7 @@ interface DrawingProps {
 
 function Drawing({ nodes, edges }: DrawingProps) {
   const layout = layoutMap(
-    nodes.map(({ cluster }) => ({ key: cluster })),
+    nodes.map((node) => ({ key: node.cluster, height: heightOf(node) })),
     edges.map(([key, { source, target }]) => ({ key, source, target })),
   );
   const byCluster = new Map(nodes.map((node) => [node.cluster, node]));
@@ -85,15 +85,32 @@ function Drawing({ nodes, edges }: DrawingProps) {
   const { width, height } = layout;
   return html`<div class="map" role="region" aria-label="Map of clusters and links" tabindex="0">
     <svg width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="group" aria-label="Clusters and links">
-      ${layout.edges.map((placed) => edgeOf(placed, byKey.get(placed.key), most))}
+      ${layout.edges.map((placed) => lineOf(placed, byKey.get(placed.key), most))}
+      ${layout.edges.map((placed) => edgeOf(placed, byKey.get(placed.key)))}
       ${layout.nodes.map((placed) => nodeOf(placed, byCluster.get(placed.key)))}
     </svg>
   </div>`;
 }
 
-function edgeOf({ key, path, at }: PlacedEdge, edge: MapEdgeRow | undefined, most: number) {
+function edgeTone({ failing, success, context }: MapEdgeRow): string {
+  return classes(failing ? 'bad' : successTone(success), oldContexts.value.has(context) && 'old');
+}
+
+/** The line alone, below all labels: as thick as the link is busy. */
+function lineOf({ key, path, tip }: PlacedEdge, edge: MapEdgeRow | undefined, most: number) {
   if (edge === undefined) return '';
-  const { link, source, target, rps, success, rtt_ms: rtt, failing, reason, context } = edge;
+  const stroke = 1.5 + 4.5 * Math.sqrt((edge.rps ?? 0) / most);
+  const arrow = 4 + stroke;
+  return html`<g key=${`line ${key}`} class=${classes('map-line', edgeTone(edge), chosen('link') === key && 'chosen')}>
+    <path class="line" d=${path} stroke-width=${stroke} />
+    <path class="tip" d=${`M${tip.x} ${tip.y}l${-tip.towards * 2 * arrow} ${-arrow}v${2 * arrow}z`} />
+  </g>`;
+}
+
+/** What can be chosen: the label, and all along the line. */
+function edgeOf({ key, path, at }: PlacedEdge, edge: MapEdgeRow | undefined) {
+  if (edge === undefined) return '';
+  const { link, source, target, rps, success, rtt_ms: rtt, failing, reason } = edge;
   const isChosen = chosen('link') === key;
   const query = new URLSearchParams(place.value.query);
   query.set('link', key);
@@ -103,20 +120,16 @@ function edgeOf({ key, path, at }: PlacedEdge, edge: MapEdgeRow | undefined, mos
     failing ? `failing, ${reason}` : '',
     `${rate(rps)} requests a second, ${share(success)} succeed, round trip ${latency(rtt)}`,
   ];
-  const tone = failing ? 'bad' : successTone(success);
-  const old = oldContexts.value.has(context);
-  const stroke = 1.5 + 5.5 * Math.sqrt((rps ?? 0) / most);
-  const label = `${rate(rps)}/s · ${latency(rtt)}`;
+  const label = [perSecond(rps), ...(rtt === null ? [] : [latency(rtt)])].join(' · ');
   const half = label.length * 3.3 + 16;
   return html`<a
     key=${key}
     href=${`/map?${query.toString()}`}
-    class=${classes('map-link', tone, old && 'old', isChosen && 'chosen')}
+    class=${classes('map-link', edgeTone(edge), isChosen && 'chosen')}
     aria-label=${words.filter((one) => one !== '').join(': ')}
     aria-current=${isChosen ? 'true' : undefined}
   >
     <path class="hit" d=${path} />
-    <path class="line" d=${path} stroke-width=${stroke} />
     <g transform=${`translate(${at.x} ${at.y})`}>
       <rect class="label" x=${-half} y="-11" width=${2 * half} height="22" rx="11" />
       ${
@@ -129,43 +142,67 @@ function edgeOf({ key, path, at }: PlacedEdge, edge: MapEdgeRow | undefined, mos
   </a>`;
 }
 
+/** A cluster that is not asked has less to say. */
+function heightOf({ context }: NodeRow): number {
+  return context === null ? 64 : NODE.height;
+}
+
 /** Longest name that a box has room for, characters; the whole one is in its title and in the table. */
 const NAME_ROOM = 22;
 
+type NodeState = 'failing' | 'fine' | 'old' | 'unasked';
+
+const STATE_WORDS: Readonly<Record<NodeState, string>> = {
+  failing: 'failing',
+  fine: 'fine',
+  old: 'silent',
+  unasked: 'not asked',
+};
+
+function nodeState({ context, failing }: NodeRow): NodeState {
+  if (failing) return 'failing';
+  if (context === null) return 'unasked';
+  return oldContexts.value.has(context) ? 'old' : 'fine';
+}
+
+/** Where the state of a cluster is shown: the upper corner at the end of its box. */
+const CORNER = { x: NODE.width - 20, y: 22 } as const;
+
+function nodeSign(state: NodeState) {
+  const { x, y } = CORNER;
+  if (state === 'failing') return html`<path class="sign" d=${`M${x - 4} ${y - 4}l8 8m0-8l-8 8`} />`;
+  return html`<circle class=${classes('sign', state !== 'fine' && 'ring')} cx=${x} cy=${y} r="4.5" />`;
+}
+
 function nodeOf({ key, x, y }: PlacedNode, node: NodeRow | undefined) {
   if (node === undefined) return '';
-  const {
-    cluster,
-    context,
-    failing,
-    reason,
-    services,
-    gateways,
-    egresses,
-    out_rps: out,
-    in_rps: into,
-  } = node;
-  const asked = context !== null;
-  const old = context !== null && oldContexts.value.has(context);
-  const state = !asked ? 'is not asked' : failing ? `failing, ${reason}` : old ? 'silent' : 'fine';
-  const counts = asked
-    ? `${several(services ?? 0, 'Service')} · ${gateways ?? 0} gw · ${egresses ?? 0} eg`
-    : 'known by Links only';
-  const rates = asked ? `sends ${rate(out)}/s · gets ${rate(into)}/s` : '';
+  const { cluster, context, reason } = node;
+  const state = nodeState(node);
+  const [counts, rates] = nodeWords(node);
+  const words = [STATE_WORDS[state], state === 'failing' ? reason : '', counts, rates];
   const name = cluster.length > NAME_ROOM ? `${cluster.slice(0, NAME_ROOM - 1)}…` : cluster;
   return html`<a
     key=${key}
-    class=${classes('map-node', failing && 'failing', !asked && 'unasked', old && 'old')}
-    href=${asked ? pageHref('services', [], { cluster: context }) : pageHref('links')}
-    aria-label=${`Cluster ${cluster}, ${state}: ${counts}${rates === '' ? '' : `, ${rates}`}`}
+    class=${classes('map-node', state, context === null && 'unasked')}
+    href=${context === null ? pageHref('links', [], { q: cluster }) : pageHref('services', [], { cluster: context })}
+    aria-label=${`Cluster ${cluster}: ${words.filter((one) => one !== '').join(', ')}`}
   >
     <title>${cluster}</title>
     <g transform=${`translate(${x} ${y})`}>
-      <rect width=${NODE.width} height=${NODE.height} rx="10" />
-      ${failing ? html`<path class="sign" d="M186 16l8 8M194 16l-8 8" />` : asked ? html`<circle class="sign" cx="190" cy="20" r="4.5" />` : html`<circle class="sign ring" cx="190" cy="20" r="4" />`}
+      <rect width=${NODE.width} height=${heightOf(node)} rx="10" />
+      ${nodeSign(state)}
       <text class="title" x="16" y="27">${name}</text>
-      <text x="16" y="53">${counts}</text>
-      <text x="16" y="75">${rates}</text>
+      <text x="16" y="50">${counts}</text>
+      <text x="16" y="73">${rates}</text>
     </g>
   </a>`;
+}
+
+function nodeWords({ context, services, gateways, egresses, out_rps: out, in_rps: into }: NodeRow) {
+  if (context === null) return ['known by Links, not asked', ''] as const;
+  const pods = `${several(gateways ?? 0, 'gateway')}, ${several(egresses ?? 0, 'egress', 'egresses')}`;
+  return [
+    `${several(services ?? 0, 'Service')}, ${pods}`,
+    `sends ${perSecond(out)}, gets ${perSecond(into)}`,
+  ] as const;
 }

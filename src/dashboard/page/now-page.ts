@@ -1,13 +1,13 @@
 import type { CardRow, SparkRow } from '../snapshot.ts';
 import { orderedCards } from './card-order.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { fullName, latency, rate, several, share } from './format.ts';
+import { fullName, latency, perSecond, rate, several, share } from './format.ts';
 import { html } from './markup.ts';
 import { pageHref } from './page-routes.ts';
 import { isShown } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
 import { contexts, meta, oldContexts, tables } from './page-store.ts';
-import { SignalTiles, type Tile } from './signal-tiles.ts';
+import { LEAST_SUCCESS, SignalTiles, type Tile } from './signal-tiles.ts';
 import {
   endpointsColumn,
   latencyColumns,
@@ -36,7 +36,8 @@ export function NowPage() {
 
 function windowNote() {
   const seconds = Math.round((meta.value?.windowMs ?? 0) / 1000);
-  return `Numbers are of the last ${seconds} s.`;
+  const isQuiet = contexts.value.every(({ traffic }) => !traffic);
+  return isQuiet ? `No traffic in the last ${seconds} s.` : `Numbers are of the last ${seconds} s.`;
 }
 
 function allWell() {
@@ -83,7 +84,7 @@ function FailureCard({ card }: { readonly card: CardRow }) {
 
 function sinceText({ since, sinceBy }: CardRow) {
   if (since === null) return '';
-  return html`<${Ago} at=${since} suffix=${sinceBy === 'told' ? '' : 'or longer'} />`;
+  return html`for <${Ago} at=${since} suffix=${sinceBy === 'told' ? '' : 'or longer'} />`;
 }
 
 /** What it costs: how many mirrors, and how many requests. */
@@ -109,14 +110,14 @@ function tilesOfAll(): Tile[] {
   const spark = Object.values(tables.sparks.value).find(
     (one) => one.kind === 'all' && one.side === row?.side && one.context === row.context,
   );
-  const sum = Object.values(row?.errors ?? {}).reduce((total, one) => total + one, 0);
+  const errors = row === undefined ? null : Object.values(row.errors).reduce((total, one) => total + one, 0);
   return [
-    tile('Requests', `${rate(row?.rps)}/s`, spark?.rps, (value) => `${rate(value)}/s`),
-    tile('Success', share(row?.success), spark?.success, share),
+    tile('Requests', perSecond(row?.rps), spark?.rps, perSecond),
+    tile('Success', share(row?.success), spark?.success, share, LEAST_SUCCESS),
     tile('p50', latency(row?.latency_ms_p50), undefined, latency),
     tile('p99', latency(row?.latency_ms_p99), spark?.p99, latency),
     tile('In flight', rate(row?.in_flight), undefined, rate),
-    tile('Ended by Linkspan', `${rate(sum)}/s`, undefined, rate),
+    tile('Ended by Linkspan', perSecond(errors), undefined, rate),
   ];
 }
 
@@ -129,9 +130,10 @@ function tile(
   label: string,
   value: string,
   values: SparkRow['rps'] | undefined,
-  write: (value: number | null) => string,
+  write: Tile['write'],
+  least = 0,
 ): Tile {
-  return { label, value, values: values ?? [], write };
+  return { label, value, values: values ?? [], write, least };
 }
 
 type ServiceRow = (typeof tables.services.value)[string];

@@ -11,7 +11,9 @@ import { Mark } from './status-mark.ts';
 import { nextTheme, theme } from './theme.ts';
 import { contextTone } from './tones.ts';
 
-/** The frame around every page: whose clusters, which pages there are, and what is wrong with what is shown. */
+/**
+ * The frame around every page: whose clusters, which pages there are, and what is wrong with what is shown.
+ */
 export function Shell({ children }: { readonly children?: Content }) {
   return html`<a class="skip" href="#page">Skip to the page</a>
     <div class="frame">

@@ -8,10 +8,11 @@ import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
 import { tables } from './page-store.ts';
 import { hasText } from './search-match.ts';
-import { numberColumn, reasonColumn, SuccessShare, textColumn } from './signal-columns.ts';
+import { numberColumn, messageColumn, SuccessShare, textColumn } from './signal-columns.ts';
+import { Reason } from './small-parts.ts';
 import { Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
-import { rowTone } from './tones.ts';
+import { rowTone, type Said } from './tones.ts';
 
 const COLUMNS: readonly DataColumn<ProcessRow>[] = [
   {
@@ -29,7 +30,7 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
     head: 'State',
     sort: ({ failing, ready }) => (failing ? 0 : ready ? 2 : 1),
     cell: (row) =>
-      html`<${Status} said=${rowTone({ ...row, rps: row.ready ? 1 : null })} word=${row.failing ? undefined : row.ready ? (row.reason === '' ? 'Ready' : undefined) : 'Not ready'} />`,
+      html`<${Status} said=${readiness(row)} />${row.reason === '' ? '' : html` <${Reason} reason=${row.reason} />`}`,
   },
   textColumn('version', 'Version', ({ version }) => version),
   numberColumn('workers', 'Workers', ({ workers }) => workers, count),
@@ -69,8 +70,13 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
   textColumn('cpu', 'CPU', ({ cpu }) => cpu),
   textColumn('memory', 'Memory', ({ memory }) => memory),
   numberColumn('restarts', 'Restarts', ({ restarts }) => restarts, count),
-  reasonColumn(),
+  messageColumn(),
 ];
+
+function readiness(row: ProcessRow): Said {
+  if (row.failing || row.reason !== '') return rowTone({ ...row, rps: null });
+  return row.ready ? { tone: 'good', word: 'Ready' } : { tone: 'idle', word: 'Not ready' };
+}
 
 function left(seconds: number | null): string {
   if (seconds === null) return '–';

@@ -8,7 +8,7 @@ import {
   latencyColumns,
   nameColumn,
   numberColumn,
-  reasonColumn,
+  messageColumn,
   signalColumns,
   textColumn,
   verdictColumn,
@@ -35,7 +35,7 @@ export function serviceColumns(): DataColumn<ServiceRow>[] {
     ...latencyColumns<ServiceRow>(),
     numberColumn('retries', 'Retries/s', ({ retries }) => retries, rate),
     numberColumn('denied', 'Denied/s', ({ unauthorized }) => unauthorized, rate),
-    reasonColumn(),
+    messageColumn(),
   ];
 }
 
@@ -55,7 +55,7 @@ export function mirrorColumns(): DataColumn<MirrorRow>[] {
       sort: ({ ends }) => ends?.where ?? null,
       cell: ({ ends }) => html`<${WhereBar} ends=${ends} />`,
     },
-    reasonColumn(),
+    messageColumn(),
   ];
 }
 
@@ -98,6 +98,6 @@ export function edgeColumns(of: 'both' | 'src'): DataColumn<EdgeShown>[] {
       (row) => row.bytes_out_rate,
       (value) => `${bytes(value)}/s`,
     ),
-    reasonColumn(),
+    messageColumn(),
   ];
 }

@@ -1,7 +1,7 @@
 import type { ServiceAnswer } from '../answers.ts';
 import { ErrorNotice, useAnswer } from './asked-answer.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { latency, rate, several, share } from './format.ts';
+import { latency, perSecond, rate, several, share } from './format.ts';
 import { History } from './history-chart.ts';
 import { html } from './markup.ts';
 import { isOldRow } from './now-page.ts';
@@ -16,8 +16,8 @@ import {
   serviceColumns,
   type ServiceRow,
 } from './service-columns.ts';
-import { latencyColumns, numberColumn, reasonColumn, signalColumns, textColumn } from './signal-columns.ts';
-import { SignalTiles } from './signal-tiles.ts';
+import { latencyColumns, numberColumn, messageColumn, signalColumns, textColumn } from './signal-columns.ts';
+import { LEAST_SUCCESS, SignalTiles } from './signal-tiles.ts';
 import { Advice, Foreign, Nothing, Panel, Prose, Reason } from './small-parts.ts';
 import { Mark, Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
@@ -125,15 +125,21 @@ function tilesOf(row: MirrorRow | ServiceRow) {
   return [
     {
       label: 'Requests',
-      value: `${rate(row.rps)}/s`,
+      value: perSecond(row.rps),
       values: spark?.rps ?? [],
-      write: (of: number | null) => `${rate(of)}/s`,
+      write: perSecond,
     },
-    { label: 'Success', value: share(row.success), values: spark?.success ?? [], write: share },
+    {
+      label: 'Success',
+      value: share(row.success),
+      values: spark?.success ?? [],
+      write: share,
+      least: LEAST_SUCCESS,
+    },
     bare('p50', latency(row.latency_ms_p50)),
     { label: 'p99', value: latency(row.latency_ms_p99), values: spark?.p99 ?? [], write: latency },
     bare('In flight', rate(row.in_flight)),
-    bare('Retries', `${rate(row.retries)}/s`),
+    bare('Retries', perSecond(row.retries)),
   ];
 }
 
@@ -154,7 +160,7 @@ const ROUTES: readonly DataColumn<RouteShown>[] = [
   numberColumn('retries', 'Retries/s', ({ retries }) => retries, rate),
   numberColumn('timeouts', 'Timeouts/s', ({ timeouts }) => timeouts, rate),
   numberColumn('actual', 'Success of tries', (row) => row.actual_success, share),
-  reasonColumn(),
+  messageColumn(),
 ];
 
 function Routes({ of }: { readonly of: Name }) {
@@ -168,7 +174,9 @@ function Routes({ of }: { readonly of: Name }) {
   </${Panel}>`;
 }
 
-/** What controllers and the API server of one cluster know of the name. It is asked for when somebody looks. */
+/**
+ * What controllers and the API server of one cluster know of the name. It is asked for when somebody looks.
+ */
 function Known({ context, of }: { readonly context: string; readonly of: Name }) {
   const query = new URLSearchParams({ context, namespace: of.namespace, name: of.name });
   const { value, error } = useAnswer<ServiceAnswer>(`/api/service.json?${query.toString()}`);

@@ -29,24 +29,23 @@ export function SuccessShare({ success }: { readonly success: number | null }) {
   return html`<span class=${`share ${successTone(success)}`}>${share(success)}</span>`;
 }
 
-/** State, and what it is for. */
+/** State, and for which reason. */
 export function verdictColumn<T extends Judged & { readonly rps?: number | null }>(): DataColumn<T> {
   return {
     key: 'status',
     head: 'State',
     sort: ({ failing, reason }) => (failing ? 0 : reason === '' ? 2 : 1),
-    cell: (row) => html`<${Status} said=${rowTone(row)} />`,
+    cell: (row) =>
+      html`<${Status} said=${rowTone(row)} />${row.reason === '' || row.reason === 'Mirrored' ? '' : html` <${Reason} reason=${row.reason} />`}`,
   };
 }
 
-/** The reason constant; what it says in this case stands behind it. */
-export function reasonColumn<T extends Judged>(): DataColumn<T> {
+/** What the reason says in this case: the last column, as it is the longest. */
+export function messageColumn<T extends Judged>(): DataColumn<T> {
   return {
-    key: 'reason',
-    head: 'Reason',
-    sort: ({ reason }) => reason || null,
-    cell: ({ reason, message }) =>
-      html`<${Reason} reason=${reason} />${message === '' ? '' : html` <bdi class="message" dir="auto">${message}</bdi>`}`,
+    key: 'message',
+    head: 'Message',
+    cell: ({ message }) => (message === '' ? '' : html`<bdi class="message" dir="auto">${message}</bdi>`),
   };
 }
 

@@ -43,16 +43,16 @@ export function Foreign({ text }: { readonly text: string }) {
   return html`<bdi class="foreign" dir="auto">${text}</bdi>`;
 }
 
-/** What to do, and the commands that do it. @param command that comes first */
+/** What to do, and the command that does it. @param command empty: those that the text names */
 export function Advice({ text, command = '' }: { readonly text: string; readonly command?: string }) {
-  const commands = [...new Set([command, ...commandsOf(text)])].filter(isWhole);
+  const commands = command === '' ? commandsOf(text).filter(isWhole) : [command];
   return html`${text === '' ? '' : html`<p class="advice"><${Prose} text=${text} /></p>`}
     ${commands.map((one) => html`<${Command} key=${one} text=${one} />`)}`;
 }
 
 /** With a word in capitals in it a command has to be completed first. */
 function isWhole(command: string): boolean {
-  return command !== '' && !/ [A-Z]{2,}\b/.test(command);
+  return command !== '' && !command.split(' ').some((word) => /^[A-Z]{2,}$/.test(word));
 }
 
 /** A reason constant or a kind of failure, with the way to what it means. */

@@ -35,10 +35,7 @@ export interface TapRow {
 export const MOST_LINES = 500;
 
 export function tapRow(flow: Flow, pod: string, context: string): TapRow {
-  const { client, target, failure = '', reason = '', fault = '' } = flow;
-  const where = target.namespace === undefined ? target.name : `${target.namespace}/${target.name}`;
-  const grpc = flow.grpcStatus === undefined ? '' : `grpc ${flow.grpcStatus}`;
-  const status = [flow.status === undefined ? '' : String(flow.status), grpc];
+  const { client, target, failure = '', status = 0, firstByteMs = null, tries = 1 } = flow;
   return {
     key: `${context} ${pod} ${flow.id}`,
     at: flow.at,
@@ -46,22 +43,39 @@ export function tapRow(flow: Flow, pod: string, context: string): TapRow {
     process: flow.process,
     context,
     pod,
-    client: client.identity ?? client.address ?? '',
+    client: firstOf(client.identity, client.address),
     proven: client.proven,
-    target: `${where}:${target.port}`,
-    cluster: target.cluster ?? '',
-    endpoint: flow.gateway ?? flow.endpoint ?? '',
-    method: flow.method ?? flow.protocol,
-    path: flow.path ?? '',
-    status: status.filter((one) => one !== '').join(' '),
-    failing: failure !== '' || (flow.status ?? 0) >= 500,
-    firstMs: flow.firstByteMs ?? null,
+    target: `${target.namespace === undefined ? '' : `${target.namespace}/`}${target.name}:${target.port}`,
+    cluster: firstOf(target.cluster),
+    endpoint: firstOf(flow.gateway, flow.endpoint),
+    method: firstOf(flow.method, flow.protocol),
+    path: firstOf(flow.path),
+    status: statusWords(flow),
+    failing: failure !== '' || status >= 500,
+    firstMs: firstByteMs,
     totalMs: flow.totalMs,
     bytesIn: flow.bytesIn,
     bytesOut: flow.bytesOut,
-    tries: flow.tries ?? 1,
-    word: [failure, reason, fault === '' ? '' : `fault: ${fault}`].filter((one) => one !== '').join(': '),
+    tries,
+    word: wordsOf(flow),
   };
+}
+
+function firstOf(...words: readonly (string | undefined)[]): string {
+  return words.find((word) => word !== undefined) ?? '';
+}
+
+function statusWords({ status, grpcStatus }: Flow): string {
+  const words = [
+    status === undefined ? '' : String(status),
+    grpcStatus === undefined ? '' : `grpc ${grpcStatus}`,
+  ];
+  return words.filter((one) => one !== '').join(' ');
+}
+
+function wordsOf({ failure = '', reason = '', fault }: Flow): string {
+  const words = [failure, reason, fault === undefined ? '' : `fault: ${fault}`];
+  return words.filter((one) => one !== '').join(': ');
 }
 
 /** With newer lines before the others; one that was open and has ended takes its place. */
