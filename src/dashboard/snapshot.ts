@@ -194,8 +194,6 @@ export interface ProcessRow
   readonly requests_rps: number | null;
   readonly cpu: string | null;
   readonly memory: string | null;
-  /** Seconds until the first of its trust anchors ends. */
-  readonly anchors_left_s: number | null;
 }
 
 /** The last 30 minutes, from what processes keep. All arrays are of one length, the oldest first. */

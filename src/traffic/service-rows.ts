@@ -42,7 +42,7 @@ export function serviceTraffic(reading: ClusterReading): ServiceTraffic[] {
   for (const side of ['gateway', 'egress'] as const)
     for (const { window } of answersOf(reading, side))
       for (const target of window.report.targets) {
-        const { namespace, name } = nameOf(target, side);
+        const { namespace, name } = targetName(target, side);
         count(found.of(side, namespace, name, target.there?.cluster), target, window.ms);
       }
   for (const facts of reading.services) found.isSaid(facts);
@@ -107,7 +107,10 @@ class FoundServices {
 /**
  * What an egress counts by member is called so; what a gateway serves besides Kubernetes by its whole name.
  */
-function nameOf({ label, service, namespace }: TargetStats, side: 'egress' | 'gateway') {
+export function targetName(
+  { label, service, namespace }: TargetStats,
+  side: 'egress' | 'gateway',
+): { readonly namespace: string; readonly name: string } {
   if (side === 'gateway') return { namespace, name: service };
   const { name: whole } = splitTargetKey(label);
   return { namespace, name: whole.slice(whole.indexOf('/') + 1) };
