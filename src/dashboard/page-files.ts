@@ -71,7 +71,7 @@ export async function readPageFiles(folder = import.meta.dirname): Promise<PageF
   const index = readFileSync(path.join(folder, 'page/index.html'), 'utf8')
     .replace('<!--importmap-->', () => `<script type="importmap">${IMPORT_MAP}</script>`)
     .replace('<!--main-->', () => `<script type="module" src="/page/main${suffix}"></script>`);
-  return { files: new Map(found), index: await fileOf('.html', index), importMap: IMPORT_MAP };
+  return { files: new Map(found), index: await fileOf('index.html', index), importMap: IMPORT_MAP };
 }
 
 /** From the folder above, with `/`. Declarations and maps that a compiler puts beside are none of it. */
@@ -93,7 +93,7 @@ function readOwn(folder: string, name: string): string {
 
 /** Node says at the first call that this may change, which is for us to know and not for who looks. */
 function withoutTypes(text: string): string {
-  const { emitWarning } = process;
+  const emitWarning = process.emitWarning.bind(process);
   process.emitWarning = () => undefined;
   try {
     return stripTypeScriptTypes(text);

@@ -141,7 +141,8 @@ describe('The server of the dashboard', () => {
 
   describe('serves', () => {
     it('the page for every address that it shows, with the one script that the policy names', async () => {
-      const { text } = await ask('/', { headers: mine() });
+      const { text, headers } = await ask('/', { headers: mine() });
+      expect(headers['content-type']).to.equal('text/html; charset=utf-8');
       const inline = [...text.matchAll(/<script(?![^>]*\bsrc=)[^>]*>([^<]*)<\/script>/g)].map(
         (one) => one[1],
       );
@@ -159,6 +160,7 @@ describe('The server of the dashboard', () => {
       for (const path of [...Object.values(map.imports), '/page/main.ts', '/snapshot.ts', '/lib/uplot.css']) {
         const reply = await ask(path, { headers: { ...mine(), 'accept-encoding': 'gzip' } });
         expect(reply.status, path).to.equal(200);
+        expect(reply.headers['content-type']).to.match(/^text\/(javascript|css); charset=utf-8$/);
         expect(reply.text).not.to.contain('interface ');
       }
       const others = ['/dashboard-server.ts', '/page/../dashboard-server.ts', '/page/%2e%2e/page-files.ts'];
