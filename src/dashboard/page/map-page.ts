@@ -1,6 +1,6 @@
 import type { MapEdgeRow, NodeRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { count, latency, perSecond, rate, several, share } from './format.ts';
+import { count, latency, perSecond, several, share } from './format.ts';
 import { LinkFlow } from './link-flow.ts';
 import { layoutMap, NODE, type PlacedEdge, type PlacedNode } from './map-layout.ts';
 import { classes, html } from './markup.ts';
@@ -115,12 +115,14 @@ function edgeOf({ key, path, at }: PlacedEdge, edge: MapEdgeRow | undefined) {
   const query = new URLSearchParams(place.value.query);
   query.set('link', key);
   if (isChosen) query.delete('link');
+  const label = [perSecond(rps), ...(rtt === null ? [] : [latency(rtt)])].join(' · ');
+  // What is seen stands in what is heard, word for word.
   const words = [
     `Link ${link}, ${source} to ${target}`,
     failing ? `failing, ${reason}` : '',
-    `${rate(rps)} requests a second, ${share(success)} succeed, round trip ${latency(rtt)}`,
+    label,
+    `${share(success)} succeed`,
   ];
-  const label = [perSecond(rps), ...(rtt === null ? [] : [latency(rtt)])].join(' · ');
   const half = label.length * 3.3 + 16;
   return html`<a
     key=${key}
@@ -179,20 +181,26 @@ function nodeOf({ key, x, y }: PlacedNode, node: NodeRow | undefined) {
   const { cluster, context, reason } = node;
   const state = nodeState(node);
   const [counts, rates] = nodeWords(node);
-  const words = [STATE_WORDS[state], state === 'failing' ? reason : '', counts, rates];
   const name = cluster.length > NAME_ROOM ? `${cluster.slice(0, NAME_ROOM - 1)}…` : cluster;
+  const seen = [name, counts, rates].filter((one) => one !== '').join(' ');
+  const words = [
+    seen,
+    STATE_WORDS[state],
+    state === 'failing' ? reason : '',
+    name === cluster ? '' : cluster,
+  ];
   return html`<a
     key=${key}
-    class=${classes('map-node', state, context === null && 'unasked')}
+    class=${classes('map-node', state, context === null && state !== 'unasked' && 'unasked')}
     href=${context === null ? pageHref('links', [], { q: cluster }) : pageHref('services', [], { cluster: context })}
-    aria-label=${`Cluster ${cluster}: ${words.filter((one) => one !== '').join(', ')}`}
+    aria-label=${`Cluster ${words.filter((one) => one !== '').join(', ')}`}
   >
-    <title>${cluster}</title>
+    ${name === cluster ? '' : html`<title>${cluster}</title>`}
     <g transform=${`translate(${x} ${y})`}>
       <rect width=${NODE.width} height=${heightOf(node)} rx="10" />
       ${nodeSign(state)}
-      <text class="title" x="16" y="27">${name}</text>
-      <text x="16" y="50">${counts}</text>
+      <text class="title" x="16" y="27">${name}</text>${' '}
+      <text x="16" y="50">${counts}</text>${' '}
       <text x="16" y="73">${rates}</text>
     </g>
   </a>`;
