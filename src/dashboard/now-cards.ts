@@ -98,9 +98,11 @@ function causesOf(
   for (const picture of pictures) addTo(causes, clusterCard(picture));
   const failing = Object.values(mirrors).filter((one) => one.failing);
   const failingTo = new Set(failing.map(toKey));
-  for (const link of Object.values(links))
-    if (!(failsByRequests(link) && failingTo.has(toKey(link))))
-      addTo(causes, ...linkCards(link, placeOf(link.context)));
+  for (const link of Object.values(links)) {
+    const isCause = link.failing && !(failsByRequests(link) && failingTo.has(toKey(link)));
+    const place = placeOf(link.context);
+    addTo(causes, ...(isCause ? [linkCard(link, place)] : addressCards(link, place)));
+  }
   for (const one of Object.values(processes)) addTo(causes, processCard(one, placeOf(one.context)));
   for (const [key, one] of Object.entries(services))
     if (one.failing) causes.set(key, serviceCard(one, 'service', placeOf(one.context)));
@@ -135,8 +137,8 @@ function addTo(causes: Map<string, Card>, ...cards: readonly (Card | undefined)[
 }
 
 /** Whether nothing is wrong with a Link but what its mirrors carry, which have cards of their own. */
-function failsByRequests({ failing, reason, conditions }: LinkShown): boolean {
-  return failing && reason !== CANNOT_REACH && !conditions.some((one) => one.reason === reason);
+function failsByRequests({ reason, conditions }: LinkShown): boolean {
+  return reason !== CANNOT_REACH && !conditions.some((one) => one.reason === reason);
 }
 
 function toKey({ context, cluster }: { readonly context: string; readonly cluster: string }): string {
@@ -166,11 +168,7 @@ function clusterCard(picture: ContextPicture): Card | undefined {
   return { ...of, ...words, ...noMirrors(), rps: null, told: at };
 }
 
-/** A Link that fails, or single addresses of its gateway where others live. */
-function linkCards(link: LinkShown, place: Place): Card[] {
-  return link.failing ? [linkCard(link, place)] : addressCards(link, place);
-}
-
+/** Single addresses of a gateway that are dead where others live. */
 function addressCards({ context, source = '', cluster, probes }: LinkShown, place: Place): Card[] {
   const dead = (probes ?? []).filter(({ state }) => state === 'dead');
   return dead.map((probe) => ({

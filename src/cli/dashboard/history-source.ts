@@ -2,7 +2,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { AnswerSource } from '../../dashboard/dashboard-answers.ts';
 import { HistoryAnswers } from '../../dashboard/history/history-answers.ts';
-import { Prometheus } from '../../dashboard/history/prometheus.ts';
+import { PrometheusClient } from '../../dashboard/history/prometheus-client.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import { type ClusterFlags, openCluster } from '../flags/cluster-flags.ts';
@@ -34,7 +34,7 @@ export function historyOf(
   const { client, path, isOwn } = clientOf(where, flags, sources);
   return {
     name: where,
-    answers: new HistoryAnswers(new Prometheus(client, path), systemClock),
+    answers: new HistoryAnswers(new PrometheusClient(client, path), systemClock),
     close: async () => {
       if (isOwn) await client.close();
     },

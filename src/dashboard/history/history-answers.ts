@@ -9,7 +9,7 @@ import {
   type HistorySeries,
   type HistoryTable,
 } from '../answers.ts';
-import type { Prometheus, Series } from './prometheus.ts';
+import type { PrometheusClient, Series } from './prometheus-client.ts';
 import { type Questions, seriesQuestions, tableQuestions } from './history-queries.ts';
 
 /** Most rows, and points of a series. */
@@ -38,10 +38,10 @@ const askedOne = asked.extend({
 
 /** Answers what pages ask about the past. */
 export class HistoryAnswers {
-  readonly #prometheus: Prometheus;
+  readonly #prometheus: PrometheusClient;
   readonly #clock: Clock;
 
-  constructor(prometheus: Prometheus, clock: Clock) {
+  constructor(prometheus: PrometheusClient, clock: Clock) {
     this.#prometheus = prometheus;
     this.#clock = clock;
   }

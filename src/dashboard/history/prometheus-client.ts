@@ -42,7 +42,7 @@ export interface Span {
 }
 
 /** A Prometheus, at its own address or behind an API server's service proxy. */
-export class Prometheus {
+export class PrometheusClient {
   readonly #client: KubeClient;
   readonly #path: string;
 
@@ -107,7 +107,8 @@ function refused(error: unknown): unknown {
   const said = error instanceof KubeApiError ? wordsIn(error.answer) : undefined;
   if (said?.errorType === 'timeout' || said?.errorType === 'canceled')
     return new LinkspanError('PROMETHEUS_TIMEOUT', `Prometheus: ${said.error.slice(0, MAX_WORDS)}`);
-  const words = said === undefined ? messageOf(error) : `${said.errorType}: ${said.error}`;
+  const own = error instanceof KubeApiError ? `HTTP ${error.status}: ${error.answer}` : messageOf(error);
+  const words = said === undefined ? own : `${said.errorType}: ${said.error}`;
   return new LinkspanError('PROMETHEUS_REFUSED', `Prometheus: ${words.slice(0, MAX_WORDS)}`, {
     cause: error,
   });
