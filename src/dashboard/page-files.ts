@@ -70,7 +70,7 @@ export async function readPageFiles(folder = import.meta.dirname): Promise<PageF
   ]);
   const index = readFileSync(path.join(folder, 'page/index.html'), 'utf8')
     .replace('<!--importmap-->', () => `<script type="importmap">${IMPORT_MAP}</script>`)
-    .replace('<!--main-->', () => `<script type="module" src="/page/main${suffix}"></script>`);
+    .replace('<!--main-->', () => `<script type="module" src="/page/start-page${suffix}"></script>`);
   return { files: new Map(found), index: await fileOf('index.html', index), importMap: IMPORT_MAP };
 }
 

@@ -646,7 +646,7 @@ export function quietTables(): Tables {
 export function largeTables(services: number, links: number, round = 0): Tables {
   const well = wellTables();
   const numbers = (at: number) => ({
-    rps: ((at * 7919 + round * 31) % 1000) / 2,
+    rps: (((at * 7919) % 1000) / 2) * (1 + 0.1 * Math.sin(round + at)),
     success: at % 97 === 0 ? 0.9 : 1,
     p99: 10 + (at % 50),
   });

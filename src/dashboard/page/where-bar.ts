@@ -1,8 +1,8 @@
+import type { Tables } from '../snapshot.ts';
 import { latency } from './format.ts';
 import { html } from './markup.ts';
-import type { MirrorRow } from './service-columns.ts';
 
-type Ends = MirrorRow['ends'];
+type Ends = Tables['mirrors'][string]['ends'];
 
 /** A part of the time that a client waits. */
 export interface TimePart {

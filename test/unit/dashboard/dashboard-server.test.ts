@@ -78,7 +78,7 @@ describe('The server of the dashboard', () => {
 
     it('nobody without either', async () => {
       const name = cookie.split('=')[0] ?? '';
-      for (const path of ['/', '/events', '/api/contexts.json', '/page/main.ts', '/live/tap'])
+      for (const path of ['/', '/events', '/api/contexts.json', '/page/start-page.ts', '/live/tap'])
         for (const value of ['', 'wrong', `${mine().cookie.split('=')[1] ?? ''}x`]) {
           const reply = await ask(path, { headers: { cookie: `${name}=${value}` } });
           expect(reply.status, path).to.equal(403);
@@ -157,7 +157,7 @@ describe('The server of the dashboard', () => {
       const map = JSON.parse(/importmap">([^<]*)</.exec(text)?.[1] ?? '') as {
         imports: Record<string, string>;
       };
-      for (const path of [...Object.values(map.imports), '/page/main.ts', '/snapshot.ts', '/lib/uplot.css']) {
+      for (const path of [...Object.values(map.imports), '/page/start-page.ts', '/snapshot.ts', '/lib/uplot.css']) {
         const reply = await ask(path, { headers: { ...mine(), 'accept-encoding': 'gzip' } });
         expect(reply.status, path).to.equal(200);
         expect(reply.headers['content-type']).to.match(/^text\/(javascript|css); charset=utf-8$/);

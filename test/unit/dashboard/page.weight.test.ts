@@ -25,18 +25,4 @@ describe('what the page is made of', () => {
     ).to.deep.equal([]);
     expect(files.length).to.be.greaterThan(30);
   });
-
-  it('takes values of nothing that is not served', () => {
-    const served =
-      /^(?:\.\/[\w-]+\.ts|\.\.\/(?:snapshot|answers)\.ts|preact|preact\/hooks|htm\/preact|@preact\/signals|uplot)$/;
-    const taken = readdirSync(FOLDER)
-      .filter((file) => file.endsWith('.ts'))
-      .flatMap((file) => [
-        ...readFileSync(path.join(FOLDER, file), 'utf8').matchAll(/^import (type )?[^;]*?from '([^']+)';/gm),
-      ])
-      .filter(([, type]) => type === undefined)
-      .map(([, , from = '']) => from);
-    expect(taken.filter((from) => !served.test(from))).to.deep.equal([]);
-    expect(taken.length).to.be.greaterThan(100);
-  });
 });
