@@ -18,7 +18,7 @@ import {
   tapRefusals,
   tapRows,
   tapState,
-} from './live-tap.ts';
+} from './page-tap.ts';
 import { TopTable } from './top-table.ts';
 
 /** Requests as they pass, and who asks most. */
