@@ -5,7 +5,7 @@ import { edgeRows } from '../traffic/edge-rows.ts';
 import { processRows } from '../traffic/process-rows.ts';
 import { proxyRows } from '../traffic/proxy-rows.ts';
 import { routeRows } from '../traffic/route-rows.ts';
-import { mirrorRows, serviceRows } from '../traffic/service-rows.ts';
+import { ownServiceRows } from '../traffic/service-rows.ts';
 import type { StatRow } from '../traffic/stat-row.ts';
 import { isBadMirror, type ToldVerdict } from '../traffic/traffic-verdict.ts';
 import type { ClusterFacts, ContextPicture } from './cluster-facts.ts';
@@ -38,7 +38,7 @@ export function contextTables(
   const named = { ...facts, reading };
   return {
     links: keyed(linksShown(context, named, adviceFor, now), ({ name }) => `${context}/${name}`),
-    services: servicesOf(shown(ownServices(reading)), reading),
+    services: servicesOf(shown(ownServiceRows(reading)), reading),
     reports: keyed(
       reading.reports.flatMap((report) => reportRows(context, report, adviceFor)),
       ({ link, service, federated }) => `${context}/${link}/${federated ? 'federated/' : ''}${service}`,
@@ -90,13 +90,7 @@ export function keyed<T>(rows: readonly T[], keyOf: (row: T) => string): Table<T
   return Object.fromEntries(found);
 }
 
-/** What is no mirror: that stands in the table of mirrors, with both ends. */
-function ownServices(reading: ClusterReading): StatRow[] {
-  const nameOf = ({ namespace, name }: StatRow) => `${namespace}/${name}`;
-  const mirrors = new Set(mirrorRows([reading]).map(nameOf));
-  return serviceRows([reading]).filter((row) => row.side === 'gateway' || !mirrors.has(nameOf(row)));
-}
-
+/** What is no mirror: those stand in a table of their own, with both ends. */
 function servicesOf(
   rows: readonly Omit<Tables['services'][string], 'exported'>[],
   { services }: ClusterReading,

@@ -9,6 +9,10 @@ import { TableMaker } from './tables-of.ts';
 const GRACE_MS = 5000;
 /** What comes from several clusters within so long is told together, milliseconds. */
 const TOGETHER_MS = 100;
+/**
+ * How many times as long as it takes to make tables lies before they are made again, for the program's rest.
+ */
+const REST = 3;
 
 /**
  * Asks clusters while somebody looks, and nobody otherwise, and tells the feed what has come.
@@ -20,6 +24,8 @@ export class DashboardPoller {
   readonly #maker: TableMaker;
   /** What was told last: nothing is made of it again. */
   #told: readonly ContextPicture[] = [];
+  /** To make tables, the last time. */
+  #tookMs = 0;
   #grace: Timer | undefined;
   #telling: Timer | undefined;
   #ticking: Timer | undefined;
@@ -80,10 +86,12 @@ export class DashboardPoller {
 
   #tellSoon(): void {
     this.#telling ??= this.#clock.after(
-      TOGETHER_MS,
+      Math.max(TOGETHER_MS, this.#tookMs * REST),
       () => {
         this.#telling = undefined;
+        const begun = this.#clock.monotonic();
         this.#tell();
+        this.#tookMs = this.#clock.monotonic() - begun;
       },
       { unref: true },
     );

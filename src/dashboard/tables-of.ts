@@ -1,5 +1,5 @@
 import { LOCAL } from '../api/names.ts';
-import { withNames } from '../traffic/cluster-reading.ts';
+import { type ClusterReading, withNames } from '../traffic/cluster-reading.ts';
 import { mirrorRows } from '../traffic/service-rows.ts';
 import { Tally } from '../traffic/tally.ts';
 import type { ContextPicture } from './cluster-facts.ts';
@@ -14,7 +14,7 @@ const SIDES = ['egress', 'gateway'] as const;
 /** What has been made of a context, for as long as nothing new was read of it. */
 interface Made {
   readonly facts: object;
-  readonly cluster: string;
+  readonly reading: ClusterReading;
   readonly tables: ContextTables;
 }
 
@@ -33,7 +33,7 @@ export class TableMaker {
 
   /** @param now milliseconds since the epoch */
   tables(pictures: readonly ContextPicture[], now: number): Tables {
-    const known = named(pictures);
+    const known = this.#named(pictures);
     const made = new Map(known.map((picture) => [picture.context, this.#of(picture, now)]));
     this.#made = made;
     const all = [...made.values()].map(({ tables }) => tables);
@@ -64,9 +64,23 @@ export class TableMaker {
   #of(picture: NamedPicture, now: number): Made {
     const { context, facts, reading } = picture;
     const before = this.#made.get(context);
-    if (before?.facts === facts && before.cluster === reading.cluster) return before;
-    const tables = contextTables(picture, this.#adviceFor, now);
-    return { facts, cluster: reading.cluster, tables };
+    if (before?.reading === reading) return before;
+    return { facts, reading, tables: contextTables(picture, this.#adviceFor, now) };
+  }
+
+  /**
+   * Those of which something was read, with the names that clusters have for each other. One of which nothing
+   * is new, its name neither, has the same reading as before.
+   */
+  #named(pictures: readonly ContextPicture[]): NamedPicture[] {
+    const known = pictures.flatMap((one) => (one.facts === undefined ? [] : [{ ...one, facts: one.facts }]));
+    const readings = withNames(known.map(({ facts }) => facts.reading));
+    return known.map((one, at) => {
+      const reading = readings[at] ?? one.facts.reading;
+      const before = this.#made.get(one.context);
+      const isSame = before?.facts === one.facts && before.reading.cluster === reading.cluster;
+      return { ...one, reading: isSame ? before.reading : reading };
+    });
   }
 
   /** Both ends of a mirror are of two contexts. */
@@ -81,13 +95,6 @@ export class TableMaker {
 
 function mirrorKey(row: { readonly context: string; readonly namespace: string; readonly name: string }) {
   return `${row.context}/${row.namespace}/${row.name}`;
-}
-
-/** Those of which something was read, with the names that clusters have for each other. */
-function named(pictures: readonly ContextPicture[]): NamedPicture[] {
-  const known = pictures.flatMap((one) => (one.facts === undefined ? [] : [{ ...one, facts: one.facts }]));
-  const readings = withNames(known.map(({ facts }) => facts.reading));
-  return known.map((one, at) => ({ ...one, reading: readings[at] ?? one.facts.reading }));
 }
 
 /** By the key of a mirror that of the Service that it mirrors, where that cluster was asked. */

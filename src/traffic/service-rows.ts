@@ -36,8 +36,17 @@ export interface ServiceTraffic {
   mirror: ServiceReport | undefined;
 }
 
+/** What has been found in a reading: rows of several kinds are made of it. */
+const foundIn = new WeakMap<ClusterReading, readonly ServiceTraffic[]>();
+
 /** All Services that gateways and egresses of a cluster have counted, or that are exported or mirrored. */
-export function serviceTraffic(reading: ClusterReading): ServiceTraffic[] {
+export function serviceTraffic(reading: ClusterReading): readonly ServiceTraffic[] {
+  const known = foundIn.get(reading) ?? findServices(reading);
+  foundIn.set(reading, known);
+  return known;
+}
+
+function findServices(reading: ClusterReading): ServiceTraffic[] {
   const found = new FoundServices();
   for (const side of ['gateway', 'egress'] as const)
     for (const { window } of answersOf(reading, side))
@@ -135,6 +144,13 @@ export function serviceRows(readings: readonly ClusterReading[]): StatRow[] {
       .filter((one) => !isMember(one))
       .map((one) => serviceRow(reading, one, 'svc')),
   );
+}
+
+/** The same without mirrors: those are in `mirrorRows`. */
+export function ownServiceRows(reading: ClusterReading): StatRow[] {
+  return serviceTraffic(reading)
+    .filter((one) => !isMember(one) && !isMirror(one))
+    .map((one) => serviceRow(reading, one, 'svc'));
 }
 
 /**
