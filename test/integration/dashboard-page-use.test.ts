@@ -175,9 +175,9 @@ describe('somebody who uses the page', () => {
     const costOf = async (rows: number) => {
       bed.feed.publish(largeTables(rows, 20));
       await go('/services');
-      await updates(page, rows, 20);
+      await updates(page, rows, 6);
       const before = await metric('ScriptDuration');
-      await updates(page, rows, 60);
+      await updates(page, rows, 30);
       return (await metric('ScriptDuration')) - before;
     };
     const few = await costOf(60);
@@ -185,7 +185,7 @@ describe('somebody who uses the page', () => {
     expect(many / few).to.be.lessThan(6);
     await cdp.send('HeapProfiler.collectGarbage');
     const first = await metric('JSHeapUsedSize');
-    await updates(page, 1000, 200);
+    await updates(page, 1000, 90);
     await cdp.send('HeapProfiler.collectGarbage');
     const last = await metric('JSHeapUsedSize');
     expect(last).to.be.lessThan(60e6);

@@ -63,7 +63,7 @@ export async function openPage(browser: Browser, url: string, look: Look = {}): 
 /** What axe finds wrong with a page. @param rules default: all of WCAG 2.2 AA */
 export async function faultsOf(page: Page, rules?: readonly string[]): Promise<string[]> {
   // Not as a script in the page: its policy takes none.
-  await page.evaluate(AXE);
+  if (!(await page.evaluate<boolean>(`'axe' in window`))) await page.evaluate(AXE);
   const runOnly = rules === undefined ? { type: 'tag', values: RULES } : { type: 'rule', values: rules };
   return page.evaluate(`(async () => {
     const options = { runOnly: ${JSON.stringify(runOnly)}, resultTypes: ['violations'] };

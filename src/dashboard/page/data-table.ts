@@ -17,6 +17,8 @@ export interface DataColumn<T> {
   readonly number?: boolean;
   /** Whether it names the row. */
   readonly name?: boolean;
+  /** Whether a row has something in it: where none has, there is no such column. */
+  readonly has?: (row: T) => boolean;
   /**
    * Longest text of a cell: with so many rows that they are not all drawn, the column is as wide from the
    * start.
@@ -52,7 +54,8 @@ const MARGIN_ROWS = 6;
  * A table whose head stays, that can be ordered by its columns, and that draws no more rows than are seen.
  */
 export function DataTable<T extends object>(props: DataTableProps<T>) {
-  const { caption, quietCaption = false, rows, columns, sortKey = 'sort', all = false, empty } = props;
+  const { caption, quietCaption = false, rows, sortKey = 'sort', all = false, empty } = props;
+  const columns = useFilledColumns(props);
   const ordering = readOrdering(chosen(sortKey));
   const ordered = useMemo(() => orderedRows(rows, columns, ordering), [rows, columns, chosen(sortKey)]);
   const window = useWindow(ordered.length, all ? Infinity : ALL_ROWS);
@@ -92,6 +95,12 @@ export function DataTable<T extends object>(props: DataTableProps<T>) {
       </tbody>
     </table>
   </div>`;
+}
+
+/** The columns that have something; the same list as long as they are the same. */
+function useFilledColumns<T extends object>({ columns, rows }: DataTableProps<T>): readonly DataColumn<T>[] {
+  const filled = columns.filter(({ has }) => has === undefined || rows.some(([, row]) => has(row)));
+  return useMemo(() => filled, [columns, filled.map(({ key }) => key).join()]);
 }
 
 interface RowLook<T> {

@@ -9,16 +9,7 @@ import { clusterOf, contexts } from './page-store.ts';
 import { Foreign } from './small-parts.ts';
 import { Mark } from './status-mark.ts';
 import type { TapRow } from './tap-lines.ts';
-import {
-  startTap,
-  stopTap,
-  tapEnds,
-  tapHeld,
-  tapLost,
-  tapRefusals,
-  tapRows,
-  tapState,
-} from './page-tap.ts';
+import { startTap, stopTap, tapEnds, tapHeld, tapLost, tapRefusals, tapRows, tapState } from './page-tap.ts';
 import { TopTable } from './top-table.ts';
 
 /** Requests as they pass, and who asks most. */

@@ -47,11 +47,12 @@ export function mirrorColumns(): DataColumn<MirrorRow>[] {
     verdictColumn(),
     endpointsColumn(),
     ...signalColumns<MirrorRow>(),
-    ...latencyColumns<MirrorRow>(),
+    ...latencyColumns<MirrorRow>().filter(({ key }) => key !== 'p95'),
     numberColumn('gateway-p99', 'p99 at gateway', ({ ends }) => ends?.gateway_ms_p99, latency),
     {
       key: 'where',
       head: 'Where time goes',
+      has: ({ ends }) => ends !== undefined,
       sort: ({ ends }) => ends?.where ?? null,
       cell: ({ ends }) => html`<${WhereBar} ends=${ends} />`,
     },

@@ -45,6 +45,7 @@ export function messageColumn<T extends Judged>(): DataColumn<T> {
   return {
     key: 'message',
     head: 'Message',
+    has: ({ message }) => message !== '',
     cell: ({ message }) => (message === '' ? '' : html`<bdi class="message" dir="auto">${message}</bdi>`),
   };
 }

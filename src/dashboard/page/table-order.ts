@@ -51,27 +51,17 @@ interface Judged {
   readonly rps?: number | null;
 }
 
-/**
- * Rows of a table of the store as they are shown: failing ones first, then the busiest, then by key. How busy
- * is told in steps of a half more, so that rows do not change places with every picture.
- */
+/** Rows of a table of the store as they are shown: failing ones first, then the busiest, then by key. */
 export function failingFirst<T extends Judged>(
   table: Readonly<Record<string, T>>,
   wanted: (row: T) => boolean = () => true,
 ): [string, T][] {
-  const found = Object.entries(table)
+  return Object.entries(table)
     .filter(([, row]) => wanted(row))
-    .map((entry) => ({ entry, rank: rankOf(entry[1]) }));
-  found.sort((a, b) => b.rank - a.rank || (a.entry[0] < b.entry[0] ? -1 : 1));
-  return found.map(({ entry }) => entry);
-}
-
-const FAILING = 1000;
-const STEP = Math.log(1.5);
-
-function rankOf({ failing, rps }: Judged): number {
-  const busy = rps === null || rps === undefined ? -1 : Math.max(0, Math.round(Math.log(rps + 1) / STEP));
-  return failing ? FAILING + busy : busy;
+    .sort(
+      ([one, a], [other, b]) =>
+        Number(b.failing) - Number(a.failing) || (b.rps ?? -1) - (a.rps ?? -1) || (one < other ? -1 : 1),
+    );
 }
 
 interface Seen {
