@@ -92,8 +92,13 @@ export const oldContexts: ReadonlySignal<ReadonlySet<string>> = computed(() => {
 
 const NEW: ReadonlySet<string> = new Set(['ok', 'partial', 'loading']);
 
+/** Tables of which a row says that something is linked, from either side. */
+const OF_LINKED = ['links', 'mirrors', 'services', 'edges'] as const;
+
 /** Whether anything is linked at all. */
-export const hasLinks: ReadonlySignal<boolean> = computed(() => Object.keys(tables.links.value).length > 0);
+export const hasLinks: ReadonlySignal<boolean> = computed(() =>
+  OF_LINKED.some((name) => Object.keys(tables[name].value).length > 0),
+);
 
 /** Whether every cluster was asked once, however it went. */
 export const isLoaded: ReadonlySignal<boolean> = computed(

@@ -32,16 +32,6 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
     cell: (row) =>
       html`<${Status} said=${readiness(row)} />${row.reason === '' ? '' : html` <${Reason} reason=${row.reason} />`}`,
   },
-  textColumn('version', 'Version', ({ version }) => version),
-  numberColumn('workers', 'Workers', ({ workers }) => workers, count),
-  {
-    key: 'synced',
-    head: 'In step',
-    number: true,
-    sort: ({ synced }) => (synced === null ? null : synced.ok - synced.known),
-    cell: ({ synced }) => part(synced === null ? null : { ready: synced.ok, known: synced.known }),
-  },
-  numberColumn('oldest', 'Oldest word', (row) => row.oldest_s, age),
   {
     key: 'certificate',
     head: 'Certificate',
@@ -50,12 +40,13 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
     cell: (row) => html`<span title=${row.identity ?? ''}>${left(row.certificate_left_s)}</span>`,
   },
   {
-    key: 'anchors',
-    head: 'Anchors',
+    key: 'synced',
+    head: 'In step',
     number: true,
-    sort: (row) => row.anchors_left_s,
-    cell: (row) => left(row.anchors_left_s),
+    sort: ({ synced }) => (synced === null ? null : synced.ok - synced.known),
+    cell: ({ synced }) => part(synced === null ? null : { ready: synced.ok, known: synced.known }),
   },
+  numberColumn('oldest', 'Oldest word', (row) => row.oldest_s, age),
   numberColumn('rps', 'Req/s', (row) => row.requests_rps, rate),
   {
     key: 'success',
@@ -67,9 +58,18 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
   numberColumn('p99', 'p99', (row) => row.latency_ms_p99, latency),
   numberColumn('connections', 'Connections', ({ connections }) => connections, count),
   numberColumn('streams', 'Streams', ({ streams }) => streams, count),
+  numberColumn('workers', 'Workers', ({ workers }) => workers, count),
   textColumn('cpu', 'CPU', ({ cpu }) => cpu),
   textColumn('memory', 'Memory', ({ memory }) => memory),
   numberColumn('restarts', 'Restarts', ({ restarts }) => restarts, count),
+  textColumn('version', 'Version', ({ version }) => version),
+  {
+    key: 'anchors',
+    head: 'Anchors',
+    number: true,
+    sort: (row) => row.anchors_left_s,
+    cell: (row) => left(row.anchors_left_s),
+  },
   messageColumn(),
 ];
 

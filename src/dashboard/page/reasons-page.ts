@@ -69,7 +69,7 @@ function one(asked: string, found: readonly Word[]) {
   const [first] = found;
   return html`<${Panel}
     title=${asked}
-    note=${html`<button type="button" class="quiet" onClick=${() => choose('word', '', true)}>Show all only</button>`}
+    note=${html`<button type="button" class="quiet" onClick=${() => choose('word', '', true)}>Close</button>`}
   >
     ${found.map(({ of, meaning }) => html`<p key=${of}><span class="muted">${of}: </span><${Prose} text=${meaning} /></p>`)}
     ${first === undefined ? html`<p>It is none of the words of this version.</p>` : html`<${Advice} text=${first.fix} />`}

@@ -183,7 +183,11 @@ export const CHROMIUM = {
   title: 'Chromium without a screen',
   programs: [],
   machine: ['chromium-headless-shell'],
-  files: ['test/integration/dashboard-page.test.ts', 'test/integration/dashboard-page-use.test.ts'],
+  files: [
+    'test/integration/dashboard-page.test.ts',
+    'test/integration/dashboard-page-use.test.ts',
+    'test/wire/dashboard-page.test.ts',
+  ],
 } as const satisfies OptionalNeed;
 
 /** Who needs what. */
