@@ -1,5 +1,6 @@
 import type { LinkConditionType, LinkReason } from '../api/link/link-status.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
+import type { FailureKind } from '../proxy/http/failures.ts';
 import type { TrafficReason } from '../api/reasons/traffic-reasons.ts';
 import { commandFor, type Place } from './card-commands.ts';
 import type { ContextPicture } from './cluster-facts.ts';
@@ -30,6 +31,12 @@ const BY_LINK: ReadonlySet<string> = new Set<MirrorReason>([
   'NotSynced',
 ]);
 
+/** How requests fail whose gateway is lost. */
+const BY_GATEWAY: ReadonlySet<string> = new Set<FailureKind>([
+  'connection failed',
+  'connect timeout',
+  'failfast',
+]);
 const CANNOT_REACH: LinkReason = 'EgressCannotReach';
 
 /** What cards are made of. */
@@ -115,8 +122,9 @@ function mirrorCards(causes: ReadonlyMap<string, Card>, tables: FailingTables, p
   const own: Card[] = [];
   for (const [key, one] of Object.entries(tables.mirrors)) {
     if (!one.failing) continue;
-    const ofLink = BY_LINK.has(one.reason) ? causes.get(linkKey(one.context, one.cluster)) : undefined;
-    const cause = causes.get(tables.exportOf.get(key) ?? '') ?? ofLink;
+    const link = causes.get(linkKey(one.context, one.cluster));
+    const isOfLink = BY_LINK.has(one.reason) || (link?.kind === 'gateway' && BY_GATEWAY.has(one.reason));
+    const cause = causes.get(tables.exportOf.get(key) ?? '') ?? (isOfLink ? link : undefined);
     const name = `${one.namespace}/${one.name}`;
     const since = told.get(`${one.context}/${one.reason}/${name}`) ?? null;
     if (cause !== undefined) countIn(cause, name);
