@@ -68,8 +68,12 @@ describe('linkspan dashboard, of two clusters', () => {
         dir: folder('gateway'),
         identity: await issueLeaf(issuer, { identity: 'gateway.west' }),
         flags: [
-          ...['--kubeconfig', west.kubeconfigFile, '--policy', 'off'],
-          ...['--admin', `${GATEWAY()}:${gatewayAdmin}`],
+          '--kubeconfig',
+          west.kubeconfigFile,
+          '--policy',
+          'off',
+          '--admin',
+          `${GATEWAY()}:${gatewayAdmin}`,
         ],
       }),
       (one) => one.kill(),
@@ -154,7 +158,8 @@ describe('linkspan dashboard, of two clusters', () => {
 
   /** Asks as a plain client of the mirror does, again and again. */
   function askOn() {
-    let [answered, ended] = [0, false];
+    let answered = 0;
+    const ended = new AbortController();
     const get = (url: string) =>
       new Promise<void>((resolve) => {
         const request = http.get(url, { agent: false, timeout: 5000 }, (response) => {
@@ -167,7 +172,7 @@ describe('linkspan dashboard, of two clusters', () => {
       });
     const going = (async () => {
       let url: string | undefined;
-      while (!ended) {
+      while (!ended.signal.aborted) {
         const [slice] = url === undefined ? await findSlices(east, ns, 'web-west') : [];
         const ip = slice?.endpoints?.[0]?.addresses[0];
         url ??= ip === undefined ? undefined : `http://${ip}:${slice?.ports?.[0]?.port ?? 0}/`;
@@ -176,7 +181,7 @@ describe('linkspan dashboard, of two clusters', () => {
       }
     })();
     const stop = async () => {
-      ended = true;
+      ended.abort();
       await going;
     };
     return { answered: () => answered, stop };
@@ -249,9 +254,10 @@ describe('linkspan dashboard, of two clusters', () => {
     ]);
     expect(tables.contexts[east.name]).to.include({ controller: 'ok', error: null, links: 1, traffic: true });
     expect(tables.nodes['west']).to.include({ context: west.name, gateways: 1 });
-    const { body } = await page.json<ServiceAnswer>(
+    const { body: answer } = await page.json(
       `/api/service.json?context=${east.name}&namespace=${ns}&name=web-west`,
     );
+    const body = answer as ServiceAnswer;
     expect(body.unread).to.deep.equal([]);
     expect(body.explanations.map(({ local, reason }) => [local, reason])).to.deep.equal([
       ['web-west', 'Mirrored'],
@@ -265,7 +271,7 @@ describe('linkspan dashboard, of two clusters', () => {
     ).catch(async (error: unknown) => {
       throw new Error(JSON.stringify(tablesAfter(looking.events).cards, null, 1), { cause: error });
     });
-    const [card] = Object.values(cards).filter(({ kind }) => kind === 'gateway');
+    const card = Object.values(cards).find(({ kind }) => kind === 'gateway');
     expect(card).to.include({ context: east.name, to: 'west', mirrors: 1 });
     expect(contexts[west.name]).to.include({ state: 'partial', asked: 1, answered: 0 });
     expect(Object.keys(mirrors)).to.include(`${east.name}/${ns}/web-west`);

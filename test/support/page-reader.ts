@@ -35,11 +35,11 @@ export class PageReader {
   }
 
   /** What a path answers, as JSON. */
-  async json<T>(path: string): Promise<{ readonly status: number; readonly body: T }> {
+  async json(path: string): Promise<{ readonly status: number; readonly body: unknown }> {
     const response = await PageReader.#get(this.#origin + path, { cookie: this.#cookie });
     const pieces: Buffer[] = [];
     for await (const piece of response) pieces.push(piece as Buffer);
-    const body = JSON.parse(Buffer.concat(pieces).toString()) as T;
+    const body = JSON.parse(Buffer.concat(pieces).toString()) as unknown;
     return { status: response.statusCode ?? 0, body };
   }
 
