@@ -21,6 +21,8 @@ const MAX_HEAD_BYTES = 8192;
 const HEAD_MS = 10_000;
 /** How long an address with a ticket can be used, milliseconds. */
 const TICKET_MS = 60_000;
+/** How long a program that asks for a table waits for what is new, where nobody looks; milliseconds. */
+const RENEWAL_MS = 4000;
 const HOSTS = ['127.0.0.1', '::1'] as const;
 
 export interface DashboardOptions {
@@ -203,6 +205,7 @@ class DashboardHandler {
     response.once('close', () => gone.abort());
     const name = /^\/api\/([\w/]{1,64})\.json$/.exec(pathname)?.[1] ?? '';
     const table = TABLES.find((one) => one === name);
+    if (table !== undefined || name === 'snapshot') await feed.renewed(RENEWAL_MS, gone.signal);
     if (table !== undefined)
       return sendJson(response, 200, { at: clock.now(), table, rows: feed.tables[table] });
     const known: Readonly<Record<string, () => object | Promise<object>>> = {

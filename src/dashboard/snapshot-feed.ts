@@ -1,5 +1,12 @@
-import type { Clock } from '../base/clock.ts';
-import { type DeltaEvent, emptyTables, type Meta, type SnapshotEvent, type Tables } from './snapshot.ts';
+import { type Clock, sleep } from '../base/clock.ts';
+import {
+  type DeltaEvent,
+  emptyTables,
+  type Meta,
+  type SnapshotEvent,
+  STALE_MS,
+  type Tables,
+} from './snapshot.ts';
 import { changesOf } from './table-changes.ts';
 
 /** Most deltas that are kept for whoever comes back, and their bytes together. */
@@ -88,6 +95,30 @@ export class SnapshotFeed {
     // The one before the oldest that is kept.
     const first = this.#number - this.#kept.length;
     return id === `${this.#start}-${first}` ? [...this.#kept] : undefined;
+  }
+
+  /**
+   * For whoever asks once: looks until all that is shown is new, or for so long. A cluster that is away stays
+   * old.
+   */
+  async renewed(maxMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isNew) return;
+    const over = new AbortController();
+    const leave = this.listen(() => {
+      if (this.#isNew) over.abort();
+    });
+    try {
+      await sleep(this.#clock, maxMs, AbortSignal.any([signal, over.signal]));
+    } catch (error) {
+      if (!over.signal.aborted && !signal.aborted) throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  get #isNew(): boolean {
+    const oldest = this.#clock.now() - STALE_MS;
+    return Object.values(this.#tables.contexts).every(({ at }) => at !== null && at > oldest);
   }
 
   /** @returns what ends it */

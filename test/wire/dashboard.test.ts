@@ -144,6 +144,9 @@ describe('linkspan dashboard', () => {
   it('shows the clusters that answer where another is away, and nobody is asked when nobody looks', async () => {
     const gone = bothIn(dir, bed.west, { name: 'north', server: 'http://127.0.0.1:1' });
     const { child, reader } = await open(gone, 'west', 'north');
+    // A program that only asks once is told how it is now, too.
+    const { body } = await reader.json('/api/contexts.json');
+    expect((body as { rows: Tables['contexts'] }).rows['west']).to.include({ state: 'ok', answered: 1 });
     const other = await reader.stream('/events');
     await eventually('it is known', () => {
       const { contexts } = tablesAfter(other.events);

@@ -47,6 +47,11 @@ function clientOf(
   sources: readonly OpenSource[],
 ): { readonly client: KubeClient; readonly path: string; readonly isOwn: boolean } {
   if (/^https?:\/\//.test(where)) {
+    if (URL.parse(where)?.username)
+      throw new LinkspanError(
+        'CONFIG_INVALID',
+        'dashboard: --prometheus: a name and a password in the URL are not sent: forward a port that needs none',
+      );
     const options = { clock: systemClock, random: Math.random, maxTries: 1 };
     return { client: new KubeClient(anonymousAccess(where), options), path: '', isOwn: true };
   }

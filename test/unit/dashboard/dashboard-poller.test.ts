@@ -62,6 +62,28 @@ describe('whoever asks clusters for a page', () => {
     expect([asked['east'], state('east')]).to.deep.equal([known + 1, 'ok']);
   });
 
+  it('asks for a program that asks once, until all is new', async () => {
+    const { clock, feed, asked, state } = watching({ east: async () => FACTS });
+    const { signal } = new AbortController();
+    const first = feed.renewed(4000, signal);
+    await clock.advance(200);
+    await first;
+    expect([asked['east'], state('east'), feed.isWatched]).to.deep.equal([1, 'ok', false]);
+    // What is new need not be asked for again.
+    await feed.renewed(4000, signal);
+    await clock.advance(60_000);
+    const known = asked['east'] ?? 0;
+    const later = feed.renewed(4000, signal);
+    await clock.advance(200);
+    await later;
+    expect(asked['east']).to.equal(known + 1);
+    const away = watching({ east: () => Promise.reject(new LinkspanError('KUBE_UNREACHABLE', 'no')) });
+    const never = away.feed.renewed(4000, signal);
+    await away.clock.advance(4000);
+    await never;
+    expect(away.state('east')).to.equal('unreachable');
+  });
+
   it('keeps what it has seen of a cluster that is away, and shows the others', async () => {
     let isAway = false;
     const away = new LinkspanError('KUBE_UNREACHABLE', 'nobody there');
