@@ -157,7 +157,12 @@ describe('The server of the dashboard', () => {
       const map = JSON.parse(/importmap">([^<]*)</.exec(text)?.[1] ?? '') as {
         imports: Record<string, string>;
       };
-      for (const path of [...Object.values(map.imports), '/page/start-page.ts', '/snapshot.ts', '/lib/uplot.css']) {
+      for (const path of [
+        ...Object.values(map.imports),
+        '/page/start-page.ts',
+        '/snapshot.ts',
+        '/lib/uplot.css',
+      ]) {
         const reply = await ask(path, { headers: { ...mine(), 'accept-encoding': 'gzip' } });
         expect(reply.status, path).to.equal(200);
         expect(reply.headers['content-type']).to.match(/^text\/(javascript|css); charset=utf-8$/);
