@@ -373,7 +373,27 @@ export function wellTables(): Tables {
         ),
       ]),
     ),
-    reports: {},
+    reports: Object.fromEntries(
+      services.slice(0, 4).map((name): [string, ReportRow] => [
+        `east/${name}`,
+        {
+          context: 'east',
+          link: 'west',
+          cluster: 'west',
+          service: `shop/${name}`,
+          local: `${name}-west`,
+          mode: 'gateway',
+          federated: false,
+          reason: 'Mirrored',
+          message: '',
+          advice: '',
+          failing: false,
+          since: new Date(Date.now() - 9 * 3600 * 1000).toISOString(),
+          endpoints: 3,
+          leftOut: [],
+        },
+      ]),
+    ),
     edges: {
       'east/frontend/checkout': edgeRow('frontend-6c8d9-x7k2m', 'checkout-west', busy),
       'east/frontend/search': edgeRow('frontend-6c8d9-x7k2m', 'search-west', calm),
@@ -575,6 +595,7 @@ export function failingTables(): Tables {
       ),
     },
     reports: {
+      ...well.reports,
       a: report(
         'billing/invoices',
         'NameConflict',
@@ -646,7 +667,8 @@ export function quietTables(): Tables {
 export function largeTables(services: number, links: number, round = 0): Tables {
   const well = wellTables();
   const numbers = (at: number) => ({
-    rps: (((at * 7919) % 1000) / 2) * (1 + 0.1 * Math.sin(round + at)),
+    // A few are busy, most are not, and all of them change a little.
+    rps: (5000 / (((at * 7919) % 1000) + 1)) * (1 + 0.03 * Math.sin(round + at)),
     success: at % 97 === 0 ? 0.9 : 1,
     p99: 10 + (at % 50),
   });

@@ -49,7 +49,7 @@ describe('the page over real processes', () => {
       .waitFor();
     await row(WEB).getByRole('link').first().click();
     await page.getByText('Where time goes').first().waitFor();
-    await page.getByText('As east knows it').waitFor();
+    await page.getByText(', as east knows it').waitFor();
     await go('Processes');
     await row('egress-0').waitFor();
     await row('gateway-0').waitFor();

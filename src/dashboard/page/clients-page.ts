@@ -33,7 +33,7 @@ const CLIENTS: readonly DataColumn<ClientRow>[] = [
   numberColumn('last', 'Last', (row) => row.last_s, age),
   messageColumn(),
 ];
-const EDGES = edgeColumns('both');
+const EDGES = edgeColumns();
 
 /** Who asks, and whom. */
 export function ClientsPage() {

@@ -5,13 +5,13 @@ import { chosen } from './navigation.ts';
 import { connection, contexts, meta, stateOf } from './page-store.ts';
 import { Ago, Advice, Foreign } from './small-parts.ts';
 import { Mark } from './status-mark.ts';
-import { contextTone } from './tones.ts';
+import { installationTone } from './tones.ts';
 
 /**
  * What is wrong with what is shown, above every page: a line for each cluster that is not known as it should
  * be.
  */
-export function contextNotices() {
+export function ContextNotices() {
   const only = chosen('cluster');
   const shown = contexts.value.filter(({ context }) => only === '' || only === context);
   return html`<div class="notices">${programNotice()}${shown.map(contextNotice)}</div>`;
@@ -39,14 +39,13 @@ function contextNotice(row: ContextRow) {
   const state = stateOf(row);
   const text = words(row, state);
   if (text === undefined) return '';
-  const { tone, word } = contextTone(state);
+  const { tone, word } = installationTone(state, row.controller);
   const isAnswering = state === 'ok' || state === 'partial';
-  const shape = state === 'ok' ? 'warn' : tone;
-  return html`<section class=${`notice ${shape}`} key=${row.context} aria-label=${`Cluster ${row.cluster}`}>
-    <${Mark} tone=${shape} />
+  return html`<section class=${`notice ${tone}`} key=${row.context} aria-label=${`Cluster ${row.cluster}`}>
+    <${Mark} tone=${tone} />
     <div>
       <p>
-        <strong><bdi>${row.cluster}</bdi> ${state === 'ok' ? 'has no controller' : word}.</strong> ${text}
+        <strong><bdi>${row.cluster}</bdi> ${word}.</strong> ${text}
         ${row.at === null || isAnswering ? '' : html` <span class="muted nowrap">· as of <${Ago} at=${row.at} /></span>`}
       </p>
       ${more(row, state)}
@@ -82,9 +81,11 @@ function partialWords({ asked, answered, controller, unread }: ContextRow) {
 }
 
 /** What to do, or who did not answer: for who wants to know. */
-function more({ unread, error, role, namespace }: ContextRow, state: ContextRow['state']) {
+function more(row: ContextRow, state: ContextRow['state']) {
+  const { unread, error, role, namespace } = row;
   const lines = html`<ul>${unread.map((line) => html`<li key=${line}><${Foreign} text=${line} /></li>`)}</ul>`;
-  if (state === 'partial') return unread.length === 0 ? '' : folded('Which', lines);
+  if (state === 'partial')
+    return unread.length === 0 ? '' : folded(row.asked > row.answered ? 'Which' : 'What', lines);
   if (state === 'ok') return '';
   const advice = error?.advice ?? '';
   const bind = `kubectl -n ${namespace} create rolebinding ${role} --clusterrole=${role} --user=NAME`;

@@ -48,7 +48,7 @@ interface DataTableProps<T extends object> {
 /** More rows than this are drawn only where they are seen. */
 const ALL_ROWS = 60;
 /** Rows above and below those that are seen. */
-const MARGIN_ROWS = 6;
+const MARGIN_ROWS = 4;
 
 /**
  * A table whose head stays, that can be ordered by its columns, and that draws no more rows than are seen.

@@ -3,16 +3,25 @@
 /** Nothing was measured. */
 export const NONE = '–';
 
-const PLAIN = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
-const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const GROUPED = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+/** With one digit behind the point at most. Of a table's many numbers most are small, and written at once. */
+function plain(value: number): string {
+  const round = Math.round(value * 10) / 10;
+  return Math.abs(round) < 1000 ? String(round) : GROUPED.format(round);
+}
+
+function whole(value: number): string {
+  return plain(Math.round(value));
+}
 
 /** A rate, each second: `0.4`, `12.5`, `340`, `12.4k`. */
 export function rate(value: number | null | undefined): string {
   if (value === null || value === undefined) return NONE;
-  if (value >= 1e6) return `${PLAIN.format(value / 1e6)}M`;
-  if (value >= 1e4) return `${PLAIN.format(value / 1e3)}k`;
+  if (value >= 1e6) return `${plain(value / 1e6)}M`;
+  if (value >= 1e4) return `${plain(value / 1e3)}k`;
   if (value > 0 && value < 0.05) return '<0.1';
-  return value >= 100 ? WHOLE.format(value) : PLAIN.format(value);
+  return value >= 100 ? whole(value) : plain(value);
 }
 
 /** The same with its unit: `340/s`. */
@@ -22,7 +31,7 @@ export function perSecond(value: number | null | undefined): string {
 
 /** A whole number: `1,204`. */
 export function count(value: number | null | undefined): string {
-  return value === null || value === undefined ? NONE : WHOLE.format(value);
+  return value === null || value === undefined ? NONE : whole(value);
 }
 
 /** A share, never rounded up to 100: `99.97 %`. @param value 0 to 1 */
@@ -34,9 +43,9 @@ export function share(value: number | null | undefined): string {
 /** A time: `0.4 ms`, `12 ms`, `1.2 s`. @param value milliseconds */
 export function latency(value: number | null | undefined): string {
   if (value === null || value === undefined) return NONE;
-  if (value >= 10_000) return `${WHOLE.format(value / 1000)} s`;
-  if (value >= 1000) return `${PLAIN.format(value / 1000)} s`;
-  return `${value >= 10 ? WHOLE.format(value) : PLAIN.format(value)} ms`;
+  if (value >= 10_000) return `${whole(value / 1000)} s`;
+  if (value >= 1000) return `${plain(value / 1000)} s`;
+  return `${value >= 10 ? whole(value) : plain(value)} ms`;
 }
 
 /** A rate of bytes, or bytes: `12 kB`. */
@@ -45,7 +54,7 @@ export function bytes(value: number | null | undefined): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let [left, at] = [value, 0];
   while (left >= 1000 && at < units.length - 1) [left, at] = [left / 1000, at + 1];
-  return `${left >= 100 || at === 0 ? WHOLE.format(left) : PLAIN.format(left)} ${units[at] ?? ''}`;
+  return `${left >= 100 || at === 0 ? whole(left) : plain(left)} ${units[at] ?? ''}`;
 }
 
 /** How long ago, or how long still: `40 s`, `4 min`, `3 h`, `12 d`. @param seconds 0 or more */
@@ -65,7 +74,7 @@ export function part(of: { readonly ready: number; readonly known: number } | nu
 
 /** `1 mirror`, `12 mirrors`. @param plural for what does not take an s */
 export function several(number: number, one: string, plural = `${one}s`): string {
-  return `${WHOLE.format(number)} ${number === 1 ? one : plural}`;
+  return `${whole(number)} ${number === 1 ? one : plural}`;
 }
 
 /** `demo/web`, or the name alone. */

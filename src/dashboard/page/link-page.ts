@@ -7,6 +7,7 @@ import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
 import { noRows, PageHead, Skeleton } from './page-states.ts';
 import { clusterOf, isLoaded, now, tables } from './page-store.ts';
+import { reportColumns, type ReportShown } from './report-columns.ts';
 import { mirrorColumns, type MirrorRow } from './service-columns.ts';
 import { LEAST_SUCCESS, SignalTiles } from './signal-tiles.ts';
 import { numberColumn, signalColumns, textColumn } from './signal-columns.ts';
@@ -210,6 +211,7 @@ function Gateways({ link }: { readonly link: LinkShown }) {
 }
 
 const MIRROR_COLUMNS = mirrorColumns();
+const REPORTS = reportColumns();
 
 function Mirrors({ link }: { readonly link: LinkShown }) {
   const rows = failingFirst(
@@ -229,35 +231,6 @@ function Mirrors({ link }: { readonly link: LinkShown }) {
   </${Panel}>`;
 }
 
-type ReportShown = (typeof tables.reports.value)[string];
-
-const REPORT_COLUMNS: readonly DataColumn<ReportShown>[] = [
-  {
-    key: 'service',
-    head: 'Service there',
-    name: true,
-    sort: ({ service }) => service,
-    text: ({ service }) => service,
-    cell: ({ service }) => html`<bdi>${service}</bdi>`,
-  },
-  textColumn('local', 'Name here', ({ local }) => local),
-  textColumn('mode', 'Mode', ({ mode }) => mode),
-  {
-    key: 'reason',
-    head: 'Reason',
-    sort: ({ reason }) => reason,
-    cell: ({ reason, message }) =>
-      html`<${Reason} reason=${reason} /> <bdi class="message" dir="auto">${message}</bdi>`,
-  },
-  {
-    key: 'since',
-    head: 'Since',
-    sort: ({ since }) => since,
-    cell: ({ since }) =>
-      Number.isNaN(Date.parse(since)) ? '–' : html`<${Ago} at=${Date.parse(since)} suffix="" />`,
-  },
-];
-
 /** Exports that have no mirror, or one that is not as it should be. */
 function Exports({ link }: { readonly link: LinkShown }) {
   const rows = Object.entries(tables.reports.value)
@@ -270,7 +243,7 @@ function Exports({ link }: { readonly link: LinkShown }) {
       quietCaption=${true}
       sortKey="reports"
       rows=${rows}
-      columns=${REPORT_COLUMNS}
+      columns=${REPORTS}
       isOld=${isOldRow}
       isFailing=${({ failing }: ReportShown) => failing}
       empty=""

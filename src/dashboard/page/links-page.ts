@@ -1,6 +1,7 @@
 import type { LinkShown } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
 import { count, latency, part, several } from './format.ts';
+import { HistoryTables } from './history-table.ts';
 import { html } from './markup.ts';
 import { chosen } from './navigation.ts';
 import { isOldRow } from './now-page.ts';
@@ -30,6 +31,7 @@ export function LinksPage() {
   );
   return html`<${PageHead} title="Links" note=${several(all.length, 'Link')} />
     <${FilterBox} label="Filter by name or cluster" />
+    <${HistoryTables} kind="link" />
     <${DataTable}
       caption="Links"
       quietCaption=${true}

@@ -1,6 +1,7 @@
 import type { MapEdgeRow, NodeRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
 import { count, latency, perSecond, several, share } from './format.ts';
+import { HistoryTables } from './history-table.ts';
 import { LinkFlow } from './link-flow.ts';
 import { layoutMap, NODE, type PlacedEdge, type PlacedNode } from './map-layout.ts';
 import { classes, html } from './markup.ts';
@@ -30,6 +31,7 @@ export function MapPage() {
         ? html`<p class="muted hint">Choose a link to see who uses it, by which pods, for which Services.</p>`
         : html`<${LinkFlow} edge=${selected} />`
     }
+    <${HistoryTables} kind="cluster" />
     <${Panel} title="The same as a table">
       <${DataTable}
         caption="Links between clusters"

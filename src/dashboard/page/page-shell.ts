@@ -1,4 +1,4 @@
-import { contextNotices } from './context-notices.ts';
+import { ContextNotices } from './context-notices.ts';
 import { GlobalSearch } from './global-search.ts';
 import { helpOpen, KeysDialog } from './keyboard.ts';
 import { LiveRegion } from './announcements.ts';
@@ -9,7 +9,7 @@ import { PAGES, pageHref, type PageName } from './page-routes.ts';
 import { contexts, stateOf, tables } from './page-store.ts';
 import { Mark } from './status-mark.ts';
 import { nextTheme, theme } from './theme.ts';
-import { contextTone } from './tones.ts';
+import { installationTone, type Said } from './tones.ts';
 
 /**
  * The frame around every page: whose clusters, which pages there are, and what is wrong with what is shown.
@@ -29,7 +29,7 @@ export function Shell({ children }: { readonly children?: Content }) {
         </div>
       </header>
       <nav class="names" aria-label="Pages"><ul>${Object.keys(PAGES).map(pageLink)}</ul></nav>
-      <main class="page" id="page" tabindex="-1">${contextNotices()}${children}</main>
+      <main class="page" id="page" tabindex="-1"><${ContextNotices} />${children}</main>
     </div>
     <${KeysDialog} />
     <${LiveRegion} />`;
@@ -52,13 +52,20 @@ function ClusterChoice() {
   if (all.length === 0) return '';
   const only = chosen('cluster');
   return html`<div class="clusters" role="group" aria-label="Clusters">
-    ${all.length < 2 ? '' : choice('', 'All', undefined, only)}
-    ${all.map((row) => choice(row.context, row.cluster, stateOf(row), only))}
+    ${all.length < 2 ? '' : choice({ context: '', name: 'All', only })}
+    ${all.map((row) => choice({ context: row.context, name: row.cluster, said: installationTone(stateOf(row), row.controller), only }))}
   </div>`;
 }
 
-function choice(context: string, name: string, state: string | undefined, only: string) {
-  const said = state === undefined ? undefined : contextTone(state);
+interface Choice {
+  readonly context: string;
+  readonly name: string;
+  readonly said?: Said;
+  /** The one that is chosen; empty: all. */
+  readonly only: string;
+}
+
+function choice({ context, name, said, only }: Choice) {
   return html`<button
     type="button"
     key=${context}

@@ -84,11 +84,16 @@ export function stateOf(row: ContextRow): ContextRow['state'] {
   return isAnswering && row.at !== null && now.value - row.at > STALE_MS ? 'stale' : row.state;
 }
 
-/** Contexts of which an old picture is shown: it is greyed. */
-export const oldContexts: ReadonlySignal<ReadonlySet<string>> = computed(() => {
+/** In words, so that a second that changes nothing draws nothing. */
+const oldWords = computed(() => {
   const old = contexts.value.filter((row) => row.at !== null && !NEW.has(stateOf(row)));
-  return new Set(old.map(({ context }) => context));
+  return JSON.stringify(old.map(({ context }) => context));
 });
+
+/** Contexts of which an old picture is shown: it is greyed. */
+export const oldContexts: ReadonlySignal<ReadonlySet<string>> = computed(
+  () => new Set(JSON.parse(oldWords.value) as string[]),
+);
 
 const NEW: ReadonlySet<string> = new Set(['ok', 'partial', 'loading']);
 

@@ -8,7 +8,7 @@ import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
 import { tables } from './page-store.ts';
 import { hasText } from './search-match.ts';
-import { numberColumn, messageColumn, SuccessShare, textColumn } from './signal-columns.ts';
+import { numberColumn, messageColumn, successShare, textColumn } from './signal-columns.ts';
 import { Reason } from './small-parts.ts';
 import { Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
@@ -53,7 +53,7 @@ const COLUMNS: readonly DataColumn<ProcessRow>[] = [
     head: 'Success',
     number: true,
     sort: ({ success }) => success,
-    cell: ({ success }) => html`<${SuccessShare} success=${success} />`,
+    cell: successShare,
   },
   numberColumn('p99', 'p99', (row) => row.latency_ms_p99, latency),
   numberColumn('connections', 'Connections', ({ connections }) => connections, count),

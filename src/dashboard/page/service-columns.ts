@@ -60,8 +60,7 @@ export function mirrorColumns(): DataColumn<MirrorRow>[] {
   ];
 }
 
-/** @param of which end is known already: it is not said again */
-export function edgeColumns(of: 'both' | 'src'): DataColumn<EdgeShown>[] {
+export function edgeColumns(): DataColumn<EdgeShown>[] {
   const source: DataColumn<EdgeShown> = {
     key: 'src',
     head: 'Client',
@@ -81,7 +80,7 @@ export function edgeColumns(of: 'both' | 'src'): DataColumn<EdgeShown>[] {
   return [
     source,
     textColumn('src-cluster', 'Client cluster', (row) => row.src_cluster),
-    ...(of === 'both' ? [target] : []),
+    target,
     textColumn('dst-cluster', 'Cluster', (row) => row.dst_cluster),
     textColumn('via', 'Seen at', ({ via }) => via),
     verdictColumn(),

@@ -1,13 +1,15 @@
 import type { ServiceAnswer } from '../answers.ts';
 import { ErrorNotice, useAnswer } from './asked-answer.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { latency, perSecond, rate, several, share } from './format.ts';
+import { fullName, latency, perSecond, rate, several, share } from './format.ts';
 import { History } from './history-chart.ts';
 import { html } from './markup.ts';
 import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
 import { PageHead, Skeleton, noRows } from './page-states.ts';
 import { clusterOf, isLoaded, tables } from './page-store.ts';
+import { relatedNames } from './related-names.ts';
+import { reportColumns, type ReportShown } from './report-columns.ts';
 import {
   edgeColumns,
   type EdgeShown,
@@ -26,7 +28,8 @@ import { WhereBar } from './where-bar.ts';
 
 const SERVICES = serviceColumns();
 const MIRRORS = mirrorColumns();
-const EDGES = edgeColumns('src');
+const EDGES = edgeColumns();
+const REPORTS = reportColumns();
 
 interface Name {
   readonly namespace: string;
@@ -35,17 +38,21 @@ interface Name {
 
 /** All that is known of a name: where it is exported, mirrored, asked for, and by whom. */
 export function ServicePage({ namespace, name }: Name) {
-  const isIt = (row: Name) => row.namespace === namespace && row.name === name;
+  const whole = fullName({ namespace, name });
+  const reports = Object.entries(tables.reports.value);
+  const names = relatedNames(
+    reports.map(([, report]) => report),
+    whole,
+  );
+  const isIt = (row: Name) => names.has(fullName(row));
   const services = failingFirst<ServiceRow>(tables.services.value, isIt);
   const mirrors = failingFirst<MirrorRow>(tables.mirrors.value, isIt);
-  const edges = failingFirst<EdgeShown>(
-    tables.edges.value,
-    (row) => row.dst_namespace === namespace && row.dst === name,
+  const edges = failingFirst<EdgeShown>(tables.edges.value, (row) =>
+    names.has(fullName({ namespace: row.dst_namespace, name: row.dst })),
   );
-  const whole = namespace === '' ? name : `${namespace}/${name}`;
   const rows = [...mirrors, ...services].map(([, row]) => row);
-  const worst = rows.find(({ failing }) => failing) ?? rows[0];
-  const contexts = [...new Set(rows.map(({ context }) => context))];
+  const own = rows.filter((row) => fullName(row) === whole);
+  const worst = [...own, ...rows].find(({ failing }) => failing) ?? own[0] ?? rows[0];
   const back = html`<a class="back" href=${pageHref('services')}>All Services</a>`;
   if (worst === undefined && !isLoaded.value)
     return html`<${PageHead} title=${whole}>${back}</${PageHead}><${Skeleton} />`;
@@ -53,10 +60,19 @@ export function ServicePage({ namespace, name }: Name) {
       ${back}${worst === undefined ? '' : html`<${Status} said=${rowTone(worst)} />`}
     </${PageHead}>
     ${worst === undefined ? html`<${Nothing} title="Nobody has counted it, and it is neither exported nor mirrored"><p>What controllers know of the name stands below, if they know it.</p></${Nothing}>` : shown({ worst, services, mirrors, edges, whole })}
+    <${Reports} rows=${reports.filter(([, { service }]) => names.has(service))} />
     <${Routes} of=${{ namespace, name }} />
-    ${(contexts.length === 0 ? Object.keys(tables.contexts.value) : contexts).map(
-      (context) => html`<${Known} key=${context} context=${context} of=${{ namespace, name }} />`,
+    ${knownAs(rows, { namespace, name }).map(
+      ({ context, ...of }) =>
+        html`<${Known} key=${`${context} ${fullName(of)}`} context=${context} of=${of} />`,
     )}`;
+}
+
+/** What it is called in each cluster that has it; in all of them so where none is known to have it. */
+function knownAs(rows: readonly (MirrorRow | ServiceRow)[], asked: Name): (Name & { context: string })[] {
+  if (rows.length === 0) return Object.keys(tables.contexts.value).map((context) => ({ context, ...asked }));
+  const all = rows.map(({ context, namespace, name }) => ({ context, namespace, name }));
+  return [...new Map(all.map((one) => [`${one.context} ${fullName(one)}`, one])).values()];
 }
 
 function noteOf(services: number, mirrors: number): string {
@@ -143,6 +159,23 @@ function tilesOf(row: MirrorRow | ServiceRow) {
   ];
 }
 
+/** What became of it in the clusters that link its own: why it is mirrored, or not. */
+function Reports({ rows }: { readonly rows: readonly (readonly [string, ReportShown])[] }) {
+  if (rows.length === 0) return '';
+  return html`<${Panel} title="What became of it">
+    <${DataTable}
+      caption="What became of it in clusters that link its own"
+      quietCaption=${true}
+      sortKey="reports"
+      rows=${rows}
+      columns=${REPORTS}
+      isOld=${isOldRow}
+      isFailing=${({ failing }: ReportShown) => failing}
+      empty=""
+    />
+  </${Panel}>`;
+}
+
 type RouteShown = (typeof tables.routes.value)[string];
 
 const ROUTES: readonly DataColumn<RouteShown>[] = [
@@ -180,7 +213,7 @@ function Routes({ of }: { readonly of: Name }) {
 function Known({ context, of }: { readonly context: string; readonly of: Name }) {
   const query = new URLSearchParams({ context, namespace: of.namespace, name: of.name });
   const { value, error } = useAnswer<ServiceAnswer>(`/api/service.json?${query.toString()}`);
-  const title = `As ${clusterOf(context)} knows it`;
+  const title = `${fullName(of)}, as ${clusterOf(context)} knows it`;
   if (error !== undefined)
     return html`<${ErrorNotice} error=${error} label=${`${clusterOf(context)} does not say what it knows`} />`;
   if (value === undefined)

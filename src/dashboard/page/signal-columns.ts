@@ -1,6 +1,7 @@
+import type { VNode } from 'preact';
 import type { DataColumn } from './data-table.ts';
 import { fullName, latency, part, rate, share } from './format.ts';
-import { html } from './markup.ts';
+import { html, kept } from './markup.ts';
 import { Reason } from './small-parts.ts';
 import { Status } from './status-mark.ts';
 import { rowTone, successTone } from './tones.ts';
@@ -25,9 +26,20 @@ interface Judged {
 }
 
 /** The share of requests that succeed; where it is low also by the weight of its letters. */
-export function SuccessShare({ success }: { readonly success: number | null }) {
-  return html`<span class=${`share ${successTone(success)}`}>${share(success)}</span>`;
+export function successShare({ success }: Pick<Signals, 'success'>): VNode {
+  return drawnShare(successTone(success), share(success));
 }
+
+const drawnState = kept((tone = '', word = '', reason = '') => {
+  const status = html`<${Status} said=${{ tone, word }} />`;
+  return html`<span>${status}${reason === '' || reason === 'Mirrored' ? '' : html` <${Reason} reason=${reason} />`}</span>`;
+});
+const drawnShare = kept((tone = '', text = '') => html`<span class=${`share ${tone}`}>${text}</span>`);
+const drawnName = kept((namespace = '', name = '', to = '') => {
+  const text = html`<bdi>${namespace === '' ? '' : html`<span class="namespace">${namespace}/</span>`}${name}</bdi>`;
+  return to === '' ? text : html`<a href=${to}>${text}</a>`;
+});
+const drawnText = kept((text = '') => html`<bdi>${text}</bdi>`);
 
 /** State, and for which reason. */
 export function verdictColumn<T extends Judged & { readonly rps?: number | null }>(): DataColumn<T> {
@@ -35,8 +47,10 @@ export function verdictColumn<T extends Judged & { readonly rps?: number | null 
     key: 'status',
     head: 'State',
     sort: ({ failing, reason }) => (failing ? 0 : reason === '' ? 2 : 1),
-    cell: (row) =>
-      html`<${Status} said=${rowTone(row)} />${row.reason === '' || row.reason === 'Mirrored' ? '' : html` <${Reason} reason=${row.reason} />`}`,
+    cell: (row) => {
+      const { tone, word } = rowTone(row);
+      return drawnState(tone, word, row.reason);
+    },
   };
 }
 
@@ -58,7 +72,7 @@ export function signalColumns<T extends Signals>(): DataColumn<T>[] {
       head: 'Success',
       number: true,
       sort: ({ success }) => success,
-      cell: ({ success }) => html`<${SuccessShare} success=${success} />`,
+      cell: successShare,
     },
     { key: 'rps', head: 'Req/s', number: true, sort: ({ rps }) => rps, cell: ({ rps }) => rate(rps) },
   ];
@@ -105,12 +119,7 @@ export function nameColumn<T extends Named>(
     name: true,
     sort: fullName,
     text: fullName,
-    cell: (row) => {
-      const to = href(row);
-      const { namespace, name } = row;
-      const text = html`<bdi>${namespace === '' ? '' : html`<span class="namespace">${namespace}/</span>`}${name}</bdi>`;
-      return to === undefined ? text : html`<a href=${to}>${text}</a>`;
-    },
+    cell: (row) => drawnName(row.namespace, row.name, href(row) ?? ''),
   };
 }
 
@@ -124,7 +133,7 @@ export function textColumn<T>(
     key,
     head,
     sort: (row) => text(row) || null,
-    cell: (row) => html`<bdi>${text(row) || '–'}</bdi>`,
+    cell: (row) => drawnText(text(row) || '–'),
   };
 }
 

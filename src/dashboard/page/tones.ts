@@ -56,6 +56,12 @@ export function contextTone(state: string): Said {
   return CONTEXTS[state] ?? { tone: 'idle', word: state };
 }
 
+/** The same with what its controllers do: without one a cluster is not as it should be. */
+export function installationTone(state: string, controller: string): Said {
+  if (state !== 'ok' || (controller !== 'absent' && controller !== 'silent')) return contextTone(state);
+  return { tone: 'warn', word: controller === 'absent' ? 'has no controller' : 'has a silent controller' };
+}
+
 /** What a success rate is worth as a colour, where no verdict says it. @param success 0 to 1 */
 export function successTone(success: number | null): Tone {
   if (success === null) return 'idle';

@@ -12,7 +12,7 @@ import { edgeColumns, type EdgeShown } from './service-columns.ts';
 import { Foreign } from './small-parts.ts';
 import { failingFirst } from './table-order.ts';
 
-const COLUMNS = edgeColumns('both');
+const COLUMNS = edgeColumns();
 
 /** Pairs of client and Service, anew every two seconds as long as it is shown. */
 export function TopTable() {
