@@ -266,10 +266,11 @@ function serviceCard(
   };
 }
 
-/** Since when mirrors are as controllers say, by context, reason and name. */
+/** Since when mirrors fail as controllers say, by context, reason and name. */
 function sinceByMirror({ reports }: FailingTables): Map<string, number> {
   const found = new Map<string, number>();
-  for (const { context, reason, service, local, since } of Object.values(reports)) {
+  for (const { context, reason, service, local, since, failing } of Object.values(reports)) {
+    if (!failing) continue;
     const at = Date.parse(since);
     if (Number.isFinite(at)) found.set(`${context}/${reason}/${service.split('/')[0] ?? ''}/${local}`, at);
   }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import http, { type IncomingHttpHeaders } from 'node:http';
 import net from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
@@ -110,6 +111,13 @@ describe('The server of the dashboard', () => {
         expect(reply.status, method).to.equal(405);
         expect(reply.headers.allow).to.equal('GET');
       }
+    });
+
+    it('whoever comes by IPv6, where there is any', async function () {
+      if (!Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1')))
+        this.skip();
+      expect((await ask('/', { headers: mine(), host: '::1' })).status).to.equal(200);
+      expect((await ask('/', { host: '::1' })).status).to.equal(403);
     });
 
     it('nobody from another machine', async () => {
