@@ -309,7 +309,9 @@ export function applyDelta(tables: Tables, { changes }: Pick<DeltaEvent, 'change
   return next as unknown as Tables;
 }
 
-/** Where every row is new, what came is the table: copying a thousand of them costs a browser a millisecond. */
+/**
+ * Where every row is new, what came is the table: copying a thousand of them costs a browser a millisecond.
+ */
 function changed(table: Table<unknown>, { set = {}, gone = [] }: TableChange<unknown>): Table<unknown> {
   if (gone.length === 0 && Object.keys(table).every((key) => Object.hasOwn(set, key))) return set;
   const next: Record<string, unknown> = { ...table, ...set };

@@ -192,6 +192,20 @@ describe('somebody who uses the page', () => {
     expect(last - first).to.be.lessThan(4e6);
   });
 
+  it('comes without a jump: what stands there before is as wide and as high', async () => {
+    for (const path of ['/now', '/map', '/services', '/live']) {
+      await go(path);
+      const jumped = await page.evaluate<number>(`new Promise((resolve) => {
+        let sum = 0;
+        new PerformanceObserver((list) => {
+          for (const { value } of list.getEntries()) sum += value;
+        }).observe({ type: 'layout-shift', buffered: true });
+        requestAnimationFrame(() => setTimeout(() => resolve(sum), 50));
+      })`);
+      expect(jumped, path).to.be.lessThan(0.02);
+    }
+  });
+
   it('does nothing that the policy of the page forbids, and could not', async () => {
     await go('/now');
     const refused = await page.evaluate(

@@ -64,7 +64,12 @@ export function ServicePage({ namespace, name }: Name) {
     <${Routes} of=${{ namespace, name }} />
     ${knownAs(rows, { namespace, name }).map(
       ({ context, ...of }) =>
-        html`<${Known} key=${`${context} ${fullName(of)}`} context=${context} of=${of} />`,
+        html`<${Known}
+        key=${`${context} ${fullName(of)}`}
+        context=${context}
+        of=${of}
+        isQuiet=${rows.length > 0}
+      />`,
     )}`;
 }
 
@@ -207,10 +212,17 @@ function Routes({ of }: { readonly of: Name }) {
   </${Panel}>`;
 }
 
+interface KnownProps {
+  readonly context: string;
+  readonly of: Name;
+  /** Whether it is left out where nothing is known. */
+  readonly isQuiet: boolean;
+}
+
 /**
  * What controllers and the API server of one cluster know of the name. It is asked for when somebody looks.
  */
-function Known({ context, of }: { readonly context: string; readonly of: Name }) {
+function Known({ context, of, isQuiet }: KnownProps) {
   const query = new URLSearchParams({ context, namespace: of.namespace, name: of.name });
   const { value, error } = useAnswer<ServiceAnswer>(`/api/service.json?${query.toString()}`);
   const title = `${fullName(of)}, as ${clusterOf(context)} knows it`;
@@ -220,6 +232,7 @@ function Known({ context, of }: { readonly context: string; readonly of: Name })
     return html`<${Panel} title=${title}><div class="skeleton block"></div></${Panel}>`;
   const { explanations, policy, ports, problems, unread } = value;
   const isEmpty = explanations.length + policy.length + ports.length + problems.length === 0;
+  if (isEmpty && isQuiet && unread.length === 0) return '';
   return html`<${Panel} title=${title}>
     ${isEmpty ? html`<p class="muted">Nothing.</p>` : ''}
     ${[...problems, ...unread].map((line) => html`<p class="problem" key=${line}><${Mark} tone="warn" /><${Foreign} text=${line} /></p>`)}
