@@ -16,30 +16,31 @@ const COLOURS = ['--accent', '--share-endpoint'] as const;
 /** @returns takes it away */
 export function drawChart(box: HTMLElement, { at, lines, write, top, height }: Drawing): () => void {
   needStyle();
-  const axis = {
-    stroke: resolved(box, '--muted'),
-    grid: { stroke: resolved(box, '--line') },
-    ticks: { show: false },
-  };
+  const font = `12px ${getComputedStyle(box).fontFamily}`;
+  const line = { stroke: resolved(box, '--line'), width: 1 };
+  const axis = { stroke: resolved(box, '--muted'), font, grid: line, ticks: { show: false } };
+  const range: UPlot.Scale.Range =
+    top === undefined
+      ? (_, _least, most) => [0, most * 1.1 || 1]
+      : (_, least) => [Math.min(least, top * 0.99), top];
   const chart = new UPlot(
     {
       width: box.clientWidth,
       height,
       cursor: { drag: { x: true, y: false } },
-      legend: { live: true },
-      scales: {
-        y:
-          top === undefined
-            ? { range: (_, _least, most) => [0, most * 1.1 || 1] }
-            : { range: (_, least) => [Math.min(least, top * 0.99), top] },
-      },
-      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => write(tick)) }],
+      scales: { y: { range } },
+      axes: [
+        { ...axis, size: 28, values: (_, times) => timeWords(times) },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => write(tick)) },
+      ],
       series: [
-        {},
+        { label: 'Time', value: (_, time: number | null) => (time === null ? '' : WHEN.format(time * 1000)) },
         ...lines.map(({ label }, nth) => ({
           label,
           stroke: resolved(box, COLOURS[nth] ?? '--accent'),
           width: 1.5,
+          // Told by more than a colour.
+          dash: nth === 0 ? [] : [6, 3],
           value: (_: UPlot, value: number | null) => write(value),
         })),
       ],
@@ -53,6 +54,17 @@ export function drawChart(box: HTMLElement, { at, lines, write, top, height }: D
     observer.disconnect();
     chart.destroy();
   };
+}
+
+const WHEN = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
+const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+const DAY_S = 86_400;
+
+/** Times below a chart; over days, days. @param times seconds since the epoch */
+function timeWords(times: readonly number[]): string[] {
+  const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > 2 * DAY_S;
+  return times.map((time) => (isLong ? DAY : TIME).format(time * 1000));
 }
 
 /**
