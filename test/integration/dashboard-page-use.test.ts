@@ -140,6 +140,11 @@ describe('somebody who uses the page', () => {
     expect(address()).to.equal('/services?q=orders&failing=yes');
     await go(address());
     expect(await page.locator('tbody tr').count()).to.equal(1);
+    // Which cluster is looked at holds for all pages; what was filtered does not.
+    await page.getByRole('button', { name: /^east/ }).click();
+    await page.getByRole('link', { name: 'Links', exact: true }).click();
+    await arrives('Links');
+    expect(address()).to.equal('/links?cluster=east');
   });
 
   it('draws no more of a thousand rows than are seen, and all of them when scrolled to', async () => {
@@ -264,6 +269,20 @@ describe('somebody who uses the page', () => {
       await says('/cart\\u{1b}[31m<b>');
       expect(asked).to.deep.equal(['namespace=shop&context=east']);
       expect(await faultsOf(page)).to.deep.equal([]);
+    });
+
+    it('ends when somebody leaves the page', async () => {
+      const gone = Promise.withResolvers<void>();
+      bed.answers.tap = async function* (_query, signal) {
+        signal.addEventListener('abort', () => gone.resolve());
+        yield { event: 'tap', data: { pod: 'egress-1', event: flow('1') } };
+        await gone.promise;
+      };
+      await go('/live?cluster=east');
+      await page.getByRole('button', { name: 'Start' }).click();
+      await page.getByRole('row').filter({ hasText: '10.0.0.7' }).waitFor();
+      await page.getByRole('link', { name: 'Links', exact: true }).click();
+      await gone.promise;
     });
 
     it('says who refuses it, and what to do', async () => {

@@ -2,8 +2,7 @@ import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { keyAct, KEY_HELP } from './key-map.ts';
 import { html } from './markup.ts';
-import { goTo } from './navigation.ts';
-import { pageHref } from './page-routes.ts';
+import { goTo, hrefOfPage } from './navigation.ts';
 import { nextTheme } from './theme.ts';
 
 /** How long `g` waits for the key after it, milliseconds. */
@@ -22,7 +21,7 @@ export function followKeys(): void {
     before = { key: found.act === 'wait' ? key : '', at: timeStamp };
     if (found.act === 'none' || found.act === 'wait') return;
     event.preventDefault();
-    if (found.act === 'go') goTo(pageHref(found.page));
+    if (found.act === 'go') goTo(hrefOfPage(found.page));
     if (found.act === 'help') helpOpen.value = !helpOpen.value;
     if (found.act === 'theme') nextTheme();
     if (found.act === 'search') document.querySelector<HTMLElement>('#search')?.focus();

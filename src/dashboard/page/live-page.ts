@@ -1,3 +1,4 @@
+import { useEffect } from 'preact/hooks';
 import { ErrorNotice } from './asked-answer.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
 import { bytes, count, latency, several, timeOfDay } from './format.ts';
@@ -43,6 +44,8 @@ const FIELDS: readonly (readonly [key: string, label: string, example: string])[
 
 function Tap() {
   const state = tapState.value;
+  // Who leaves the page does not look any more: pods have room for a few who do.
+  useEffect(() => stopTap, []);
   const isOn = state === 'asking' || state === 'running';
   const start = (event: Event) => {
     event.preventDefault();

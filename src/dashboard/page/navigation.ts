@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { changedQuery, placeOf, titleOf } from './page-routes.ts';
+import { changedQuery, pageHref, type PageName, placeOf, titleOf } from './page-routes.ts';
 
 /** Where somebody is: as the address of the window says. */
 export const place = signal(placeOf(window.location));
@@ -28,6 +28,11 @@ export function choose(key: string, value: string, keep = false): void {
 /** One word of the query. */
 export function chosen(key: string): string {
   return place.value.query.get(key) ?? '';
+}
+
+/** The address of a page, with what holds for all of them: which cluster, which time. */
+export function hrefOfPage(page: PageName): string {
+  return pageHref(page, [], { cluster: chosen('cluster'), range: chosen('range') });
 }
 
 function arrive(): void {

@@ -3,9 +3,9 @@ import { GlobalSearch } from './global-search.ts';
 import { helpOpen, KeysDialog } from './keyboard.ts';
 import { LiveRegion } from './announcements.ts';
 import { classes, type Content, html } from './markup.ts';
-import { choose, chosen, place } from './navigation.ts';
+import { choose, chosen, hrefOfPage, place } from './navigation.ts';
 import { Brand, PageIcon } from './page-icons.ts';
-import { PAGES, pageHref, type PageName } from './page-routes.ts';
+import { PAGES, type PageName } from './page-routes.ts';
 import { contexts, stateOf, tables } from './page-store.ts';
 import { Mark } from './status-mark.ts';
 import { nextTheme, theme } from './theme.ts';
@@ -39,7 +39,7 @@ function pageLink(name: string) {
   const page = name as PageName;
   const failing = page === 'now' ? Object.keys(tables.cards.value).length : 0;
   return html`<li key=${page}>
-    <a href=${pageHref(page)} aria-current=${place.value.page === page ? 'page' : undefined}>
+    <a href=${hrefOfPage(page)} aria-current=${place.value.page === page ? 'page' : undefined}>
       <${PageIcon} page=${page} />${PAGES[page]}
       ${failing === 0 ? '' : html`<span class="count">${failing}<span class="hidden-text"> failing</span></span>`}
     </a>
