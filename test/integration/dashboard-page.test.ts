@@ -96,12 +96,12 @@ const STATES: Readonly<Record<string, State>> = {
         role: 'linkspan-view',
         error: { code: 'STATS_FORBIDDEN', message: 'pods may not be listed', advice: 'Ask who may.' },
       }),
-    says: ['may not be read', 'ClusterRole linkspan-view', 'No cluster can be seen'],
+    says: ['may not be read', 'ClusterRole linkspan-view', 'Ask who may.', 'No cluster can be seen'],
     pages: FEW,
   },
   'no controller': {
     tables: () => asIs({ controller: 'absent' }),
-    says: ['east has no controller.', 'Mirrors stay as they are'],
+    says: ['east has no controller.', 'Nothing is known to fail', 'Mirrors stay as they are'],
     pages: FEW,
   },
   'not installed': {
@@ -125,7 +125,7 @@ const STATES: Readonly<Record<string, State>> = {
   },
   'older than ten seconds': {
     tables: () => asIs({ at: Date.now() - 60_000 }),
-    says: ['east silent.', /as of 6\d s ago/],
+    says: ['east is silent.', 'Nothing is known to fail', /as of 6\d s ago/],
     pages: FEW,
   },
   'a thousand Services over twenty Links': {

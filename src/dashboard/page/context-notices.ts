@@ -93,9 +93,10 @@ function more(row: ContextRow, state: ContextRow['state']) {
     state === 'forbidden' && role !== null ? html`<p>Who may gives them with <code>${bind}</code></p>` : '';
   return advice === '' && given === ''
     ? ''
-    : folded('What to do', html`<${Advice} text=${advice} />${given}`);
+    : folded('What to do', html`<${Advice} text=${advice} />${given}`, state === 'forbidden');
 }
 
-function folded(title: string, content: Content) {
-  return html`<details><summary>${title}</summary><div class="folded">${content}</div></details>`;
+/** @param isOpen whether it is read at once: where nothing else can be seen */
+function folded(title: string, content: Content, isOpen = false) {
+  return html`<details open=${isOpen}><summary>${title}</summary><div class="folded">${content}</div></details>`;
 }

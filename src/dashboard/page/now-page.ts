@@ -6,7 +6,7 @@ import { html } from './markup.ts';
 import { pageHref } from './page-routes.ts';
 import { isShown } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { contexts, meta, oldContexts, tables } from './page-store.ts';
+import { contexts, meta, oldContexts, stateOf, tables } from './page-store.ts';
 import { LEAST_SUCCESS, SignalTiles, type Tile } from './signal-tiles.ts';
 import {
   endpointsColumn,
@@ -19,12 +19,18 @@ import {
 import { Advice, Ago, Foreign, Panel, Reason } from './small-parts.ts';
 import { Mark } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
+import { installationTone } from './tones.ts';
 
 /** What fails, first; and how requests fare on the whole. */
 export function NowPage() {
   const cards = orderedCards(tables.cards.value).filter(([, card]) => isShown(card));
   const blank = standIn();
-  const title = cards.length === 0 ? 'Nothing fails' : several(cards.length, 'thing fails', 'things fail');
+  const title =
+    cards.length === 0
+      ? isAllKnown()
+        ? 'Nothing fails'
+        : 'Nothing is known to fail'
+      : several(cards.length, 'thing fails', 'things fail');
   return html`<${PageHead} title=${blank === undefined ? title : 'Now'} note=${blank === undefined ? windowNote() : undefined} />
     ${
       blank ??
@@ -40,12 +46,19 @@ function windowNote() {
   return isQuiet ? `No traffic in the last ${seconds} s.` : `Numbers are of the last ${seconds} s.`;
 }
 
+/** Whether everybody has answered, and just now: else nothing is known of the rest. */
+function isAllKnown(): boolean {
+  return contexts.value.every((row) => installationTone(stateOf(row), row.controller).tone === 'good');
+}
+
 function allWell() {
   const asked = contexts.value.reduce((sum, row) => sum + row.asked, 0);
   const answered = contexts.value.reduce((sum, row) => sum + row.answered, 0);
+  const pods = html`<span class="muted">${answered} of ${asked} pods answered.</span>`;
+  if (!isAllKnown())
+    return html`<p class="all-well in-part"><${Mark} tone="idle" />Of what is known nothing fails; above stands what is not known. ${pods}</p>`;
   return html`<p class="all-well">
-    <${Mark} tone="good" />Every Link, mirror, gateway and certificate that could be asked about is as it should be.
-    <span class="muted">${answered} of ${asked} pods answered.</span>
+    <${Mark} tone="good" />Every Link, mirror, gateway and certificate that could be asked about is as it should be. ${pods}
   </p>`;
 }
 

@@ -45,7 +45,7 @@ const CONTEXTS: Readonly<Record<string, Said>> = {
   loading: { tone: 'idle', word: 'asking' },
   ok: { tone: 'good', word: 'answers' },
   partial: { tone: 'warn', word: 'answers in part' },
-  stale: { tone: 'stale', word: 'silent' },
+  stale: { tone: 'stale', word: 'is silent' },
   unreachable: { tone: 'bad', word: 'cannot be reached' },
   forbidden: { tone: 'bad', word: 'may not be read' },
   absent: { tone: 'idle', word: 'has no Linkspan' },
