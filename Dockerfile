@@ -6,9 +6,9 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
-COPY scripts/trim-image.ts scripts/
+COPY scripts/build.ts scripts/trim-image.ts scripts/
 # The base image has Node 26 itself, so the package that brings one to checkouts is left out. The SBOM lists what is in.
-RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --omit=optional --ignore-scripts \
+RUN node scripts/build.ts && npm prune --omit=dev --omit=optional --ignore-scripts \
   && npm pkg delete devDependencies optionalDependencies scripts && rm package-lock.json \
   && npm sbom --sbom-format cyclonedx > sbom.cdx.json && node scripts/trim-image.ts .
 

@@ -13,8 +13,8 @@ import { circlesOf, circleViolations, type Graph, type KnownCircles, wayAround }
  * within another may stand in a layer of its own; of two that fit, the deeper one counts.
  */
 export const layers: readonly (readonly string[])[] = [
-  ['cli'],
-  ['processes'],
+  ['cli', 'dashboard/page'],
+  ['processes', 'dashboard'],
   ['drains', 'traffic'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],
@@ -99,6 +99,16 @@ export const forbidden: Readonly<Record<string, readonly RegExp[]>> = {
 };
 
 /**
+ * What runs in a browser: it is served as it is, so that values come from its own folder, from what is served
+ * beside it, and from the libraries of its import map. Types of lower layers it may know as others do.
+ */
+export const inBrowser = {
+  folder: 'dashboard/page',
+  beside: ['dashboard/snapshot.ts', 'dashboard/answers.ts'],
+  libraries: ['preact', 'preact/hooks', 'htm/preact', '@preact/signals', 'uplot'],
+} as const;
+
+/**
  * What may stand between `import` and `from`: names, and comments with whatever is in them. A comment can be
  * read in one way only: where an `export` is followed by many of them, and by no `from`, time would else grow
  * with the power of their number.
@@ -149,7 +159,10 @@ export function violations(file: string, text: string): string[] {
     isWithin(within, room) ? patterns : [],
   );
   const closed = apart.find((one) => isWithin(within, one));
-  return importsOf(file, text).flatMap(({ specifier, file: target }) => {
+  return importsOf(file, text).flatMap((one) => {
+    const { specifier, file: target } = one;
+    if (isWithin(within, inBrowser.folder) && !one.typesOnly && !isServed(one))
+      return [`src/${file}: ${folder}/ runs in a browser, which is not served "${specifier}"`];
     if (banned.some((pattern) => pattern.test(specifier)))
       return [`src/${file}: ${folder}/ must not import "${specifier}"`];
     if (target === undefined || exceptions.some(([a, b]) => a === file && b === target)) return [];
@@ -163,6 +176,11 @@ export function violations(file: string, text: string): string[] {
       return [`src/${file}: ${closed}/ must not import what is around it ("${specifier}")`];
     return [];
   });
+}
+
+function isServed({ specifier, file }: Import): boolean {
+  if (file === undefined) return inBrowser.libraries.some((one) => one === specifier);
+  return isWithin(path.posix.dirname(file), inBrowser.folder) || inBrowser.beside.some((one) => one === file);
 }
 
 /** Whether a folder is another, or below it. */

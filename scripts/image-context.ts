@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { build } from './build.ts';
 import { trim } from './trim-image.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -16,11 +17,7 @@ const run = (command: string, args: string[], cwd: string) =>
 
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
-run(
-  path.join(root, 'node_modules/.bin/tsc'),
-  ['-p', 'tsconfig.build.json', '--outDir', path.resolve(target, 'dist')],
-  root,
-);
+build(path.join(target, 'dist'));
 for (const name of ['package.json', 'package-lock.json', 'LICENSE', 'bin', 'charts']) {
   cpSync(path.join(root, name), path.join(target, name), { recursive: true });
 }

@@ -27,6 +27,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   routes: async () => (await import('./commands/routes.ts')).routesCommand,
   proxies: async () => (await import('./commands/proxies.ts')).proxiesCommand,
   tap: async () => (await import('./commands/tap.ts')).tapCommand,
+  dashboard: async () => (await import('./commands/dashboard.ts')).dashboardCommand,
   failover: async () => (await import('./commands/failover.ts')).failoverCommand,
   drain: async () => (await import('./commands/drain.ts')).drainCommand,
   undrain: async () => (await import('./commands/drain.ts')).undrainCommand,

@@ -17,6 +17,8 @@ export interface ProxyRow extends ToldVerdict {
   readonly oldest_s: number | null;
   /** How long its certificate holds, seconds; less than 0: it has ended. */
   readonly certificate_left_s: number | null;
+  /** The same of the first of the trust anchors that it knows. */
+  readonly anchors_left_s: number | null;
   readonly identity: string | null;
   readonly connections: number | null;
   readonly streams: number | null;
@@ -46,6 +48,7 @@ export function proxyRows(readings: readonly ClusterReading[]): ProxyRow[] {
         workers: report?.workers ?? null,
         ...syncOf(report),
         certificate_left_s: left ?? null,
+        anchors_left_s: anchorsLeft(report) ?? null,
         identity: report?.certificate?.identity ?? null,
         connections: connectionsOf(process),
         streams: streamsOf(process),
@@ -85,9 +88,8 @@ function certificateVerdict(report: StatsReport | undefined): Verdict | undefine
   const reason: TrafficReason = 'CertificateExpiring';
   if (report !== undefined && left !== undefined && left < CERTIFICATE_LEFT_S)
     return { failing: true, reason, message: `its certificate ${endOf(left)}` };
-  const anchorEnd = report?.certificate?.anchorsNotAfter;
-  const anchor = anchorEnd === undefined ? Infinity : secondsUntil(anchorEnd, report);
-  if (anchor < ANCHOR_LEFT_S)
+  const anchor = anchorsLeft(report);
+  if (anchor !== undefined && anchor < ANCHOR_LEFT_S)
     return { failing: true, reason, message: `a trust anchor that it knows ${endOf(anchor)}` };
   return undefined;
 }
@@ -99,6 +101,11 @@ function endOf(left: number): string {
 /** By the clock of the process: it is the one that its peers are told by. */
 function certificateLeft(report: StatsReport | undefined): number | undefined {
   const notAfter = report?.certificate?.notAfter;
+  return notAfter === undefined ? undefined : secondsUntil(notAfter, report);
+}
+
+function anchorsLeft(report: StatsReport | undefined): number | undefined {
+  const notAfter = report?.certificate?.anchorsNotAfter;
   return notAfter === undefined ? undefined : secondsUntil(notAfter, report);
 }
 

@@ -36,13 +36,22 @@ export interface ServiceTraffic {
   mirror: ServiceReport | undefined;
 }
 
+/** What has been found in a reading: rows of several kinds are made of it. */
+const foundIn = new WeakMap<ClusterReading, readonly ServiceTraffic[]>();
+
 /** All Services that gateways and egresses of a cluster have counted, or that are exported or mirrored. */
-export function serviceTraffic(reading: ClusterReading): ServiceTraffic[] {
+export function serviceTraffic(reading: ClusterReading): readonly ServiceTraffic[] {
+  const known = foundIn.get(reading) ?? findServices(reading);
+  foundIn.set(reading, known);
+  return known;
+}
+
+function findServices(reading: ClusterReading): ServiceTraffic[] {
   const found = new FoundServices();
   for (const side of ['gateway', 'egress'] as const)
     for (const { window } of answersOf(reading, side))
       for (const target of window.report.targets) {
-        const { namespace, name } = nameOf(target, side);
+        const { namespace, name } = targetName(target, side);
         count(found.of(side, namespace, name, target.there?.cluster), target, window.ms);
       }
   for (const facts of reading.services) found.isSaid(facts);
@@ -107,7 +116,10 @@ class FoundServices {
 /**
  * What an egress counts by member is called so; what a gateway serves besides Kubernetes by its whole name.
  */
-function nameOf({ label, service, namespace }: TargetStats, side: 'egress' | 'gateway') {
+export function targetName(
+  { label, service, namespace }: TargetStats,
+  side: 'egress' | 'gateway',
+): { readonly namespace: string; readonly name: string } {
   if (side === 'gateway') return { namespace, name: service };
   const { name: whole } = splitTargetKey(label);
   return { namespace, name: whole.slice(whole.indexOf('/') + 1) };
@@ -132,6 +144,13 @@ export function serviceRows(readings: readonly ClusterReading[]): StatRow[] {
       .filter((one) => !isMember(one))
       .map((one) => serviceRow(reading, one, 'svc')),
   );
+}
+
+/** The same without mirrors: those are in `mirrorRows`. */
+export function ownServiceRows(reading: ClusterReading): StatRow[] {
+  return serviceTraffic(reading)
+    .filter((one) => !isMember(one) && !isMirror(one))
+    .map((one) => serviceRow(reading, one, 'svc'));
 }
 
 /**

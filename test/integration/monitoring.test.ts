@@ -3,6 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { services } from '../../src/api/kubernetes/resource.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { HISTORY_KINDS } from '../../src/dashboard/answers.ts';
+import { HistoryAnswers } from '../../src/dashboard/history/history-answers.ts';
+import { PrometheusClient } from '../../src/dashboard/history/prometheus-client.ts';
+import { anonymousAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { boards, expressionsOf, variablesOf } from '../support/chart-boards.ts';
 import { alerts, recordings } from '../support/chart-rules.ts';
 import { closedIn } from '../support/closed-in.ts';
@@ -167,6 +173,24 @@ describe('rules and boards of the chart, by a Prometheus that scrapes real proce
     ]);
     for (const [at, expr] of Object.entries(LINKERD_BOARD_EMPTY))
       expect(await prometheus.query(chosen(expr).replaceAll('$cluster', 'west')), at).to.deep.equal([]);
+  });
+
+  it('what pages show of the past is there, too', async () => {
+    const options = { clock: systemClock, random: Math.random, maxTries: 1 };
+    const client = closed(new KubeClient(anonymousAccess(prometheus.url), options), (one) => one.close());
+    const history = new HistoryAnswers(new PrometheusClient(client), systemClock);
+    const { signal } = new AbortController();
+    for (const kind of HISTORY_KINDS)
+      await eventually(`history of each ${kind}`, async () => {
+        await traffic.round();
+        const asked = new URLSearchParams({ kind, range: '15m' });
+        const { rows } = await history.table(asked, signal);
+        const row = rows.find(({ latency_ms_p99: p99 }) => p99 !== null);
+        if (row === undefined) return false;
+        for (const key of ['namespace', 'name', 'side', 'source'] as const) asked.set(key, row[key]);
+        const { rps, success, p99 } = await history.series(asked, signal);
+        return [rps, success, p99].every((column) => column.some((value) => value !== null));
+      });
   });
 
   it('each alert fires by its fault, but for those that take time', async () => {

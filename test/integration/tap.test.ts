@@ -4,6 +4,12 @@ import path from 'node:path';
 import { TAP_ACCOUNT, TAP_AUDIENCE, TAP_TOKEN_HEADER } from '../../src/api/answers/tap-events.ts';
 import { OURS } from '../../src/api/names.ts';
 import { pods, roleBindings, serviceAccounts } from '../../src/api/kubernetes/resource.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { clusterSource } from '../../src/cli/dashboard/cluster-source.ts';
+import { liveTap } from '../../src/cli/dashboard/live-tap.ts';
+import type { TapLine } from '../../src/dashboard/answers.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import type { Authority } from '../../src/identity/authority/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
@@ -94,6 +100,25 @@ describe('Taps at a real API server', () => {
     await patchPodStatus(cluster, MULTICLUSTER, name, { phase: 'Running', podIP: ip, podIPs: [{ ip }] });
   }
 
+  /** The first flow that a page is shown, to whom the kubeconfig is given. */
+  async function firstOnPage(kubeconfig: string): Promise<TapLine> {
+    const options = { clock: systemClock, random: Math.random };
+    const client = new KubeClient(loadAccess({ file: kubeconfig }), options);
+    const asked = { context: 'west', client, namespace: MULTICLUSTER };
+    const source = clusterSource(asked, { windowMs: 60_000, timeoutMs: 8000 });
+    const query = new URLSearchParams('context=west&namespace=demo&service=web&side=gateway');
+    const { signal } = new AbortController();
+    try {
+      for await (const { data } of liveTap(source, query, { tapAccount: undefined, signal })) {
+        const line = data as TapLine;
+        if (line.event.type === 'flow') return line;
+      }
+      throw new Error('it has ended before');
+    } finally {
+      await source.close();
+    }
+  }
+
   for (const [at, runtime] of RUNTIMES.entries())
     it(`are streamed by a gateway on ${runtime}, through the API server, to whom the chart's role is bound`, async () => {
       const [kubeconfig, operators] = ['gateway', 'operator'].map((name) => path.join(dir(), name));
@@ -124,7 +149,8 @@ describe('Taps at a real API server', () => {
         );
         expect(refused.stderr).to.contain('linkspan-tap-user');
         await cluster.apply(binding(MULTICLUSTER, 'linkspan-tap-user', operator));
-        const seen = tap('-n', 'demo', '--limit', '3');
+        const onPage = firstOnPage(operators ?? '');
+        const seen = Promise.all([tap('-n', 'demo', '--limit', '3'), onPage]).then(([outcome]) => outcome);
         const state = { over: false };
         const ended = () => void (state.over = true);
         seen.then(ended, ended);
@@ -143,6 +169,11 @@ describe('Taps at a real API server', () => {
           .map((line) => JSON.parse(line) as Record<string, unknown>);
         const flows = events.filter(({ type }) => type === 'flow');
         expect(flows).to.have.length(3);
+        // The page gets the same events.
+        const { pod: shownPod, event } = await onPage;
+        expect(shownPod).to.equal(`gateway-${runtime}`);
+        expect(event).to.include({ type: 'flow', method: 'POST', path: '/cart', status: 200 });
+        expect(JSON.stringify(event)).not.to.contain(SECRET);
         for (const flow of flows)
           expect(flow).to.include({ pod: `gateway-${runtime}`, method: 'POST', path: '/cart', status: 200 });
         expect(stdout + gateway.log).not.to.contain(SECRET);

@@ -87,6 +87,10 @@ export class Prometheus {
     return started;
   }
 
+  get url(): string {
+    return this.#url;
+  }
+
   /**
    * What an expression gives, numbers only: 0/0 is none.
    * @param at seconds since the epoch; default now

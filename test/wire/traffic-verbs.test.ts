@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,131 +8,29 @@ import type { EdgeRow } from '../../src/traffic/edge-rows.ts';
 import type { ProxyRow } from '../../src/traffic/proxy-rows.ts';
 import type { StatRow } from '../../src/traffic/stat-row.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { GatewayProcess } from '../support/gateway-process.ts';
-import { keptAuthority } from '../support/kept-authority.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
-import { MemoryCluster } from '../support/memory-cluster.ts';
-import { http1Origin, type Origin } from '../support/origins.ts';
+import { bothIn, podOf, startTrafficBed, type TrafficBed, WEB } from '../support/traffic-bed.ts';
 
-const NAMESPACE = 'linkerd-multicluster';
 const LINKSPAN = path.join(import.meta.dirname, '../../bin/linkspan.js');
-const WEB = 'web.demo.svc.cluster.local';
-
-const podOf = (component: string, admin: number, name = `${component}-0`) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {
-    name,
-    namespace: NAMESPACE,
-    labels: {
-      'linkerd.io/extension': 'multicluster',
-      'app.kubernetes.io/part-of': 'linkspan',
-      'app.kubernetes.io/component': component,
-      'app.kubernetes.io/version': '0.2.0',
-      component,
-    },
-  },
-  spec: { containers: [{ name: component, ports: [{ name: 'linkspan-admin', containerPort: admin }] }] },
-  status: {
-    phase: 'Running',
-    podIP: '127.0.0.1',
-    conditions: [
-      {
-        type: 'Ready',
-        status: 'True',
-      },
-    ],
-    containerStatuses: [{ restartCount: 1 }],
-  },
-});
-
-const serviceOf = (name: string, uid: string, change: object) => ({
-  apiVersion: 'v1',
-  kind: 'Service',
-  metadata: { name, namespace: 'demo', uid, ...change },
-  spec: { ports: [{ port: 80 }] },
-});
-
-/** Objects of both clusters: what the chart has installed, the export and its mirror. */
-function objects(gateway: number, egress: number): { readonly east: object[]; readonly west: object[] } {
-  const mirror = {
-    labels: { 'mirror.linkerd.io/mirrored-service': 'true', 'mirror.linkerd.io/cluster-name': 'west' },
-    annotations: { 'linkspan.dev/remote-uid': 'west-services-demo-web' },
-  };
-  const client = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: 'front-1', namespace: 'shop' },
-    spec: {},
-    status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] },
-  };
-  return {
-    east: [podOf('egress', egress), serviceOf(WEB, '', mirror), client],
-    west: [
-      podOf('gateway', gateway),
-      serviceOf('web', '', { labels: { 'mirror.linkerd.io/exported': 'true' } }),
-    ],
-  };
-}
 
 // Somebody is called at night because a shop is slow, and has a kubeconfig and nothing else. What the verbs
 // say comes from real processes under traffic, through what API servers do with `pods/proxy`.
 describe('verbs that show traffic', () => {
   let tempDir = '';
   const closed = closedIn(after);
-  let origin: Origin;
-  let gateway: GatewayProcess;
-  let egress: EgressProcess;
-  let east: MemoryCluster;
-  let west: MemoryCluster;
-  let kubeconfig: string;
-  let asking: Asking;
+  let bed: TrafficBed;
 
   before(async function () {
     tempDir = closed(await mkdtemp(path.join(tmpdir(), 'linkspan-verbs-')), (dir) =>
       rm(dir, { recursive: true, force: true }),
     );
-    const dir = (name: string) => {
-      const made = path.join(tempDir, name);
-      mkdirSync(made);
-      return made;
-    };
-    origin = closed(await http1Origin(), (one) => one.close());
-    gateway = closed(
-      await GatewayProcess.start({
-        runtime: 'node',
-        dir: dir('gateway'),
-        identity: await keptAuthority.leaf('gateway.west'),
-        targets: [{ name: WEB, ports: [origin.port] }],
-      }),
-      (one) => one.kill(),
-    );
-    const to = { addresses: ['127.0.0.1'], port: gateway.port, identity: 'gateway.west' };
-    egress = closed(
-      await EgressProcess.start({
-        runtime: 'node',
-        dir: dir('egress'),
-        gateway: to,
-        services: [{ name: WEB }],
-        identity: await keptAuthority.leaf('egress.east'),
-      }),
-      (one) => one.kill(),
-    );
-    east = closed(await MemoryCluster.start('east'), (one) => one.stop());
-    west = closed(await MemoryCluster.start('west'), (one) => one.stop());
-    const all = objects(gateway.admin, egress.admin);
-    await east.apply(all.east);
-    await west.apply(all.west);
-    kubeconfig = bothIn(tempDir, east, west);
-    asking = closed(ask(egress), (one) => one.stop());
-    await eventually('there is traffic', () => asking.count > 50);
+    bed = await startTrafficBed(tempDir, closed);
   });
 
   const verb = async (...args: string[]) => {
     const contexts = args.includes('--context') ? [] : ['--context', 'east', '--context', 'west'];
-    const outcome = await keptLinkspan(...args, '--kubeconfig', kubeconfig, ...contexts, '-t', '2s');
+    const outcome = await keptLinkspan(...args, '--kubeconfig', bed.kubeconfig, ...contexts, '-t', '2s');
     return { ...outcome, rows: <T>() => JSON.parse(outcome.stdout) as T[] };
   };
 
@@ -176,7 +73,7 @@ describe('verbs that show traffic', () => {
   });
 
   it('a fault is seen within 3 s, with why and what to do, and 4 as exit code', async () => {
-    asking.path = '/status/503';
+    bed.asking.path = '/status/503';
     const begun = performance.now();
     for (;;) {
       const { stdout, code } = await verb('stat', '--failing', '--exit-code');
@@ -201,7 +98,7 @@ describe('verbs that show traffic', () => {
   });
 
   it('proxies: every pod; one that is silent is named, and makes the answer partial', async () => {
-    await west.apply([podOf('gateway', 1, 'gateway-1')]);
+    await bed.west.apply([podOf('gateway', 1, 'gateway-1')]);
     const { rows, code, stderr } = await verb('proxies', '-o', 'json');
     expect(code).to.equal(3);
     expect(stderr).to.match(/^linkspan: no answer from west\/gateway-1: /);
@@ -216,7 +113,7 @@ describe('verbs that show traffic', () => {
   });
 
   it('a cluster that is away is named, and the others are shown; none is an error', async () => {
-    const gone = bothIn(tempDir, east, { name: 'west', server: 'http://127.0.0.1:1' });
+    const gone = bothIn(tempDir, bed.east, { name: 'west', server: 'http://127.0.0.1:1' });
     const of = (...contexts: string[]) =>
       keptLinkspan(
         'stat',
@@ -237,18 +134,29 @@ describe('verbs that show traffic', () => {
   });
 
   it('without the right to ask pods, the ClusterRole that is missing is named', async () => {
-    east.podsForbidden = true;
+    bed.east.podsForbidden = true;
     try {
       const { code, stderr } = await verb('stat', '--context', 'east');
       expect(code).to.equal(1);
       expect(stderr).to.match(/^linkspan: \[STATS_FORBIDDEN\] east: .*`linkspan-view`/);
     } finally {
-      east.podsForbidden = false;
+      bed.east.podsForbidden = false;
     }
   });
 
   it('-w goes on until it is told to end, and ends quietly when nobody reads any more', async () => {
-    const flags = ['-w', '250ms', '-t', '1s', '-o', 'json', '--kubeconfig', kubeconfig, '--context', 'east'];
+    const flags = [
+      '-w',
+      '250ms',
+      '-t',
+      '1s',
+      '-o',
+      'json',
+      '--kubeconfig',
+      bed.kubeconfig,
+      '--context',
+      'east',
+    ];
     const watched = spawn(process.execPath, [LINKSPAN, 'stat', ...flags]);
     const ended = once(watched, 'exit');
     let [stdout, stderr] = ['', ''];
@@ -275,45 +183,3 @@ describe('verbs that show traffic', () => {
       expect(stderr).to.match(told);
     });
 });
-
-/** A client that goes on asking. */
-interface Asking {
-  path: string;
-  /** Answers that have come. */
-  count: number;
-  readonly stop: () => Promise<void>;
-}
-
-/** One kubeconfig for both. */
-function bothIn(
-  dir: string,
-  ...clusters: readonly (MemoryCluster | { readonly name: string; readonly server: string })[]
-): string {
-  const named = clusters.map((one) => ({ name: one.name, server: one.server }));
-  const file = path.join(dir, `both-${named.map(({ server }) => server.split(':').at(-1)).join('-')}`);
-  const config = {
-    clusters: named.map(({ name, server }) => ({ name, cluster: { server } })),
-    users: [{ name: 'me', user: { token: 'anybody' } }],
-    contexts: named.map(({ name }) => ({ name, context: { cluster: name, user: 'me' } })),
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return file;
-}
-
-/** Asks without a pause, one request at a time, until it is stopped. */
-function ask({ client }: EgressProcess): Asking {
-  const ended = new AbortController();
-  const asking = { path: '/hello', count: 0, stop: () => stop() };
-  const going = (async () => {
-    while (!ended.signal.aborted) {
-      await client.request('http1', WEB, { path: asking.path });
-      asking.count++;
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  })();
-  const stop = async () => {
-    ended.abort();
-    await going;
-  };
-  return asking;
-}

@@ -51,6 +51,14 @@ export const catalogue = {
     'The account of the process may not listen on the address: mostly a port below 1024.',
     'Choose a port from 1024 on, or give the process CAP_NET_BIND_SERVICE.',
   ),
+  PROMETHEUS_REFUSED: entry(
+    'Prometheus does not answer as `linkspan dashboard --prometheus` needs it: it cannot be reached, refuses the question, or says something that is no answer.',
+    'Check the address given with --prometheus: an URL, or `[<context>/]<namespace>/<service>[:<port>]`, which takes the right to `get` services/proxy there.',
+  ),
+  PROMETHEUS_TIMEOUT: entry(
+    'Prometheus has not answered in time.',
+    'Ask for a shorter time, or give Prometheus the recording rules of the chart (`monitoring.rules.enabled`) and more room.',
+  ),
   STATS_FORBIDDEN: entry(
     'The pods of gateway and egress may not be asked for their numbers.',
     'Give the account the ClusterRole `linkspan-view` of the chart, by a RoleBinding in the namespace of the installation (`kubectl create rolebinding -n linkerd-multicluster linkspan-view --clusterrole linkspan-view --user NAME`).',
@@ -159,7 +167,7 @@ export const catalogue = {
     'Give yourself `patch` on these objects, or correct what refuses the write, and call `linkspan uninstall --apply` again, which also puts weights back when nothing else is left; --force deletes all the rest first.',
   ),
   NOT_INSTALLED: entry(
-    'An upgrade found nothing that `linkspan install` has installed.',
+    'An upgrade, or the dashboard, found nothing that `linkspan install` has installed.',
     'Use `linkspan install`, with the context and namespace that are meant.',
   ),
   VALUES_INVALID: entry(

@@ -66,6 +66,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'linkspan top --context east --context west',
     'linkspan top --for 10s --limit 20 --context east | cat',
   ],
+  dashboard: [
+    'linkspan dashboard --context east --context west',
+    'linkspan dashboard --context east --port 0 --no-open',
+    'linkspan dashboard --context east --prometheus monitoring/prometheus:9090',
+  ],
   routes: [
     'linkspan routes svc/web -n shop --context west',
     'linkspan routes mirror/web-west --context east -o wide',

@@ -11,13 +11,22 @@ import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube
 import { createdAt, leases } from '../../api/kubernetes/resource.ts';
 import { askControllers, type ControllerFlags, mergeReports } from './controller-answers.ts';
 
+/** A condition, for programs. */
+export interface ConditionRow {
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  /** When the status changed last (RFC 3339); null: it was never written. */
+  readonly since: string | null;
+}
+
 /** One Link, for programs. */
 export interface LinkRow {
   readonly name: string;
   readonly cluster: string;
   readonly gateway: string;
   /** Status of each condition, `Unknown` before it was first written. */
-  readonly conditions: Readonly<Record<string, { status: string; reason: string; message: string }>>;
+  readonly conditions: Readonly<Record<string, ConditionRow>>;
   readonly mirrors: number | null;
   /** The replica that holds the Link's Lease; null: none, or Leases may not be read. */
   readonly keptBy: string | null;
@@ -136,8 +145,8 @@ function conditionsOf(found: readonly Condition[]): LinkRow['conditions'] {
   const known = new Map(found.map((one) => [one.type, one]));
   return Object.fromEntries(
     LINK_CONDITIONS.map((type) => {
-      const { status = 'Unknown', reason = '', message = '' } = known.get(type) ?? {};
-      return [type, { status, reason, message }];
+      const { status = 'Unknown', reason = '', message = '', lastTransitionTime } = known.get(type) ?? {};
+      return [type, { status, reason, message, since: lastTransitionTime ?? null }];
     }),
   );
 }

@@ -42,6 +42,8 @@ export interface TrafficReaderOptions {
   /** For one round of questions, milliseconds. */
   readonly timeoutMs: number;
   readonly wanted: Wanted;
+  /** What stands around; default: it is read each time. Never throws. */
+  readonly surroundings?: () => Promise<Surroundings>;
 }
 
 /** What was read of a cluster, and what was not. */
@@ -49,6 +51,7 @@ export interface Read {
   readonly reading: ClusterReading;
   /** What could not be read, and why, one line each. */
   readonly unread: readonly string[];
+  readonly around: Pick<Surroundings, 'controllersSilent' | 'linkRows'>;
 }
 
 interface Asked {
@@ -76,7 +79,8 @@ export class TrafficReader {
 
   /** @throws LinkspanError KUBE_…, STATS_FORBIDDEN, STATS_NOT_FOUND when no process of it can be asked */
   async read(): Promise<Read> {
-    const surroundings = readSurroundings(this.#cluster, this.#options.wanted, this.#options.timeoutMs);
+    const { wanted, timeoutMs } = this.#options;
+    const surroundings = this.#options.surroundings?.() ?? readSurroundings(this.#cluster, wanted, timeoutMs);
     const first = await this.#ask();
     const asked = await this.#again(first);
     this.#mustAnswer(asked);
@@ -212,12 +216,16 @@ function podFacts(pod: V1Pod, kind: ProcessKind): Omit<ProcessReading, 'silence'
 function readOf(
   name: string,
   processes: readonly ProcessReading[],
-  { unread, usage, ...around }: Surroundings,
+  { unread, usage, linkRows, controllersSilent, ...around }: Surroundings,
 ): Read {
   const silent = processes.flatMap(({ name: pod, silence: why }) =>
     why === undefined ? [] : [`no answer from ${name}/${pod}: ${why}`],
   );
   const withUsage = processes.map((one) => ({ ...one, usage: usage.get(one.name) }));
   const reading = { cluster: name, processes: withUsage, ...around };
-  return { reading, unread: [...silent, ...unread.map((what) => `not read: ${name}: ${what}`)] };
+  return {
+    reading,
+    unread: [...silent, ...unread.map((what) => `not read: ${name}: ${what}`)],
+    around: { linkRows, controllersSilent },
+  };
 }

@@ -44,6 +44,10 @@ export interface Wanted {
 /** What was read of it. */
 export interface Surroundings extends Pick<ClusterReading, 'links' | 'pods' | 'reports' | 'services'> {
   readonly usage: ReadonlyMap<string, { readonly cpu: string; readonly memory: string }>;
+  /** The same Links as the API server has them. */
+  readonly linkRows: readonly LinkRow[];
+  /** Why no controller has said anything of mirrors; undefined: one has, or none was asked. */
+  readonly controllersSilent: string | undefined;
   /** What could not be read, and why. */
   readonly unread: readonly string[];
 }
@@ -58,27 +62,26 @@ export async function readSurroundings(
   timeoutMs: number,
 ): Promise<Surroundings> {
   const unread: string[] = [];
-  const noted: { readonly code: string | undefined; readonly text: string }[] = [];
+  const noted: { readonly code: string | undefined; readonly text: string; readonly read: object }[] = [];
   const optional = async <T>(isWanted: boolean, otherwise: T, read: () => Promise<T>): Promise<T> => {
     if (!isWanted) return otherwise;
     try {
       return await within(timeoutMs * SHARE, client.server, read());
     } catch (error) {
-      noted.push({ code: codeOf(error), text: messageOf(error) });
+      noted.push({ code: codeOf(error), text: messageOf(error), read });
       return otherwise;
     }
   };
   const controllers = { controllerNamespace: namespace, controller: undefined, timeout: timeoutMs };
-  const [found, reports, links, named, usage] = await Promise.all([
+  const readReports = async () => {
+    const { answers, failures } = await askControllers(client, controllers, MIRRORS_PAGE);
+    unread.push(...failures);
+    return mergeReports(answers);
+  };
+  const [found, reports, linkRows, named, usage] = await Promise.all([
     optional(wanted.services, [], () => readServices(client, wanted.namespace, unread)),
-    optional<readonly LinkReport[]>(wanted.services, [], async () => {
-      const { answers, failures } = await askControllers(client, controllers, MIRRORS_PAGE);
-      unread.push(...failures);
-      return mergeReports(answers);
-    }),
-    optional(wanted.links, [], async () =>
-      (await gatherLinks(client, controllers, false)).rows.map(linkFacts),
-    ),
+    optional<readonly LinkReport[]>(wanted.services, [], readReports),
+    optional(wanted.links, [], async () => (await gatherLinks(client, controllers, false)).rows),
     optional(wanted.pods, new Map(), () => readPods(client)),
     optional(wanted.usage, new Map(), () => readUsage(client, namespace)),
   ]);
@@ -87,7 +90,17 @@ export async function readSurroundings(
   const isNothing = (code: string | undefined) =>
     code === 'LINK_CRD_MISSING' || (code === 'CONTROLLER_NOT_FOUND' && !hasMirrors);
   unread.push(...noted.filter(({ code }) => !isNothing(code)).map(({ text }) => text));
-  return { services: found, reports, links, pods: named, usage, unread };
+  const controllersSilent = noted.find(({ read }) => read === readReports);
+  return {
+    services: found,
+    reports,
+    links: linkRows.map(linkFacts),
+    linkRows,
+    controllersSilent: controllersSilent && (controllersSilent.code ?? controllersSilent.text),
+    pods: named,
+    usage,
+    unread,
+  };
 }
 
 async function readServices(

@@ -136,6 +136,7 @@ export const MACHINE_PROGRAMS = {
   'python3-grpcio': 'python3-grpcio',
   prometheus: 'prometheus',
   promtool: 'prometheus',
+  'chromium-headless-shell': 'chromium-headless-shell',
 } as const satisfies Record<string, string>;
 
 export type MachineProgram = keyof typeof MACHINE_PROGRAMS;
@@ -193,6 +194,17 @@ export const PROMETHEUS = {
   files: ['test/unit/repo/firing-alerts.test.ts', 'test/integration/monitoring.test.ts'],
 } as const satisfies OptionalNeed;
 
+export const CHROMIUM = {
+  title: 'Chromium without a screen',
+  programs: [],
+  machine: ['chromium-headless-shell'],
+  files: [
+    'test/integration/dashboard-page.test.ts',
+    'test/integration/dashboard-page-use.test.ts',
+    'test/wire/dashboard-page.test.ts',
+  ],
+} as const satisfies OptionalNeed;
+
 /** Who needs what. */
 export const NEEDS = {
   /** The demo does itself what a controller manager would. */
@@ -204,7 +216,15 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [PEERS, COLLECTOR, NGHTTP2, GRPCIO, PROMETHEUS, LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [
+  PEERS,
+  COLLECTOR,
+  NGHTTP2,
+  GRPCIO,
+  PROMETHEUS,
+  CHROMIUM,
+  LINKERD,
+];
 
 /** What some test files need of it. @param files paths from the checkout's root */
 export function optionalNeedsOf(files: readonly string[]): OptionalNeed[] {

@@ -20,6 +20,27 @@ describe('import rule', () => {
     expect(violations('controllers/mirror/a.ts', `import net from 'node:net';`)).to.have.length(1);
   });
 
+  it('lets what runs in a browser take what is served, and types of all below it', () => {
+    const found = (text: string) => violations('dashboard/page/a.ts', text).length;
+    for (const text of [
+      `import { x } from './x.ts';`,
+      `import { x } from '../snapshot.ts';`,
+      `import type { X } from '../../traffic/x.ts';`,
+      `import { h } from 'preact';`,
+      `const { y } = await import('./y.ts');`,
+    ])
+      expect(found(text), text).to.equal(0);
+    for (const text of [
+      `import { x } from '../../traffic/x.ts';`,
+      `import { x } from '../page-files.ts';`,
+      `import path from 'node:path';`,
+      `import { z } from 'zod';`,
+      `import type { X } from '../../cli/x.ts';`,
+    ])
+      expect(found(text), text).to.equal(1);
+    expect(violations('dashboard/a.ts', `import { x } from './page/x.ts';`)).to.have.length(1);
+  });
+
   it('sees imports over several lines', () => {
     expect(violations('base/a.ts', `import {\n  x,\n  y,\n} from '../cli/x.ts';`)).to.have.length(1);
   });
