@@ -39,7 +39,7 @@ export interface Ports {
  * of what a control plane takes while nobody asks it anything is threads that wake each other to look for
  * work, and a third of what requests cost.
  */
-const RUNTIME = { GOGC: 'off', GOMEMLIMIT: '600MiB', GOMAXPROCS: '1' } as const;
+export const GO_RUNTIME = { GOGC: 'off', GOMEMLIMIT: '600MiB', GOMAXPROCS: '1' } as const;
 /** What of kube's controllers tests count on; the others would watch the API server for nothing. */
 const CONTROLLERS = [
   'clusterrole-aggregation-controller',
@@ -99,7 +99,7 @@ export class ControlPlane {
         HOME: this.#setup.directory,
         TMPDIR: this.#setup.directory,
         [variable ?? '']: value.join('='),
-        ...RUNTIME,
+        ...GO_RUNTIME,
       },
       // A session of its own: ^C is for the test process, which then stops or is cleaned up after.
       detached: true,
