@@ -1,7 +1,8 @@
 import { readTapQuery, TAP_ACCOUNT } from '../../api/answers/tap-events.ts';
+import { systemClock } from '../../base/clock.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { LiveEvent } from '../../dashboard/dashboard-answers.ts';
-import { tapCluster, type TapWord } from '../queries/tap-streams.ts';
+import { tapCluster, type TapListener, type TapWord } from '../queries/tap-streams.ts';
 import type { OpenSource } from './cluster-source.ts';
 
 /**
@@ -18,23 +19,29 @@ export async function* liveTap(
   const filter = readTapQuery(asked);
   const account = parseKey(tapAccount ?? `${namespace}/${TAP_ACCOUNT}`);
   const over = new AbortController();
-  const question = { namespace, account, filter, signal: AbortSignal.any([signal, over.signal]) };
+  const question = {
+    namespace,
+    account,
+    filter,
+    clock: systemClock,
+    signal: AbortSignal.any([signal, over.signal]),
+  };
   const { readable, writable } = new TransformStream<TapWord, TapWord>();
   const writer = writable.getWriter();
-  // Pods wait until each word has been taken.
-  const tapping = tapCluster(client, question, (word) => writer.write(word)).then(
-    async (failures) => {
-      await writer.close();
-      return failures;
-    },
-    async (error: unknown) => {
-      await writer.abort(error);
-      return [];
-    },
+  const failures: string[] = [];
+  const listener: TapListener = {
+    // Pods wait until each word has been taken.
+    word: (said) => writer.write(said),
+    silent: (pod, why) => void failures.push(`${pod}: ${why}`),
+  };
+  const tapping = tapCluster(client, question, listener).then(
+    () => writer.close(),
+    (error: unknown) => writer.abort(error),
   );
   try {
     for await (const word of readable) yield { event: 'tap', data: word };
-    yield { event: 'over', data: { failures: await tapping } };
+    await tapping;
+    yield { event: 'over', data: { failures } };
   } finally {
     over.abort();
   }

@@ -4,6 +4,8 @@ import type { Read } from '../../../../src/cli/traffic/traffic-reader.ts';
 import { processOf, readingOf, reportOf } from '../../../support/traffic-readings.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
+const NO_LINKS = { controllersSilent: undefined, linkRows: [] };
+
 /** A cluster that answers when it is told. */
 function clusterOf(name: string) {
   const answers: PromiseWithResolvers<Read>[] = [];
@@ -18,7 +20,11 @@ function clusterOf(name: string) {
     reader: { read },
   };
   const reading = { ...readingOf({ processes: [processOf(reportOf())] }), cluster: name };
-  return { cluster, answers, answer: () => answers.at(-1)?.resolve({ reading, unread: [] }) };
+  return {
+    cluster,
+    answers,
+    answer: () => answers.at(-1)?.resolve({ reading, unread: [], around: NO_LINKS }),
+  };
 }
 
 function both(live: boolean) {
