@@ -15,7 +15,7 @@ import { renderRequest, renderResponse } from '../http1/render.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
-import { endFlow } from './flow-accounts.ts';
+import { endFlow, flowWaited } from './flow-accounts.ts';
 import {
   abandonLease,
   askedOf,
@@ -85,7 +85,10 @@ export class Http1Forwarder implements ConnectionHandler {
     if (own === undefined && target.translates && !this.#isLeased(exchange)) return false;
     const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
-    else this.#leased(exchange, lease);
+    else {
+      if (exchange.hold !== undefined) flowWaited(this.#session, exchange);
+      this.#leased(exchange, lease);
+    }
     return true;
   }
 
@@ -141,7 +144,10 @@ export class Http1Forwarder implements ConnectionHandler {
       const { target, rules } = this.#session;
       const request = askedOf(exchange);
       const lease = await target.lease(fresh, 'http1', rules.client, { request });
-      if (this.#from.exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
+      if (this.#from.exchange === exchange && !this.#client.closed) {
+        flowWaited(this.#session, exchange);
+        return this.#leased(exchange, lease);
+      }
       lease.endpoint.abandon();
       lease.connection.destroy();
     } catch (error) {
