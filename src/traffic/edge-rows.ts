@@ -21,6 +21,8 @@ export interface EdgeRow extends Pick<SignalFields, 'errors' | 'in_flight' | 'rp
   readonly dst_cluster: string;
   /** Each hop: from the client, between the clusters, to the endpoint. `?`: not known here. */
   readonly secured: string;
+  /** What the client speaks: `http1`, `http2`, `opaque`; empty: processes of an older version do not say. */
+  readonly protocols: readonly string[];
   /** Which end has seen it. */
   readonly via: 'egress' | 'gateway';
   /** Seconds since the last request began. */
@@ -89,6 +91,7 @@ function edgeRow(
     src_cluster: client.cluster,
     dst_cluster: there ?? reading.cluster,
     secured: secured(side, client, there),
+    protocols: [...new Set(all.flatMap(({ flow }) => flow.protocols ?? []))].sort(),
     via: side,
     success,
     rps,
@@ -125,5 +128,8 @@ function secured(side: 'egress' | 'gateway', { identity }: Client, there: string
 /** The identity that gateways of a cluster prove, where egress pods say it. */
 function gatewayIdentities(reading: ClusterReading): Map<string, string> {
   const gateways = answersOf(reading, 'egress').flatMap(({ window }) => window.report.gateways);
-  return new Map(gateways.map(({ cluster, identity }) => [cluster, identity ?? '']));
+  // One address may not know it.
+  return new Map(
+    gateways.flatMap(({ cluster, identity = '' }) => (identity === '' ? [] : [[cluster, identity]])),
+  );
 }

@@ -174,11 +174,12 @@ export function mirrorRows(readings: readonly ClusterReading[]): StatRow[] {
 }
 
 function bothEnds(egress: Tally, gateway: Tally, rtt: number | undefined): BothEnds {
+  const times = { egressMs: egress.quantile(0.5), gatewayMs: gateway.quantile(0.5) };
   return {
     egress_ms_p99: egress.fields.latency_ms_p99,
     gateway_ms_p99: gateway.fields.latency_ms_p99,
     rtt_ms: rtt ?? null,
-    where: whereOf({ egressMs: egress.quantile(0.5), gatewayMs: gateway.quantile(0.5), rttMs: rtt }) ?? null,
+    where: whereOf({ ...times, rttMs: rtt, gatewayOwnMs: gateway.waitMs }) ?? null,
   };
 }
 

@@ -1,10 +1,5 @@
-import type {
-  FlowStats,
-  GatewayStats,
-  RouteStats,
-  StatsReport,
-  TargetStats,
-} from '../api/answers/stats-report.ts';
+import { COUNTED, type CountedRows, type GrowingFields, TCP_COUNTS } from '../api/answers/stats-counters.ts';
+import type { StatsReport, TargetStats } from '../api/answers/stats-report.ts';
 import type { CountedWindow } from './cluster-reading.ts';
 
 /**
@@ -47,119 +42,66 @@ export function keptReports(
 }
 
 function since(now: StatsReport, before: StatsReport): StatsReport {
-  const targets = byKey(before.targets, ({ label }) => label);
-  const flows = byKey(before.flows, flowKey);
-  const gateways = byKey(before.gateways, gatewayKey);
-  const routes = byKey(before.routes ?? [], routeKey);
+  const { targets, flows, gateways, routes } = COUNTED;
   return {
     ...now,
-    targets: now.targets.map((one) => targetSince(one, targets.get(one.label))),
-    flows: now.flows.map((one) => flowSince(one, flows.get(flowKey(one)))),
-    gateways: now.gateways.map((one) => gatewaySince(one, gateways.get(gatewayKey(one)))),
-    ...(now.routes === undefined
-      ? {}
-      : { routes: now.routes.map((one) => routeSince(one, routes.get(routeKey(one)))) }),
+    targets: rowsSince(targets, now.targets, before.targets),
+    flows: rowsSince(flows, now.flows, before.flows),
+    gateways: rowsSince(gateways, now.gateways, before.gateways),
+    ...(now.routes && { routes: rowsSince(routes, now.routes, before.routes ?? []) }),
   };
 }
 
-function byKey<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, T> {
-  return new Map(items.map((item) => [keyOf(item), item]));
+/** What rows of every kind have, and what those of some have. */
+interface Row {
+  readonly requests: number;
+  readonly latency?: Latency | undefined;
+  readonly tcp?: TargetStats['tcp'];
 }
 
-const flowKey = ({ peer, from, target }: FlowStats) => `${target}\n${peer}\n${from?.cluster ?? ''}`;
-const gatewayKey = ({ cluster, address }: GatewayStats) => `${cluster}\n${address}`;
-const routeKey = ({ target, route }: RouteStats) => `${target}\n${route}`;
+function rowsSince<R extends Row>(of: CountedRows<R>, now: readonly R[], before: readonly R[]): R[] {
+  const earlier = new Map(before.map((row) => [of.key(row), row]));
+  return now.map((row) => {
+    const then = earlier.get(of.key(row));
+    // It was forgotten, and is known again: what it has, it has counted since.
+    return then === undefined || row.requests < then.requests ? row : rowSince(of, row, then);
+  });
+}
 
-function targetSince(now: TargetStats, before: TargetStats | undefined): TargetStats {
-  // It was forgotten, and is known again: what it has, it has counted since.
-  if (before === undefined || now.requests < before.requests) return now;
-  const { tcp } = now;
+function rowSince<R extends Row>(of: CountedRows<R>, now: R, before: R): R {
+  const { latency, tcp } = now;
   return {
     ...now,
-    requests: now.requests - before.requests,
-    responses: less(now.responses, before.responses),
-    failures: less(now.failures, before.failures),
-    errors: lessEach(now.errors, before.errors),
-    latency: latencySince(now.latency, before.latency),
-    ...countsSince(now, before, 'retries', 'timeouts', 'limited'),
-    ...(tcp === undefined ? {} : { tcp: tcpSince(tcp, before.tcp) }),
+    ...growthOf(of, now, before),
+    ...(latency && before.latency && { latency: latencySince(latency, before.latency) }),
+    ...(tcp && before.tcp && { tcp: { ...tcp, ...growthOf(TCP_COUNTS, tcp, before.tcp) } }),
   };
 }
 
-type Tcp = NonNullable<TargetStats['tcp']>;
-
-function tcpSince(now: Tcp, before: Tcp | undefined): Tcp {
-  if (before === undefined) return now;
-  return {
-    open: now.open,
-    opened: less(now.opened, before.opened),
-    readBytes: less(now.readBytes, before.readBytes),
-    writtenBytes: less(now.writtenBytes, before.writtenBytes),
-    closes: lessEach(now.closes, before.closes),
-  };
+/** The counters that there are, since an earlier time. */
+function growthOf<T extends object>({ plain, named }: GrowingFields<T>, now: T, before: T): Partial<T> {
+  const [values, earlier] = [now as Values, before as Values];
+  const found: Record<string, unknown> = {};
+  for (const field of plain) {
+    const value = values[field];
+    if (value !== undefined) found[field] = less(value as number, (earlier[field] ?? 0) as number);
+  }
+  for (const field of named) found[field] = lessEach(values[field] as Counts, earlier[field] as Counts);
+  return found as Partial<T>;
 }
 
-function flowSince(now: FlowStats, before: FlowStats | undefined): FlowStats {
-  if (before === undefined || now.requests < before.requests) return now;
-  return {
-    ...now,
-    requests: now.requests - before.requests,
-    failures: less(now.failures, before.failures),
-    errors: lessEach(now.errors, before.errors),
-    bytesIn: less(now.bytesIn, before.bytesIn),
-    bytesOut: less(now.bytesOut, before.bytesOut),
-  };
-}
-
-function gatewaySince(now: GatewayStats, before: GatewayStats | undefined): GatewayStats {
-  if (before === undefined || now.requests < before.requests) return now;
-  return {
-    ...now,
-    requests: now.requests - before.requests,
-    failures: less(now.failures, before.failures),
-  };
-}
-
-function routeSince(now: RouteStats, before: RouteStats | undefined): RouteStats {
-  if (before === undefined || now.requests < before.requests) return now;
-  return {
-    ...now,
-    requests: now.requests - before.requests,
-    responses: less(now.responses, before.responses),
-    failures: less(now.failures, before.failures),
-    latency: latencySince(now.latency, before.latency),
-    attempts: less(now.attempts, before.attempts),
-    failedAttempts: less(now.failedAttempts, before.failedAttempts),
-    retries: lessEach(now.retries, before.retries),
-    timeouts: lessEach(now.timeouts, before.timeouts),
-  };
-}
+type Counts = Readonly<Record<string, number>>;
+/** By the names of `GrowingFields`. */
+type Values = Readonly<Record<string, unknown>>;
 
 /** Counters never go back; where one does, what it has has been counted since. */
 function less(now: number, before: number): number {
   return now < before ? now : now - before;
 }
 
-function lessEach(
-  now: Readonly<Record<string, number>>,
-  before: Readonly<Record<string, number>>,
-): Record<string, number> {
+function lessEach(now: Counts, before: Counts): Record<string, number> {
   const entries = Object.entries(now).map(([kind, count]) => [kind, less(count, before[kind] ?? 0)] as const);
   return Object.fromEntries(entries.filter(([, count]) => count > 0));
-}
-
-/** Those of the optional counters that there are. */
-function countsSince<K extends string>(
-  now: Readonly<Partial<Record<K, number | undefined>>>,
-  before: Readonly<Partial<Record<K, number | undefined>>>,
-  ...keys: readonly K[]
-): Partial<Record<K, number>> {
-  const found: Partial<Record<K, number>> = {};
-  for (const key of keys) {
-    const count = now[key];
-    if (count !== undefined) found[key] = less(count, before[key] ?? 0);
-  }
-  return found;
 }
 
 type Latency = TargetStats['latency'];

@@ -26,7 +26,7 @@ export interface SignalFields {
 
 /** What is known of requests, whoever counted them. */
 export type Counted = Pick<TargetStats, 'requests' | 'failures'> &
-  Partial<Pick<TargetStats, 'inFlight' | 'responses' | 'errors' | 'latency' | 'tcp'>>;
+  Partial<Pick<TargetStats, 'errors' | 'inFlight' | 'latency' | 'responses' | 'tcp' | 'waitedMs' | 'waits'>>;
 
 /** What endpoints, and not proxies, have answered with 5xx or its like. */
 export const ENDPOINT_FAILURES = 'ServerErrors';
@@ -45,6 +45,8 @@ export class Tally {
   #failed = 0;
   #inFlight = 0;
   #latency: LatencyNumbers = NO_LATENCY;
+  #waits = 0;
+  #waitedMs = 0;
   #tcp: TcpRates | undefined;
   readonly #errors = new Map<string, { count: number; rate: number }>();
   #endpointFailures = 0;
@@ -60,6 +62,8 @@ export class Tally {
     this.#ended += ended;
     this.#failed += failed;
     this.#endpointFailures += ofEndpoints;
+    this.#waits += counted.waits ?? 0;
+    this.#waitedMs += counted.waitedMs ?? 0;
     if (latency !== undefined) this.#latency = addLatency(this.#latency, latencyNumbers(latency));
     if (tcp !== undefined)
       this.#addTcp({
@@ -79,6 +83,8 @@ export class Tally {
     this.#inFlight += other.#inFlight;
     this.#endpointFailures += other.#endpointFailures;
     this.#latency = addLatency(this.#latency, other.#latency);
+    this.#waits += other.#waits;
+    this.#waitedMs += other.#waitedMs;
     if (other.#tcp !== undefined) this.#addTcp(other.#tcp);
     for (const [kind, { count, rate }] of other.#errors) this.#addError(kind, count, rate);
   }
@@ -124,6 +130,14 @@ export class Tally {
   /** @param q 0 to 1 @returns milliseconds */
   quantile(q: number): number | undefined {
     return latencyQuantile(this.#latency, q);
+  }
+
+  /**
+   * How long a request waits in the proxy until it is sent to an endpoint, of the median, milliseconds: where
+   * most are sent at once, it is none of that.
+   */
+  get waitMs(): number {
+    return this.#waits > 0 && this.#waits * 2 >= this.answered ? this.#waitedMs / this.#waits : 0;
   }
 
   /** The kind of failure that was most frequent; undefined: there was none. */

@@ -9,12 +9,13 @@ export interface EndTimes {
   readonly gatewayMs: number | undefined;
   /** A round trip between the two. */
   readonly rttMs: number | undefined;
-  /** What of `gatewayMs` the gateway itself took, where it says so. */
+  /** What of `gatewayMs` a request waits in the gateway until it is sent to an endpoint; default: nothing. */
   readonly gatewayOwnMs?: number | undefined;
 }
 
 /**
- * Where most of the time goes: what the gateway waited for is the endpoint's, a round trip the network's,
+ * Where most of the time goes: what a request waits before it is sent to its endpoint is the gateway's, what
+ * comes then until the answer is the endpoint's, a round trip the network's,
  * and what is left of the egress' time its own (a connection that had to be opened, a queue).
  * @returns undefined where an end is not known
  */
@@ -22,10 +23,12 @@ export function whereOf({ egressMs, gatewayMs, rttMs, gatewayOwnMs = 0 }: EndTim
   if (egressMs === undefined || gatewayMs === undefined) return undefined;
   const between = Math.max(0, egressMs - gatewayMs);
   const network = Math.min(rttMs ?? between, between);
+  // A mean beside a median.
+  const own = Math.min(gatewayOwnMs, gatewayMs);
   const shares: readonly (readonly [Where, number])[] = [
-    ['endpoint', Math.max(0, gatewayMs - gatewayOwnMs)],
+    ['endpoint', gatewayMs - own],
     ['network', network],
-    ['gateway', gatewayOwnMs],
+    ['gateway', own],
     ['egress', between - network],
   ];
   return shares.reduce((most, one) => (one[1] > most[1] ? one : most))[0];

@@ -109,6 +109,7 @@ function edgeRow(src: string, dst: string, numbers: Numbers, more: Partial<Edge>
     client_id: '',
     server_id: 'linkspan-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.west.example',
     no_tls_reason: 'the client speaks plainly to the egress',
+    protocols: ['http1'],
     src_cluster: 'east',
     dst_cluster: 'west',
     secured: 'plain→mTLS→?',

@@ -58,6 +58,7 @@ export function flowOf(change: Partial<FlowStats> = {}): FlowStats {
     bytesIn: 0,
     bytesOut: 10_000,
     idleMs: 500,
+    protocols: ['http2'],
     ...change,
   };
 }

@@ -143,6 +143,18 @@ describe('A flow is counted', () => {
         flow.finish();
         await becomes(name, over);
         expect(pairOf(name)).to.include({ bytesOut: 8, failures: 0 });
+        const protocols = [kind === 'over HTTP/2' ? 'http2' : 'http1'];
+        expect(pairOf(name)).to.deep.include({ protocols });
+      });
+
+      it('as one that had to wait where a connection to its endpoint had to be opened', async () => {
+        const flow = await begin();
+        const { waits, waitedMs = 0, latency } = local.gateway.counters.targets.get(`${name}:80`) ?? {};
+        expect(waits).to.equal(1);
+        expect(waitedMs)
+          .to.be.above(0)
+          .and.below(latency?.numbers.sum ?? 0);
+        flow.leave();
       });
 
       it('as over when its client leaves', async () => {
@@ -164,6 +176,7 @@ describe('A flow is counted', () => {
   it('as a raw connection: it has no answers, and is under way until both sides have ended', async () => {
     const client = await byBytes(RAW, 'opaque', 'raw', 'half');
     expect(counted(RAW)).to.deep.equal({ ...underWay, timed: 0 });
+    expect(pairOf(RAW)).to.deep.include({ protocols: ['opaque'] });
     client.socket.destroy();
     await becomes(RAW, { ...over, answers: [], timed: 0 });
   });

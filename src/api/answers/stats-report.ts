@@ -51,6 +51,12 @@ const target = z.object({
   errors: counts,
   /** Time to the first byte of responses. */
   latency,
+  /**
+   * Of those whose time was measured: how many were not sent to an endpoint at once, and how long that took
+   * them together, milliseconds. Absent: the version does not say.
+   */
+  waits: count.optional(),
+  waitedMs: count.optional(),
   /** Connections to endpoints that are the target's alone. */
   tcp: tcp.optional(),
   /** Gateway: endpoints in its balancer. */
@@ -81,6 +87,8 @@ const flow = z.object({
   bytesOut: count,
   /** How long ago the last one began, milliseconds. */
   idleMs: count,
+  /** What the client has spoken since it was first seen: `http1`, `http2`, `opaque`. */
+  protocols: z.array(text).max(8).readonly().optional(),
 });
 
 const gateway = z.object({

@@ -25,6 +25,7 @@ const OWN: readonly Column<EdgeRow>[] = [
 const WIDE: readonly Column<EdgeRow>[] = [
   ['CLIENT_ID', (row) => textCell(row.client_id)],
   ['SERVER_ID', (row) => textCell(row.server_id)],
+  ['PROTOCOL', (row) => textCell(row.protocols.join(','))],
   ['VIA', ({ via }) => via],
   ['LAST', (row) => age(row.last_s)],
   ['IN_BYTES/SEC', (row) => bytesCell(row.bytes_in_rate)],

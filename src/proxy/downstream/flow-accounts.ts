@@ -4,6 +4,7 @@
  */
 import { isFailedAnswer } from '../http/classify.ts';
 import type { ProxyFailure } from '../http/failures.ts';
+import type { Upstream } from '../http/messages.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { LatencyExample } from '../metrics/exemplars.ts';
 import type { PairCounters, SourceOfFlows } from '../metrics/pair-counters.ts';
@@ -33,6 +34,8 @@ export interface CountedFlow extends LoggedFlow, TracedFlow {
   /** Where it is counted while it is under way; undefined before and after. */
   counted: TargetCounters | undefined;
   firstByteMs?: number | undefined;
+  /** How long it took until it was sent to an endpoint; undefined: it was sent at once, or not at all. */
+  waitedMs?: number | undefined;
 }
 
 /** A flow has begun: it is under way until `endFlow` or `discardFlow`. */
@@ -40,7 +43,7 @@ export function beginFlow(session: CountedSession, flow: CountedFlow): void {
   const { target, pair } = keptOf(session);
   target.begin();
   flow.counted = target;
-  pair.begin(flow.startedAt);
+  pair.begin(flow.startedAt, flow.protocol);
 }
 
 /** Those that were forgotten had nothing in flight. */
@@ -53,9 +56,20 @@ function keptOf(session: CountedSession): KeptCounters {
   return (session.kept = { target: counters.target(label), pair });
 }
 
-/** The head of its final response has come. @param ms since its request came, milliseconds */
-export function flowAnswered(flow: CountedFlow, ms: number): void {
-  flow.counted?.answered(ms);
+/** It is sent to an endpoint, which could not be done at once. */
+export function flowWaited({ clock }: CountedSession, flow: CountedFlow): void {
+  flow.waitedMs ??= clock.monotonic() - flow.startedAt;
+}
+
+/**
+ * The head of its final response has come.
+ * @param ms since its request came, milliseconds
+ * @param upstream where it was sent; undefined: that waits for nothing more once it is there
+ */
+export function flowAnswered(flow: CountedFlow, ms: number, upstream?: Pick<Upstream, 'waitedMs'>): void {
+  const more = upstream?.waitedMs;
+  if (more !== undefined) flow.waitedMs = (flow.waitedMs ?? 0) + more;
+  flow.counted?.answered(ms, flow.waitedMs);
   flow.firstByteMs = ms;
 }
 

@@ -26,6 +26,7 @@ export class Http1Exchange implements CountedFlow {
   counted: TargetCounters | undefined;
   /** Milliseconds until the response's head. */
   firstByteMs: number | undefined;
+  waitedMs: number | undefined;
   /** What the client has been answered. */
   status: number | undefined;
   bytesIn = 0;

@@ -16,7 +16,7 @@ import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
 import { tracedChanges } from '../tracing/traced-lease.ts';
-import { endFlow } from './flow-accounts.ts';
+import { endFlow, flowWaited } from './flow-accounts.ts';
 import {
   abandonLease,
   askedOf,
@@ -86,7 +86,10 @@ export class Http1Forwarder implements ConnectionHandler {
     if (own === undefined && target.translates && !this.#isLeased(exchange)) return false;
     const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
-    else this.#leased(exchange, lease);
+    else {
+      if (exchange.hold !== undefined) flowWaited(this.#session, exchange);
+      this.#leased(exchange, lease);
+    }
     return true;
   }
 
@@ -142,7 +145,10 @@ export class Http1Forwarder implements ConnectionHandler {
       const { target, rules } = this.#session;
       const request = askedOf(exchange);
       const lease = await target.lease(fresh, 'http1', rules.client, { request });
-      if (this.#from.exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
+      if (this.#from.exchange === exchange && !this.#client.closed) {
+        flowWaited(this.#session, exchange);
+        return this.#leased(exchange, lease);
+      }
       lease.endpoint.abandon();
       lease.connection.destroy();
     } catch (error) {

@@ -14,7 +14,7 @@ import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { OpenFlow } from './access-log.ts';
 import type { Session } from './session.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
-import { discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
+import { discardFlow, endFlow, flowAnswered, flowWaited } from './flow-accounts.ts';
 import type { Http1Exchange } from './http1-exchange.ts';
 import { failureResponse } from '../http1/failure-response.ts';
 import { HeadError, type RequestHead } from '../http1/head.ts';
@@ -144,7 +144,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     const { clock, client, draining } = this.#session;
     this.#exchange.status = status;
     this.#passed?.drop();
-    flowAnswered(this.#exchange, clock.monotonic() - this.#exchange.startedAt);
+    flowAnswered(this.#exchange, clock.monotonic() - this.#exchange.startedAt, this.#upstream);
     this.#responded = true;
     if (draining() || client.retired || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
@@ -248,6 +248,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       }
       this.#upstream = upstream;
       this.#asked = upstream;
+      flowWaited(this.#session, this.#exchange);
       const held = this.#held;
       this.#held = EMPTY;
       this.#session.client.resume();

@@ -8,7 +8,14 @@ import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { TargetCounters } from '../metrics/target-counters.ts';
 import { applicationProtocol } from '../upstream/endpoint-transport.ts';
 import type { FlowTrace } from '../tracing/flow-trace.ts';
-import { beginFlow, type CountedFlow, discardFlow, endFlow, flowAnswered } from './flow-accounts.ts';
+import {
+  beginFlow,
+  type CountedFlow,
+  discardFlow,
+  endFlow,
+  flowAnswered,
+  flowWaited,
+} from './flow-accounts.ts';
 import type { OpenFlow } from './access-log.ts';
 import { answerGrpc, answerText } from './http2-answer.ts';
 import type { Session } from './session.ts';
@@ -58,6 +65,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
   status: number | undefined;
   grpcStatus: number | undefined;
   firstByteMs: number | undefined;
+  waitedMs: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
   #over = false;
@@ -133,8 +141,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
     // Where it was held up, time has passed.
     const now = this.hold === undefined ? this.startedAt : this.#session.clock.monotonic();
     const upstream = target.openNow(protocol, outgoing, this, now);
-    if (upstream === undefined) void this.#open(false);
-    else this.#opened(upstream);
+    if (upstream === undefined) return void this.#open(false);
+    if (this.hold !== undefined) flowWaited(this.#session, this);
+    this.#opened(upstream);
   }
 
   // --- the client
@@ -197,7 +206,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
 
   onResponse({ status, fields, framing, at }: IncomingResponse): void {
     // Until then it can be answered otherwise.
-    flowAnswered(this, (at ?? this.#session.clock.monotonic()) - this.startedAt);
+    flowAnswered(this, (at ?? this.#session.clock.monotonic()) - this.startedAt, this.#upstream);
     this.status = status;
     this.#passed?.drop();
     const head = [statusField(status)];
@@ -307,6 +316,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, CountedFlo
       const { target } = this.#session;
       const protocol = applicationProtocol(target.protocol, outgoing.version);
       const upstream = await target.open(protocol, outgoing, this, fresh);
+      flowWaited(this.#session, this);
       this.#opened(upstream);
     } catch (error) {
       this.#die(this.#session.counters.caught(error));

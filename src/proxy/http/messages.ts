@@ -98,6 +98,11 @@ export interface Upstream {
   /** Attempts so far, where there may be several. */
   readonly attempts?: number | undefined;
   /**
+   * How long after it was there the head was sent to an endpoint for the first time, milliseconds; undefined:
+   * at once, or it still waits.
+   */
+  readonly waitedMs?: number | undefined;
+  /**
    * Whether the endpoint may refuse the request unprocessed when parts of its body have been sent (HTTP/2:
    * REFUSED_STREAM, GOAWAY). Whoever sends the body then keeps it, to send it again; default no.
    */

@@ -21,6 +21,9 @@ export interface TargetNumbers {
   /** By kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly latency: LatencyNumbers;
+  /** As of `TargetCounters`. */
+  readonly waits: number;
+  readonly waitedMs: number;
 }
 
 /**
@@ -82,9 +85,11 @@ export const EMPTY_SNAPSHOT: CountersSnapshot = {
 /** What is counted at the moment. */
 export function snapshotOf(view: CountersView): CountersSnapshot {
   const plain = <T>(table: Table<T>) => Object.fromEntries(table);
-  const numbers = ({ requests, inFlight, responses, failures, latency }: TargetView): TargetNumbers => ({
-    requests,
-    inFlight,
+  const numbers = ({ responses, failures, latency, ...target }: TargetView): TargetNumbers => ({
+    requests: target.requests,
+    inFlight: target.inFlight,
+    waits: target.waits,
+    waitedMs: target.waitedMs,
     responses: Object.fromEntries(responses),
     failures: Object.fromEntries(failures),
     latency: latency.numbers,
@@ -110,9 +115,8 @@ export function snapshotOf(view: CountersView): CountersSnapshot {
 export function viewOf(snapshot: CountersSnapshot): CountersView {
   const { targets, routes, groups, failures, refused, headers, authorizations, rateLimits, faults } =
     snapshot;
-  const targetView = ({ requests, inFlight, ...target }: TargetNumbers): TargetView => ({
-    requests,
-    inFlight,
+  const targetView = (target: TargetNumbers): TargetView => ({
+    ...target,
     responses: Object.entries(target.responses),
     failures: Object.entries(target.failures),
     latency: observedLatency(target.latency),

@@ -21,6 +21,9 @@ export interface TargetView {
   /** By kind. */
   readonly failures: Iterable<readonly [string, number]>;
   readonly latency: ObservedLatency;
+  /** As of `TargetCounters`. */
+  readonly waits: number;
+  readonly waitedMs: number;
 }
 
 /** Numbers by their key, which may be read several times. Each is worked out when it is reached. */

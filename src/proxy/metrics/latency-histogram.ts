@@ -45,6 +45,9 @@ export interface ObservedLatency {
 export class LatencyHistogram implements ObservedLatency {
   #counts: Int32Array | undefined;
   #sum = 0;
+  /** The first bucket that is not empty, and the one behind the last. */
+  #first = ALL_BUCKETS;
+  #end = 0;
 
   /** @param ms milliseconds */
   observe(ms: number): void {
@@ -53,6 +56,8 @@ export class LatencyHistogram implements ObservedLatency {
     const at = ms > 0 ? Math.ceil(Math.log2(ms) * PER_OCTAVE) - FIRST_BUCKET : 0;
     const bounded = at <= 0 ? 0 : Math.min(at, ALL_BUCKETS - 1);
     counts[bounded] = (counts[bounded] ?? 0) + 1;
+    if (bounded < this.#first) this.#first = bounded;
+    if (bounded >= this.#end) this.#end = bounded + 1;
     if (ms > 0) this.#sum += ms;
   }
 
@@ -66,23 +71,17 @@ export class LatencyHistogram implements ObservedLatency {
 
   /** The same, made without a copy by bucket: there is one for each of thousands of targets. */
   get span(): LatencySpan {
-    return spanOf(this.#counts ?? NO_COUNTS, this.#sum);
+    const all = this.#counts;
+    if (all === undefined) return NO_SPAN;
+    // A loop: to make an array from a typed one takes ten times as long.
+    const counts: number[] = [];
+    for (let at = this.#first; at < this.#end; at++) counts.push(all[at] ?? 0);
+    return { schema: LATENCY_SCHEMA, sumMs: this.#sum, offset: this.#first + FIRST_BUCKET, counts };
   }
 }
 
-const NO_COUNTS = new Int32Array(0);
-
-/** A span of all buckets, from the first one on, without the empty ones at both ends. */
-export function spanOf(all: Int32Array | Float64Array, sumMs: number): LatencySpan {
-  let [first, end] = [0, all.length];
-  while (first < end && all[first] === 0) first++;
-  while (end > first && all[end - 1] === 0) end--;
-  const offset = first === end ? 0 : first + FIRST_BUCKET;
-  // A loop: to make an array from a typed one takes ten times as long.
-  const counts: number[] = [];
-  for (let at = first; at < end; at++) counts.push(all[at] ?? 0);
-  return { schema: LATENCY_SCHEMA, sumMs, offset, counts };
-}
+/** Nothing observed. */
+export const NO_SPAN: LatencySpan = { schema: LATENCY_SCHEMA, sumMs: 0, offset: 0, counts: [] };
 
 /** What another process has observed. */
 export function observedLatency(numbers: LatencyNumbers): ObservedLatency {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { FailureKind } from '../http/failures.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 import { OTHER } from './connection-counters.ts';
 
 /** Most clients that are told apart, and most pairs of a client and a target. */
@@ -13,6 +14,13 @@ const MAKE_ROOM = 100;
 const AGAIN_MS = 1000;
 /** How long a pair is kept that nothing passes between. */
 const RETAIN_MS = 600_000;
+
+const PROTOCOLS: readonly SessionProtocol[] = ['http1', 'http2', 'opaque'];
+/** By the bits of `PairCounters.protocols`: there are thousands of pairs in an answer. */
+const PROTOCOL_SETS = Array.from({ length: 1 << PROTOCOLS.length }, (_, bits) =>
+  PROTOCOLS.filter((_protocol, at) => (bits & (1 << at)) !== 0),
+);
+const NO_ERRORS = {};
 
 /** The cluster that flows are said to come from. */
 export interface SourceOfFlows {
@@ -38,6 +46,8 @@ export interface PairNumbers {
   readonly bytesOut: number;
   /** How long ago the last one began, milliseconds. */
   readonly idleMs: number;
+  /** What the client has spoken. */
+  readonly protocols: readonly SessionProtocol[];
 }
 
 /** Requests and raw connections of one client to one target. Whoever serves the client keeps it. */
@@ -50,6 +60,8 @@ export class PairCounters {
   failures = 0;
   bytesIn = 0;
   bytesOut = 0;
+  /** Which of `PROTOCOLS`: a bit for each. */
+  protocols = 0;
   /** When the last one began (monotonic milliseconds). */
   lastAt = 0;
   /** It counts no more, and is to be asked for anew; never while anything is in flight. */
@@ -62,7 +74,8 @@ export class PairCounters {
     this.from = from;
   }
 
-  begin(at: number): void {
+  begin(at: number, protocol: SessionProtocol): void {
+    this.protocols |= 1 << PROTOCOLS.indexOf(protocol);
     this.requests++;
     this.inFlight++;
     this.lastAt = at;
@@ -85,10 +98,12 @@ export class PairCounters {
 
   numbers(now: number): PairNumbers {
     const { peer, target, requests, inFlight, failures, bytesIn, bytesOut } = this;
-    const errors = Object.fromEntries(this.errors ?? []);
+    const errors = this.errors === undefined ? NO_ERRORS : Object.fromEntries(this.errors);
     const idleMs = Math.max(0, Math.round(now - this.lastAt));
     const said = this.from === undefined ? {} : { from: this.from };
-    return { peer, ...said, target, requests, inFlight, failures, errors, bytesIn, bytesOut, idleMs };
+    const protocols = PROTOCOL_SETS[this.protocols] ?? PROTOCOLS;
+    const counted = { requests, inFlight, failures, errors, bytesIn, bytesOut, idleMs, protocols };
+    return { peer, ...said, target, ...counted };
   }
 }
 
@@ -174,6 +189,7 @@ export class Pairs {
     rest.lastAt = Math.max(rest.lastAt, pair.lastAt);
     rest.bytesIn += pair.bytesIn;
     rest.bytesOut += pair.bytesOut;
+    rest.protocols |= pair.protocols;
     for (const [kind, count] of pair.errors ?? [])
       (rest.errors ??= new Map()).set(kind, (rest.errors.get(kind) ?? 0) + count);
     const pairs = this.#peers.get(name)?.pairs;
@@ -213,5 +229,6 @@ function together(a: PairNumbers, b: PairNumbers): PairNumbers {
     bytesIn: a.bytesIn + b.bytesIn,
     bytesOut: a.bytesOut + b.bytesOut,
     idleMs: Math.min(a.idleMs, b.idleMs),
+    protocols: PROTOCOLS.filter((one) => a.protocols.includes(one) || b.protocols.includes(one)),
   };
 }

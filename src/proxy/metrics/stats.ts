@@ -119,9 +119,13 @@ export function flowStats(pairs: readonly PairNumbers[]): FlowStats[] {
   return pairs.filter(({ peer }) => peer.length <= MAX_STATS_TEXT);
 }
 
-type Numbers = Pick<TargetStats, 'requests' | 'inFlight' | 'responses' | 'failures' | 'errors' | 'latency'>;
+type Numbers = Pick<
+  TargetStats,
+  'errors' | 'failures' | 'inFlight' | 'latency' | 'requests' | 'responses' | 'waitedMs' | 'waits'
+>;
 
-function numbersOf({ requests, inFlight, responses, failures, latency }: TargetView): Numbers {
+function numbersOf(target: TargetView): Numbers {
+  const { requests, inFlight, responses, failures, latency, waits, waitedMs } = target;
   let [ended, failed] = [0, 0];
   for (const [key, { count }] of responses) {
     const { status, grpc } = readResponseKey(Number(key));
@@ -135,6 +139,8 @@ function numbersOf({ requests, inFlight, responses, failures, latency }: TargetV
     failures: failed,
     errors: Object.fromEntries(failures),
     latency: latency.span,
+    waits,
+    waitedMs: Math.round(waitedMs),
   };
 }
 

@@ -19,6 +19,12 @@ export class TargetCounters {
   readonly failures = new Map<FailureKind, number>();
   /** Times to the first byte of responses, of those that are under way too. */
   readonly latency = new LatencyHistogram();
+  /**
+   * Those of them that were not sent to an endpoint at once, and how long that took them together,
+   * milliseconds: a connection had to be opened, a limit or an injected fault held them.
+   */
+  waits = 0;
+  waitedMs = 0;
 
   /** One has come; `end` is to be called once. */
   begin(): void {
@@ -31,9 +37,16 @@ export class TargetCounters {
     this.inFlight--;
   }
 
-  /** The head of a response has come. @param ms since its request came, milliseconds */
-  answered(ms: number): void {
+  /**
+   * The head of a response has come.
+   * @param ms since its request came, milliseconds
+   * @param waitedMs until that was sent on, milliseconds; undefined: that was at once
+   */
+  answered(ms: number, waitedMs?: number): void {
     this.latency.observe(ms);
+    if (waitedMs === undefined) return;
+    this.waits++;
+    this.waitedMs += waitedMs;
   }
 
   /**

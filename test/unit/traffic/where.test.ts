@@ -7,6 +7,9 @@ describe('where most of the time of a request goes', () => {
     [100, 10, 85, undefined, 'network'],
     [100, 10, 5, undefined, 'egress'],
     [100, 80, 5, 70, 'gateway'],
+    // What is waited is a mean, and can be more than all of a median.
+    [100, 40, 50, 400, 'network'],
+    [100, 80, 5, 400, 'gateway'],
     // A round trip was longer than what is between the two: no more than that is the network's.
     [10, 6, 200, undefined, 'endpoint'],
     // Medians are not of the same requests.

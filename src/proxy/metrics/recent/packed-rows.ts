@@ -26,9 +26,44 @@ export class PackedRows {
     return this.#bytes.length + this.keys.length * ROW_BYTES;
   }
 
+  /** What the texts of the keys take. */
+  get keyBytes(): number {
+    // The text, and what V8 keeps beside it.
+    return this.keys.reduce((sum, key) => sum + key.length + 16, 0);
+  }
+
   /** What one row takes. @param at its place in `keys` */
   sizeOf(at: number): number {
     return (this.#starts[at + 1] ?? this.#bytes.length) - (this.#starts[at] ?? 0) + ROW_BYTES;
+  }
+
+  /**
+   * Adds one row to sums. There are tens of thousands in an answer, so nothing is called for a number.
+   * @param at its place in `keys`
+   * @param sign -1: takes it off
+   */
+  sumInto(sums: FieldSums, at: number, sign: 1 | -1): void {
+    const bytes = this.#bytes;
+    const { values } = sums;
+    const end = this.#starts[at + 1] ?? bytes.length;
+    let place = this.#starts[at] ?? end;
+    let field = 0;
+    while (place < end) {
+      field = 0;
+      for (let unit = 1; ; unit *= 0x80) {
+        const byte = bytes[place++] ?? 0;
+        field += (byte & 0x7f) * unit;
+        if (byte < 0x80) break;
+      }
+      let value = 0;
+      for (let unit = sign as number; ; unit *= 0x80) {
+        const byte = bytes[place++] ?? 0;
+        value += (byte & 0x7f) * unit;
+        if (byte < 0x80) break;
+      }
+      if (field > sums.highest) sums.highest = field;
+      values[field] = (values[field] ?? 0) + value;
+    }
   }
 
   /** Reads one row. @param at its place in `keys` */
@@ -87,64 +122,90 @@ export class RowPacker {
   }
 }
 
-/** Adds up the numbers of rows, field by field; used again for each row. */
+/**
+ * Adds up the numbers of rows, field by field; used again for each row. Below 0 is what has gone back: a
+ * worker that has ended takes it along.
+ */
 export class FieldSums {
-  readonly #sums: Float64Array;
-  readonly #touched: number[] = [];
+  /** By field. */
+  readonly values: Float64Array;
   /** The highest field that may not be 0; -1: none. */
   highest = -1;
 
   /** @param fields how many there can be */
   constructor(fields: number) {
-    this.#sums = new Float64Array(fields);
+    this.values = new Float64Array(fields);
   }
 
-  readonly add = (field: number, value: number): void => this.#change(field, value);
-  readonly subtract = (field: number, value: number): void => this.#change(field, -value);
+  readonly add = (field: number, value: number): void => {
+    if (field > this.highest) this.highest = field;
+    this.values[field] = (this.values[field] ?? 0) + value;
+  };
 
   get(field: number): number {
-    return Math.max(0, this.#sums[field] ?? 0);
-  }
-
-  /** A part of them, to be read at once. */
-  part(from: number, to: number): Float64Array {
-    return this.#sums.subarray(from, to);
+    return Math.max(0, this.values[field] ?? 0);
   }
 
   /** Whether any sum is above 0. */
   get any(): boolean {
-    for (const field of this.#touched) if ((this.#sums[field] ?? 0) > 0) return true;
+    for (let field = 0; field <= this.highest; field++) if ((this.values[field] ?? 0) > 0) return true;
     return false;
   }
 
-  /** The sums above 0, each once. Below 0 is what has gone back: a worker that has ended takes it along. */
+  /** The sums above 0, which are 0 then. */
   readonly each: EachField = (put) => {
-    const sums = this.#sums;
-    for (const field of this.#touched) {
-      const sum = sums[field] ?? 0;
-      if (sum <= 0) continue;
-      put(field, sum);
-      // Touched twice, told once.
-      sums[field] = 0;
+    for (let field = 0; field <= this.highest; field++) {
+      const sum = this.values[field] ?? 0;
+      if (sum > 0) put(field, sum);
     }
     this.clear();
   };
 
   /** Sums below 0 become 0. */
   floor(): void {
-    for (const field of this.#touched) this.#sums[field] = this.get(field);
+    for (let field = 0; field <= this.highest; field++)
+      if ((this.values[field] ?? 0) < 0) this.values[field] = 0;
   }
 
   clear(): void {
-    for (const field of this.#touched) this.#sums[field] = 0;
-    this.#touched.length = 0;
+    this.values.fill(0, 0, this.highest + 1);
     this.highest = -1;
   }
+}
 
-  #change(field: number, by: number): void {
-    const sum = this.#sums[field] ?? 0;
-    if (sum === 0) this.#touched.push(field);
-    if (field > this.highest) this.highest = field;
-    this.#sums[field] = sum + by;
+/**
+ * Finds the rows of a table by their keys. Who asks in the order of the table costs no look-up: tables of the
+ * same things have them in the same order, as a rule.
+ */
+export class RowFinder {
+  readonly rows: PackedRows;
+  readonly #found: Uint8Array;
+  #next = 0;
+  #places: ReadonlyMap<string, number> | undefined;
+
+  constructor(rows: PackedRows) {
+    this.rows = rows;
+    this.#found = new Uint8Array(rows.keys.length);
+  }
+
+  /** @returns its place; -1: there is none */
+  find(key: string): number {
+    const { keys } = this.rows;
+    let place = this.#next;
+    if (keys[place] !== key) {
+      if (keys.length === 0) return -1;
+      this.#places ??= new Map(keys.map((one, at) => [one, at]));
+      place = this.#places.get(key) ?? -1;
+      if (place < 0) return -1;
+    }
+    this.#found[place] = 1;
+    this.#next = place + 1;
+    return place;
+  }
+
+  /** The places of rows that nobody has asked for, and that nobody need ask for. */
+  *unfound(): Generator<number> {
+    for (let place = this.#found.indexOf(0); place >= 0; place = this.#found.indexOf(0, place + 1))
+      yield place;
   }
 }

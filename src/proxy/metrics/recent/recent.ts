@@ -7,8 +7,9 @@ import {
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { BadQuery } from '../../../telemetry/admin-pages.ts';
 import { Turns } from '../../../telemetry/pieces.ts';
+import { NO_ROWS, type PackedRows } from './packed-rows.ts';
 import { FieldNames, type RowShape } from './row-shapes.ts';
-import { advance, NO_TOTALS, type RowTotals } from './row-table.ts';
+import { advance } from './row-table.ts';
 import {
   byKind,
   type ByKind,
@@ -36,7 +37,7 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** What had been counted when the last step ended (monotonic milliseconds). */
 interface Reached {
   readonly to: number;
-  readonly totals: ByKind<RowTotals>;
+  readonly totals: ByKind<PackedRows>;
 }
 
 /** What is remembered, and of what. */
@@ -71,7 +72,7 @@ export class Recent {
   constructor(options: RecentOptions) {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
-    const totals = { targets: NO_TOTALS, flows: NO_TOTALS, gateways: NO_TOTALS, routes: NO_TOTALS };
+    const totals = { targets: NO_ROWS, flows: NO_ROWS, gateways: NO_ROWS, routes: NO_ROWS };
     this.#reached = { to: this.#startedAt, totals };
     this.#wait(STEP_MS);
   }
@@ -178,9 +179,9 @@ export class Recent {
   }
 }
 
-/** Bytes of what had been counted at one moment. */
+/** Bytes of what had been counted at one moment, keys included: those of steps are the same texts. */
 function sizeOf({ totals }: Reached): number {
-  return Object.values(totals).reduce((sum, { size }) => sum + size, 0);
+  return Object.values(totals).reduce((sum, { size, keyBytes }) => sum + size + keyBytes, 0);
 }
 
 interface Steps {

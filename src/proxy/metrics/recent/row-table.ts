@@ -1,104 +1,84 @@
 import type { Turns } from '../../../telemetry/pieces.ts';
-import { FieldSums, NO_ROWS, type PackedRows, RowPacker } from './packed-rows.ts';
+import { FieldSums, type PackedRows, RowFinder, RowPacker } from './packed-rows.ts';
 import { FIELDS, type FieldNames, type RowShape } from './row-shapes.ts';
-
-/** What rows have counted up to a moment, by their key. */
-export class RowTotals {
-  readonly rows: PackedRows;
-  readonly #places = new Map<string, number>();
-  #keyBytes = 0;
-
-  constructor(rows: PackedRows) {
-    this.rows = rows;
-    for (const [at, key] of rows.keys.entries()) {
-      this.#places.set(key, at);
-      // A place in a map, and the text.
-      this.#keyBytes += 64 + key.length;
-    }
-  }
-
-  /** Where a row is among `rows`; undefined: it has counted nothing. */
-  placeOf(key: string): number | undefined {
-    return this.#places.get(key);
-  }
-
-  /** What it takes, keys included, bytes. Keys of steps are the same texts. */
-  get size(): number {
-    return this.rows.size + this.#keyBytes;
-  }
-}
-
-/** No row has counted anything. */
-export const NO_TOTALS = new RowTotals(NO_ROWS);
 
 /** Two moments of the same rows: what they had counted at the second one, and what they did in between. */
 export interface Advance {
-  readonly totals: RowTotals;
+  readonly totals: PackedRows;
   readonly step: PackedRows;
 }
 
-/** What rows have counted since a moment; traffic has its turns in between. */
+/**
+ * What rows have counted since a moment; traffic has its turns in between.
+ * @param since what they had counted then
+ */
 export async function advance<R>(
   shape: RowShape<R>,
   rows: readonly R[],
-  since: RowTotals,
+  since: PackedRows,
   { names, turns }: { readonly names: FieldNames; readonly turns: Turns },
 ): Promise<Advance> {
   const [totals, step, sums] = [new RowPacker(), new RowPacker(), new FieldSums(FIELDS)];
-  for (const { key: named, row, forgotten } of withForgotten(shape, rows, since)) {
-    const place = since.placeOf(named);
+  const earlier = new RowFinder(since);
+  const take = (key: string, row: R) => {
+    const place = earlier.find(key);
     // The same text is kept once.
-    const key = place === undefined ? named : (since.rows.keys[place] ?? named);
-    const each = shape.each(row, names);
-    totals.add(key, each);
-    each(sums.add);
-    if (place !== undefined) since.rows.each(place, sums.subtract);
-    for (const at of forgotten) since.rows.each(at, sums.subtract);
+    const kept = since.keys[place] ?? key;
+    totals.add(kept, (put) => shape.each(row, names, put));
+    shape.each(row, names, sums.add);
+    if (place >= 0) since.sumInto(sums, place, -1);
+    return kept;
+  };
+  const end = (key: string) => {
     if (sums.any) step.add(key, sums.each);
     else sums.clear();
-    if (turns.due) await turns.rest();
-  }
-  return { totals: new RowTotals(totals.rows()), step: step.rows() };
-}
-
-interface KeyedRow<R> {
-  readonly key: string;
-  readonly row: R;
-  /** Places of rows whose numbers count here since they were forgotten. */
-  readonly forgotten: readonly number[];
-}
-
-/** Rows by their keys, that of all others as the last one. */
-export function* withForgotten<R>(
-  shape: RowShape<R>,
-  rows: readonly R[],
-  since: RowTotals,
-): Generator<KeyedRow<R>> {
+  };
   const others = shape.key(shape.other);
-  const seen = new Set([others]);
   let other: R | undefined;
   for (const row of rows) {
     const key = shape.key(row);
     if (key === others) other = row;
-    else yield { key, row, forgotten: [] };
-    seen.add(key);
+    else end(take(key, row));
+    if (turns.due) await turns.rest();
   }
-  if (other === undefined) return;
-  const gone = shape.inherited === true ? [...since.rows.keys.keys()] : [];
-  const forgotten = gone.filter((at) => !seen.has(since.rows.keys[at] ?? ''));
-  yield { key: others, row: other, forgotten };
+  if (other !== undefined) {
+    const key = take(others, other);
+    takeForgotten(shape, earlier, sums);
+    end(key);
+  }
+  return { totals: totals.rows(), step: step.rows() };
+}
+
+/** Takes off the row of all others what it has of rows that were forgotten since. */
+export function takeForgotten<R>(shape: RowShape<R>, earlier: RowFinder, sums: FieldSums): void {
+  if (shape.inherited !== true) return;
+  for (const place of earlier.unfound()) earlier.rows.sumInto(sums, place, -1);
 }
 
 /** What rows have counted in several steps together. */
 export async function together(steps: readonly PackedRows[], turns: Turns): Promise<PackedRows> {
   const [sums, packer] = [new FieldSums(FIELDS), new RowPacker()];
-  const found = await Occurrences.in(steps, turns);
-  for (const key of found.keys()) {
-    found.add(key, sums);
-    packer.add(key, sums.each);
-    if (turns.due) await turns.rest();
+  const finders = steps.map((rows) => new RowFinder(rows));
+  for (let own = finders.shift(); own !== undefined; own = finders.shift()) {
+    const { rows } = own;
+    for (const place of own.unfound()) {
+      const key = rows.keys[place] ?? '';
+      rows.sumInto(sums, place, 1);
+      addFound(finders, key, sums);
+      packer.add(key, sums.each);
+      if (turns.due) await turns.rest();
+    }
   }
   return packer.rows();
+}
+
+/** Adds what several tables have of a key. */
+export function addFound(finders: readonly RowFinder[], key: string, sums: FieldSums): void {
+  for (let at = 0; at < finders.length; at++) {
+    const finder = finders[at];
+    const place = finder?.find(key) ?? -1;
+    if (place >= 0) finder?.rows.sumInto(sums, place, 1);
+  }
 }
 
 /**
@@ -118,7 +98,7 @@ export async function fitted(
   for (const at of await byRequests(rows, turns)) {
     left -= rows.sizeOf(at);
     const name = rows.keys[at];
-    if (left < 0 || name === undefined || name === key) rows.each(at, sums.add);
+    if (left < 0 || name === undefined || name === key) rows.sumInto(sums, at, 1);
     else packer.add(name, (put) => rows.each(at, put));
     if (turns.due) await turns.rest();
   }
@@ -139,44 +119,5 @@ async function byRequests(rows: PackedRows, turns: Turns): Promise<number[]> {
   return [...requests.keys()].sort((a, b) => (requests[b] ?? 0) - (requests[a] ?? 0));
 }
 
-/** Rows after which it is looked whether a turn is due: the clock costs as much as some of them. */
-const LOOK = 64;
 /** Room for the row of all that are merged. */
 const MERGED_BYTES = 1024;
-
-/** Where the rows with the same key are in several steps. */
-export class Occurrences {
-  readonly #last = new Map<string, number>();
-  /** Of each: its step, its place there, and the one before with the same key (-1: none). */
-  readonly #steps: PackedRows[] = [];
-  readonly #places: number[] = [];
-  readonly #before: number[] = [];
-
-  /** Those in some steps; there may be hundreds of thousands. */
-  static async in(steps: readonly PackedRows[], turns: Turns): Promise<Occurrences> {
-    const found = new Occurrences();
-    for (const step of steps)
-      for (const [at, key] of step.keys.entries()) {
-        found.#put(step, at, key);
-        if (at % LOOK === 0 && turns.due) await turns.rest();
-      }
-    return found;
-  }
-
-  #put(step: PackedRows, at: number, key: string): void {
-    this.#before.push(this.#last.get(key) ?? -1);
-    this.#last.set(key, this.#steps.length);
-    this.#steps.push(step);
-    this.#places.push(at);
-  }
-
-  keys(): Iterable<string> {
-    return this.#last.keys();
-  }
-
-  /** Adds all of one key. */
-  add(key: string, sums: FieldSums): void {
-    for (let at = this.#last.get(key) ?? -1; at >= 0; at = this.#before[at] ?? -1)
-      this.#steps[at]?.each(this.#places[at] ?? 0, sums.add);
-  }
-}

@@ -1,9 +1,9 @@
 import type { StatsPoint } from '../../../api/answers/stats-report.ts';
 import type { Turns } from '../../../telemetry/pieces.ts';
 import { quantileOf } from '../latency-histogram.ts';
-import { FieldSums, type PackedRows } from './packed-rows.ts';
+import { FieldSums, type PackedRows, RowFinder } from './packed-rows.ts';
 import { errorsOf, FIELDS, type FieldNames, latencyOf, type RowShape } from './row-shapes.ts';
-import { Occurrences, type RowTotals, withForgotten } from './row-table.ts';
+import { addFound, takeForgotten } from './row-table.ts';
 import type { Step } from './step.ts';
 
 /** What the rows of a window are made from. */
@@ -13,45 +13,56 @@ export interface WindowParts {
   /** The steps of the window. */
   readonly steps: readonly PackedRows[];
   /** What had been counted at the end of the last one. */
-  readonly since: RowTotals;
+  readonly since: PackedRows;
 }
 
 /**
  * Rows with the numbers of a window: those of its steps, and what has been counted since the last one. What
  * was counted of rows that there are no more, or that had no room of their own, is in the row of all others.
- * @param rows all that has been counted up to now
+ * @param rows all that has been counted up to now; they become those of the window
  */
 export async function windowRows<R>(
   shape: RowShape<R>,
   rows: readonly R[],
   { names, turns, steps, since }: WindowParts,
 ): Promise<R[]> {
-  const found = await Occurrences.in(steps, turns);
+  const found = steps.map((step) => new RowFinder(step));
+  const earlier = new RowFinder(since);
   const sums = new FieldSums(FIELDS);
+  const sumUp = (key: string, row: R) => {
+    const place = earlier.find(key);
+    shape.each(row, names, sums.add);
+    if (place >= 0) since.sumInto(sums, place, -1);
+  };
   const others = shape.key(shape.other);
-  const keys = new Set<string>();
   const windowed: R[] = [];
   let { other } = shape;
-  for (const { key, row, forgotten } of withForgotten(shape, rows, since)) {
-    const place = since.placeOf(key);
-    shape.each(row, names)(sums.add);
-    if (place !== undefined) since.rows.each(place, sums.subtract);
-    for (const at of forgotten) since.rows.each(at, sums.subtract);
-    // What has gone back (a worker has ended) takes nothing from the steps before.
-    sums.floor();
+  for (const row of rows) {
+    const key = shape.key(row);
     if (key === others) {
-      // The last one: what follows is added to it.
       other = row;
       continue;
     }
-    keys.add(key);
-    found.add(key, sums);
-    windowed.push(shape.windowed(row, sums, names));
+    sumUp(key, row);
+    // What has gone back (a worker has ended) takes nothing from the steps before.
+    sums.floor();
+    addFound(found, key, sums);
+    shape.setWindow(row, sums, names);
+    windowed.push(row);
     sums.clear();
     if (turns.due) await turns.rest();
   }
-  for (const key of found.keys()) if (!keys.has(key)) found.add(key, sums);
-  if (other !== shape.other || sums.any) windowed.push(shape.windowed(other, sums, names));
+  if (other !== shape.other) {
+    sumUp(others, other);
+    takeForgotten(shape, earlier, sums);
+    sums.floor();
+  }
+  for (const step of found) for (const place of step.unfound()) step.rows.sumInto(sums, place, 1);
+  if (other !== shape.other || sums.any) {
+    const last = { ...other };
+    shape.setWindow(last, sums, names);
+    windowed.push(last);
+  }
   return windowed;
 }
 
@@ -63,7 +74,7 @@ export async function pointOf(
   const sums = new FieldSums(FIELDS);
   const targets: StatsPoint['targets'] = [];
   for (const [place, label] of rows.keys.entries()) {
-    rows.each(place, sums.add);
+    rows.sumInto(sums, place, 1);
     const [requests, responses, failures] = [sums.get(0), sums.get(1), sums.get(2)];
     const errors = Object.values(errorsOf(sums, names)).reduce((sum, count) => sum + count, 0);
     const [p50, p99] = [quantileOf(latencyOf(sums), 0.5), quantileOf(latencyOf(sums), 0.99)];

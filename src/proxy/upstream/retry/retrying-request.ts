@@ -37,6 +37,8 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   #current: Attempt | undefined;
   readonly #earlier = new EarlierTries();
   #count = 0;
+  /** Until there was an endpoint for the first time. */
+  #waitedMs: number | undefined;
   #refusals = 0;
   /** The head of a gRPC response whose status may still lead to another attempt. */
   #held: IncomingResponse | undefined;
@@ -64,6 +66,10 @@ export class RetryingRequest implements Upstream, AttemptOwner {
 
   get attempts(): number {
     return this.#count;
+  }
+
+  get waitedMs(): number | undefined {
+    return this.#waitedMs;
   }
 
   /** Makes the first attempt. @returns itself */
@@ -222,6 +228,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     opener.openAttempt(protocol, this.#asked, one, { fresh, earlier: this.#earlier }).then(
       (upstream) =>
         this.#safely(() => {
+          this.#waitedMs ??= policy.clock.monotonic() - this.#startedAt;
           if (one.opened(upstream) && !this.#over) this.#upload.sendTo(one, this.#options.handler);
         }),
       (error: unknown) =>

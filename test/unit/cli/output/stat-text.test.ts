@@ -56,6 +56,18 @@ describe('texts of stat', () => {
     expect(where).to.include({ 'web-west': 'endpoint', 'slow-west': 'egress' });
   });
 
+  it('mirror: the time goes in the gateway where most requests wait there for a connection', () => {
+    const [east, west] = twoClusters();
+    const gateway = west?.processes.find(({ kind }) => kind === 'gateway');
+    const web = gateway?.window?.report.targets.find(({ service }) => service === 'web');
+    if (east === undefined || west === undefined || web === undefined) expect.fail();
+    const whereOf = (waits: number) => {
+      Object.assign(web, { waits, waitedMs: waits * 35 });
+      return rowsOf('mirror', [east, west]).find(({ name }) => name === 'web-west')?.ends?.where;
+    };
+    expect([whereOf(20), whereOf(60)]).to.deep.equal(['endpoint', 'gateway']);
+  });
+
   it('says that there was no traffic, and what fails all the same', () => {
     const quiet = [
       readingOf({ services: [serviceOf(), serviceOf({ name: 'api', endpoints: { ready: 0, known: 2 } })] }),

@@ -143,8 +143,9 @@ describe('Workers of a gateway', () => {
 
   it('add up what passed between clients and services', async () => {
     await start();
-    for (const { counters } of spawned.slice(0, 2)) counters.pair('web.east', WEB).begin(clock.monotonic());
-    at(0).counters.pair('api.east', WEB).begin(clock.monotonic());
+    for (const { counters } of spawned.slice(0, 2))
+      counters.pair('web.east', WEB).begin(clock.monotonic(), 'http1');
+    at(0).counters.pair('api.east', WEB).begin(clock.monotonic(), 'http1');
     const found = (await workers.pairs()).map(({ peer, requests: asked }) => [peer, asked] as const);
     expect(Object.fromEntries(found)).to.deep.equal({ 'api.east': 1, 'web.east': 2 });
   });

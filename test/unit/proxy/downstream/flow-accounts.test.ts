@@ -6,6 +6,7 @@ import {
   type CountedSession,
   endFlow,
   flowAnswered,
+  flowWaited,
 } from '../../../../src/proxy/downstream/flow-accounts.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
@@ -85,6 +86,30 @@ describe('Flows of one session', () => {
     expect(examples).to.have.length(1);
     expect(examples[0]).to.include({ target: WEB, ms: 1, status: 502, failed: true, at: clock.now() });
     expect(entries.map(({ traceId }) => traceId)).to.deep.equal([undefined, examples[0]?.traceId]);
+  });
+
+  it('say how long those waited that were not sent on at once, and were answered', async () => {
+    const answered = async (waits: boolean, upstream = {}) => {
+      const one = flow(200);
+      beginFlow(session, one);
+      await clock.advance(30);
+      if (waits) flowWaited(session, one);
+      await clock.advance(50);
+      flowAnswered(one, 80, upstream);
+      endFlow(session, one, undefined);
+    };
+    const waited = () => {
+      const { waits, waitedMs } = counters.snapshot().targets[WEB] ?? {};
+      return { waits, waitedMs };
+    };
+    await answered(false);
+    expect(waited()).to.deep.equal({ waits: 0, waitedMs: 0 });
+    await answered(true);
+    expect(waited()).to.deep.equal({ waits: 1, waitedMs: 30 });
+    // One that is sent again, where rules say so, waits by itself.
+    await answered(true, { waitedMs: 20 });
+    await answered(false, { waitedMs: 5 });
+    expect(waited()).to.deep.equal({ waits: 3, waitedMs: 85 });
   });
 
   it('count anew after what was counted was forgotten, and are not while one is under way', async () => {

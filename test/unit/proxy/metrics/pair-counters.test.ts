@@ -13,7 +13,7 @@ describe('what passes between clients and services', () => {
   const ask = ({ pairs, clock }: ReturnType<typeof opened>, peer: string, times = 1, target = 'web:80') => {
     const pair = pairs.of(peer, target);
     for (let nth = 0; nth < times; nth++) {
-      pair.begin(clock.monotonic());
+      pair.begin(clock.monotonic(), 'http1');
       pair.end();
     }
     return pair;
@@ -24,7 +24,7 @@ describe('what passes between clients and services', () => {
     const bed = opened();
     ask(bed, 'a', 2);
     ask(bed, 'a', 1, 'api:80').error('unauthorized');
-    bed.pairs.of('b', 'web:80').begin(0);
+    bed.pairs.of('b', 'web:80').begin(0, 'http1');
     const found = bed.pairs
       .numbers()
       .map(({ peer, target, requests, inFlight }) => [peer, target, requests, inFlight]);
@@ -39,7 +39,7 @@ describe('what passes between clients and services', () => {
   it('is counted apart for clusters that share an identity', () => {
     const { pairs } = opened();
     const [east, north] = ['east', 'north'].map((cluster) => ({ cluster, proven: false }));
-    for (const from of [east, north, east, undefined]) pairs.of('egress', 'web:80', from).begin(0);
+    for (const from of [east, north, east, undefined]) pairs.of('egress', 'web:80', from).begin(0, 'http1');
     const found = [pairs.numbers(), addPairs([pairs.numbers(), pairs.numbers()])].map((numbers) =>
       numbers.map(({ peer, from, requests }) => [peer, from?.cluster, requests]),
     );
@@ -54,7 +54,7 @@ describe('what passes between clients and services', () => {
   it('is forgotten ten minutes after the last has begun, and not while one is under way', async () => {
     const bed = opened();
     const [idle, busy] = [ask(bed, 'idle'), bed.pairs.of('busy', 'web:80')];
-    busy.begin(bed.clock.monotonic());
+    busy.begin(bed.clock.monotonic(), 'http1');
     await bed.clock.advance(10 * MINUTE);
     expect(bed.pairs.numbers().map(({ peer }) => peer)).to.deep.equal(['busy', 'other']);
     expect([idle.forgotten, busy.forgotten, total(bed.pairs)]).to.deep.equal([true, false, 2]);
@@ -66,7 +66,7 @@ describe('what passes between clients and services', () => {
     const bed = opened();
     for (let nth = 0; nth < 10; nth++) ask(bed, `busy-${nth}`, 100_000);
     const current = bed.pairs.of('current', 'web:80');
-    current.begin(0);
+    current.begin(0, 'http1');
     for (let nth = 0; nth < 20_000; nth++) ask(bed, `10.0.${nth >> 8}.${nth & 255}`);
     const peers = new Set(bed.pairs.numbers().map(({ peer }) => peer));
     expect(peers.size).to.be.at.most(1001);
@@ -86,7 +86,7 @@ describe('what passes between clients and services', () => {
   it('counts together where all that are told apart are busy, and tells newcomers apart later', async () => {
     const bed = opened();
     const busy = Array.from({ length: 1000 }, (_, nth) => bed.pairs.of(`busy-${nth}`, 'web:80'));
-    for (const pair of busy) pair.begin(0);
+    for (const pair of busy) pair.begin(0, 'http1');
     expect(ask(bed, 'late').peer).to.equal('other');
     for (const pair of busy) pair.end();
     expect(ask(bed, 'late').peer, 'nobody is looked for at once').to.equal('other');

@@ -26,9 +26,9 @@ function count(...processes: readonly ProxyCounters[]): void {
     target.end();
   }
   begun(of(0), WEB);
-  of(0).pair('web.east', WEB).begin(0);
+  of(0).pair('web.east', WEB).begin(0, 'http1');
   of(1).pair('web.east', WEB).error('unauthorized');
-  of(1).pair('x'.repeat(1000), WEB).begin(0);
+  of(1).pair('x'.repeat(1000), WEB).begin(0, 'http1');
   of(1).failure('unauthorized', WEB);
   const refused = begun(of(1), WEB);
   refused.answered(0.5);

@@ -41,7 +41,7 @@ class Remembering {
     for (let nth = 0; nth < requests; nth++) {
       const counters = begun(this.counters, target);
       const pair = this.counters.pair('web.east', target);
-      pair.begin(this.clock.monotonic());
+      pair.begin(this.clock.monotonic(), 'http1');
       counters.answered(ms);
       counters.response(status, ms);
       counters.end();
