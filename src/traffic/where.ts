@@ -15,8 +15,8 @@ export interface EndTimes {
 
 /**
  * Where most of the time goes: what a request waits before it is sent to its endpoint is the gateway's, what
- * comes then until the answer is the endpoint's, a round trip the network's,
- * and what is left of the egress' time its own (a connection that had to be opened, a queue).
+ * comes then until the answer is the endpoint's, a round trip the network's, and what is left of the egress'
+ * time its own (a connection that had to be opened, a queue).
  * @returns undefined where an end is not known
  */
 export function whereOf({ egressMs, gatewayMs, rttMs, gatewayOwnMs = 0 }: EndTimes): Where | undefined {

@@ -57,11 +57,11 @@ describe('texts of stat', () => {
   });
 
   it('mirror: the time goes in the gateway where most requests wait there for a connection', () => {
-    const [east, west] = twoClusters();
-    const gateway = west?.processes.find(({ kind }) => kind === 'gateway');
-    const web = gateway?.window?.report.targets.find(({ service }) => service === 'web');
-    if (east === undefined || west === undefined || web === undefined) expect.fail();
     const whereOf = (waits: number) => {
+      const [east, west] = twoClusters();
+      const gateway = west?.processes.find(({ kind }) => kind === 'gateway');
+      const web = gateway?.window?.report.targets.find(({ service }) => service === 'web');
+      if (east === undefined || west === undefined || web === undefined) expect.fail();
       Object.assign(web, { waits, waitedMs: waits * 35 });
       return rowsOf('mirror', [east, west]).find(({ name }) => name === 'web-west')?.ends?.where;
     };
