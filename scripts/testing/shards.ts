@@ -144,16 +144,14 @@ export interface Processes {
 
 /**
  * How many processes each suite gets when nobody says. Most tests wait, those of integration most of all and
- * longest: they have as many processes as there are cores, where there is memory for it, which all begin at
- * the start. No more, because each boots four clusters, which take CPU to the end of the run even while
- * nobody asks them anything; what is left of the cores the other suites take. Unit tests and those at the
- * wire are dealt to more processes than run at the same time: whatever place comes free takes the next one,
- * so that all places are busy to the end.
+ * longest: they have two processes more than there are cores, where there is memory for it, which all begin
+ * at the start, for each boots clusters. Unit tests and those at the wire are dealt to more processes than
+ * run at the same time: whatever place comes free takes the next one, so that all places are busy to the end.
  */
 export function defaultShards(suites: readonly Suite[], { cores, bytes }: Machine): Processes {
   const most = Math.min(8, Math.max(2, cores));
   const fit = Math.max(1, Math.floor(bytes / INTEGRATION_BYTES));
-  const integration = Math.min(most, fit);
+  const integration = Math.min(most + 2, fit);
   return {
     shards: { unit: most, wire: 4 * most, integration },
     atOnce: most + Math.ceil(most / 2) + (suites.includes('integration') ? integration : 0),

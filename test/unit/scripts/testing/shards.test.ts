@@ -117,15 +117,15 @@ describe('dealing tests out to processes', () => {
 
   const all = ['unit', 'wire', 'integration'] as const;
   for (const { what, suites = all, cores, gigabytes, shards, atOnce } of [
-    { what: 'two cores', cores: 2, gigabytes: 16, shards: [2, 8, 2], atOnce: 5 },
-    { what: 'one core, because most tests wait', cores: 1, gigabytes: 16, shards: [2, 8, 2], atOnce: 5 },
-    { what: 'four cores', cores: 4, gigabytes: 16, shards: [4, 16, 4], atOnce: 10 },
+    { what: 'two cores', cores: 2, gigabytes: 16, shards: [2, 8, 4], atOnce: 7 },
+    { what: 'one core, because most tests wait', cores: 1, gigabytes: 16, shards: [2, 8, 4], atOnce: 7 },
+    { what: 'four cores', cores: 4, gigabytes: 16, shards: [4, 16, 5], atOnce: 11 },
     {
       what: 'many cores, no more than for eight',
       cores: 64,
       gigabytes: 256,
-      shards: [8, 32, 8],
-      atOnce: 20,
+      shards: [8, 32, 10],
+      atOnce: 22,
     },
     { what: 'cores without memory for clusters', cores: 8, gigabytes: 7, shards: [8, 32, 2], atOnce: 14 },
     { what: 'hardly any memory', cores: 2, gigabytes: 1, shards: [2, 8, 1], atOnce: 4 },
@@ -134,7 +134,7 @@ describe('dealing tests out to processes', () => {
       suites: ['unit', 'wire'] as const,
       cores: 2,
       gigabytes: 16,
-      shards: [2, 8, 2],
+      shards: [2, 8, 4],
       atOnce: 3,
     },
   ])
