@@ -202,6 +202,7 @@ describe('linkspan dashboard, of two clusters', () => {
       file,
       '--context',
       east.name,
+      '--context',
       west.name,
       '--controller-namespace',
       installation,
@@ -217,7 +218,11 @@ describe('linkspan dashboard, of two clusters', () => {
       ...flags,
     ]);
     closed(child, (one) => one.kill('SIGKILL'));
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const ended = once(child, 'exit').then(([code]) => {
+      throw new Error(`linkspan dashboard has ended with ${code}`);
+    });
+    ended.catch(() => undefined);
+    const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer];
     return PageReader.enter(line.toString().trim());
   }
 
