@@ -106,7 +106,12 @@ export class ObservedController {
     const flags = ['--namespace', links, '--data-path', 'gateway', '--replica', 'metrics'];
     const process = await ServingVerb.start('controller', '--kubeconfig', east.kubeconfigFile, ...flags);
     const started = new ObservedController(process, { links, gateway, clusters: { east, west }, account });
-    await started.#federate();
+    try {
+      await started.#federate();
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
     return started;
   }
 

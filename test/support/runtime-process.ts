@@ -78,10 +78,25 @@ export abstract class RuntimeProcess {
    * before.
    */
   protected async says<T>(what: string, heard: (log: string) => T): Promise<NonNullable<T>> {
-    return eventually(what, () => {
-      if (this.#child.exitCode !== null) throw new Error(`it ended before: ${this.#log}`);
-      return heard(this.#log);
-    });
+    return this.orKilled(
+      eventually(what, () => {
+        if (this.#child.exitCode !== null) throw new Error(`it ended before: ${this.#log}`);
+        return heard(this.#log);
+      }),
+    );
+  }
+
+  /**
+   * Waits for what belongs to its start. When that fails it is killed: nobody has got it who could, and a
+   * controller without its cluster asks on for ever.
+   */
+  async orKilled<T>(start: Promise<T>): Promise<T> {
+    try {
+      return await start;
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
   }
 
   async metrics(): Promise<string> {

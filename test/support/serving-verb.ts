@@ -9,7 +9,7 @@ export class ServingVerb extends RuntimeProcess {
     const admin = await freePort();
     const said = [path.join(root, 'bin/linkspan.js'), verb, ...flags, '--admin', `127.0.0.1:${admin}`];
     const started = new ServingVerb('node', said, admin);
-    await eventually('it can be scraped', () => started.metrics(), { everyMs: 100 });
+    await started.orKilled(eventually('it can be scraped', () => started.metrics(), { everyMs: 100 }));
     return started;
   }
 }
