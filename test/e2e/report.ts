@@ -14,21 +14,28 @@ export class Report {
   readonly #onFailure: () => Promise<void>;
   readonly #steps: Step[] = [];
   readonly #only: RegExp | undefined;
-  #part = { title: '', needed: true };
+  #part = { title: '', needed: true, always: true };
   #abandoned = false;
 
   /**
    * @param onFailure shows what the people who look into a failed step will want to know
-   * @param only names of steps that are done, of those whose part is not needed; default: all
+   * @param only names of steps that are done, of those whose part is not for all; default: all
    */
   constructor(onFailure: () => Promise<void>, only?: RegExp) {
     this.#onFailure = onFailure;
     this.#only = only;
   }
 
-  /** Begins a part of the table. @param needed the rest is of no use when one of its steps has failed */
-  part(title: string, { needed = false }: { needed?: boolean } = {}): void {
-    this.#part = { title, needed };
+  /**
+   * Begins a part of the table.
+   * @param needed the rest is of no use when one of its steps has failed
+   * @param always all its steps are done, whichever were chosen; default: when it is needed
+   */
+  part(
+    title: string,
+    { needed = false, always = needed }: { needed?: boolean; always?: boolean } = {},
+  ): void {
+    this.#part = { title, needed, always };
     this.say(`— ${title}`);
   }
 
@@ -41,7 +48,7 @@ export class Report {
    * where the rest is of no use without it.
    */
   async step(what: string, probe: () => Promise<string>): Promise<void> {
-    if (this.#only?.test(what) === false && !this.#part.needed) return;
+    if (this.#only?.test(what) === false && !this.#part.always) return;
     const began = performance.now();
     const done = (passed: boolean, detail: string) => {
       const took = (performance.now() - began) / 1000;

@@ -27,6 +27,7 @@ import {
   checkRollouts,
   checkVerbs,
 } from './mode-checks.ts';
+import { checkObserved } from './observed-checks.ts';
 import { checkNodePort, checkOperations, checkRenewal, linkTokens } from './operation-checks.ts';
 import { checkProtocols } from './protocol-checks.ts';
 import { Report } from './report.ts';
@@ -46,7 +47,7 @@ const { values } = parseArgs({
     crds: { type: 'string' },
     // The program of Flagger, whose CustomResourceDefinitions are in that folder too.
     flagger: { type: 'string' },
-    // Only the steps with such words in their names, of those that need no others.
+    // Only the steps with such words in their names, beside those that all others need and the end.
     grep: { type: 'string' },
     kubeconfig: { type: 'string' },
     image: { type: 'string', default: 'linkspan:dev' },
@@ -118,7 +119,7 @@ async function checkAll(files: IssuerFiles): Promise<void> {
     if (values['only-protocols']) await checkProtocols(run);
     else await checkPath(installed, tokens);
     if (values.keep && !report.passed) return;
-    report.part('Uninstall');
+    report.part('Uninstall', { always: true });
     await checkUninstall(run, Object.values(installed), before);
   } catch (error) {
     if (!values.keep) await removeAll(Object.values(installed));
@@ -137,6 +138,9 @@ async function checkPath(
   await checkRollouts(run);
   await checkProtocols(run);
   await checkVerbs(run);
+  report.part('What people see');
+  await checkObserved(run);
+  report.part('Modes');
   await checkFederated(run);
   await checkHeadless(run, installed.source);
   report.part('Hostile company');
