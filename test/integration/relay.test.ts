@@ -1,7 +1,15 @@
 import { expect } from 'chai';
 import { createServer, request, type Server } from 'node:http';
 import { IMPORT_NAMESPACES } from '../../src/api/names.ts';
-import { services } from '../../src/api/kubernetes/resource.ts';
+import {
+  type FreedPort,
+  isFreed,
+  readShard,
+  type RecordEntry,
+  RECORD_SELECTOR,
+  shardOfName,
+} from '../../src/api/egress/egress-record.ts';
+import { configMaps, services } from '../../src/api/kubernetes/resource.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target-spec.ts';
@@ -14,7 +22,14 @@ import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { ensureNamespace, findService, findSlices, change, remove } from '../support/cluster-objects.ts';
+import {
+  change,
+  clientOf,
+  ensureNamespace,
+  findService,
+  findSlices,
+  remove,
+} from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { egressObjects } from '../support/egress-objects.ts';
@@ -44,6 +59,7 @@ describe('a plain client reaches an export of another cluster', () => {
   let east: Cluster;
   let west: Cluster;
   let ns: string;
+  let links: string;
   let tenant: string;
   let controller: MirrorController;
   const closed = closedIn(after);
@@ -54,7 +70,7 @@ describe('a plain client reaches an export of another cluster', () => {
   before(async () => {
     ({ east, west } = await sharedClusters());
     await installCrd(east);
-    const links = await createNamespace(east, 'links');
+    links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'app');
     tenant = await createNamespace(west, 'tenant');
     for (const namespace of [ns, tenant]) await ensureNamespace(east, namespace);
@@ -78,7 +94,7 @@ describe('a plain client reaches an export of another cluster', () => {
         links,
         'west',
         { gatewayAddress: address(19), gatewayPort: '14143', gatewayIdentity: 'gateway.west' },
-        // What other files have exported on the shared clusters would have ports as well.
+        // Not what other files have exported on the shared clusters.
         { [IMPORT_NAMESPACES]: `${ns},${tenant}` },
       ),
       ...egressObjects(links, address(20)),
@@ -120,11 +136,12 @@ describe('a plain client reaches an export of another cluster', () => {
   // them; 20,000 ports on two mirrors left none for anybody.
   it('goes where the record says, whatever a tenant writes on its own mirror, however old that is', async () => {
     const evil = await origin(address(16));
+    let own = '';
     try {
       await apply(west, ...exportedObjects(tenant, 'evil', { addresses: [address(16)] }));
       const annotation = async (namespace: string, name: string) =>
         (await findService(east, namespace, name))?.metadata?.annotations?.[PORTS] ?? '';
-      const own = await eventually(
+      own = await eventually(
         'the tenant has a mirror with its port',
         async () => (await annotation(tenant, 'evil-west')) || undefined,
         wait,
@@ -146,7 +163,13 @@ describe('a plain client reaches an export of another cluster', () => {
           wait,
         );
         expect(await annotation(ns, 'web-west')).to.equal(stolen);
-        expect(egress.ports).to.have.length(2);
+        const recorded = await recordedPorts();
+        expect(recorded.filter(isOurs).map(([, { mirror }]) => mirror)).to.have.members([
+          `${ns}/web-west`,
+          `${tenant}/evil-west`,
+        ]);
+        expect(recorded.map(([port]) => port)).to.include.members(egress.ports);
+        expect(egress.ports).to.include.members(recorded.filter(isOurs).map(([port]) => port));
       }
     } finally {
       evil.close();
@@ -155,10 +178,35 @@ describe('a plain client reaches an export of another cluster', () => {
     // What is no longer exported gives its port back.
     await eventually(
       'the port of the tenant is closed',
-      () => Promise.resolve(egress.ports.length === 1),
+      async () => {
+        const left = (await recordedPorts()).filter(isOurs);
+        const [port = 0] = Object.values(JSON.parse(own) as Record<string, number>);
+        return left.length === 1 && !egress.ports.includes(port);
+      },
       wait,
     );
   });
+
+  /**
+   * What the record says who has which port. Apexes that other files have left on the shared cluster have
+   * some, too.
+   */
+  async function recordedPorts(): Promise<[port: number, claim: Exclude<RecordEntry, FreedPort>][]> {
+    const shards = await clientOf(east).list(configMaps, {
+      namespace: links,
+      labelSelector: RECORD_SELECTOR,
+    });
+    return shards.items.flatMap(({ metadata, data }) =>
+      [...readShard(shardOfName(metadata?.name ?? '') ?? -1, data)].flatMap(
+        ([port, entry]): [number, Exclude<RecordEntry, FreedPort>][] =>
+          isFreed(entry) ? [] : [[port, entry]],
+      ),
+    );
+  }
+
+  function isOurs([, { mirror }]: readonly [number, { readonly mirror: string }]): boolean {
+    return [ns, tenant].some((namespace) => mirror.startsWith(`${namespace}/`));
+  }
 
   it('is refused once the target no longer exports it, even by an egress that does not know yet', async () => {
     const url = await endpoint();
