@@ -27,6 +27,13 @@ export function parseConfig<S extends z.ZodType>(
   throw new LinkspanError('CONFIG_INVALID', `${where}: ${problems.join('; ')}`);
 }
 
+/** The first thing that is wrong with a value, and where: `spec.port: too big`. */
+export function firstProblem({ issues: [issue] }: z.ZodError): string {
+  if (issue === undefined) return 'not valid';
+  const at = issue.path.map(String).join('.');
+  return at === '' ? issue.message : `${at}: ${issue.message}`;
+}
+
 function describeIssue(
   issue: z.core.$ZodIssue,
   schema: z.ZodType,

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 
 /** A page of an admin port: a list of entries in JSON. */
@@ -35,10 +36,7 @@ export function page<T>(path: string, entry: z.ZodType): AnswerPage<T> {
     read: (body) => {
       const parsed = list.safeParse(listOf(body));
       if (parsed.success) return body as readonly T[];
-      const [issue] = parsed.error.issues;
-      throw new RangeError(
-        `the answer of ${path} is not one of this version: ${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`,
-      );
+      throw new RangeError(`the answer of ${path} is not one of this version: ${firstProblem(parsed.error)}`);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 
 /** Longest label, name or address that is read. */
@@ -225,8 +226,6 @@ export const STATS_PAGE = {
   read: (body: unknown): StatsReport => {
     const parsed = report.safeParse(body);
     if (parsed.success) return parsed.data;
-    const [issue] = parsed.error.issues;
-    const why = [issue?.path.map(String).join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '');
-    throw new RangeError(['the answer of /stats is not one of this version', ...why].join(': '));
+    throw new RangeError(`the answer of /stats is not one of this version: ${firstProblem(parsed.error)}`);
   },
 } as const;

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 import { escapedText, isDnsLabel, listItems } from '../../base/text.ts';
 
@@ -97,9 +98,7 @@ export function tapQuery(filter: TapFilter): string {
 export function readTapQuery(asked: URLSearchParams): TapFilter {
   const parsed = query.safeParse(Object.fromEntries(asked));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const why = [issue?.path.map(String).join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '');
-  throw new RangeError(why.join(': '));
+  throw new RangeError(firstProblem(parsed.error));
 }
 
 /**

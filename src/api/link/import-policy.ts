@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FEW_VALUES, nearest } from '../../base/config.ts';
+import { FEW_VALUES, nearest, firstProblem } from '../../base/config.ts';
 import { withoutFinalDot } from '../../base/dns-name.ts';
 import { IpRanges, neverRemote } from '../../base/ip-ranges.ts';
 import {
@@ -212,8 +212,7 @@ function gateways(text: string): readonly AllowedGateway[] {
   }
   const parsed = z.array(gatewaySchema).safeParse(value, FEW_VALUES);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new RangeError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+  throw new RangeError(firstProblem(parsed.error));
 }
 
 /** The annotation that holds a list of gateways. */

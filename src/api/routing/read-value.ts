@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 
 /** A value of somebody else's object that is not as its kind demands. The message is one line, for people. */
@@ -12,10 +13,7 @@ const MAX_MESSAGE = 300;
 export function readValue<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  if (issue === undefined) throw new NotValid('it is not valid');
-  const at = issue.path.join('.');
-  throw new NotValid((at === '' ? issue.message : `${at}: ${issue.message}`).slice(0, MAX_MESSAGE));
+  throw new NotValid(firstProblem(parsed.error).slice(0, MAX_MESSAGE));
 }
 
 /** Name of a Service, as a DNS label in lower case (RFC 1035). */

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
 import { parseDuration } from '../../base/duration.ts';
@@ -127,8 +128,7 @@ async function answersTo(
 function read<S extends z.ZodType>(schema: S, query: URLSearchParams): z.output<S> {
   const parsed = schema.safeParse(Object.fromEntries([...query].filter(([, value]) => value !== '')));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new RangeError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+  throw new RangeError(firstProblem(parsed.error));
 }
 
 function secondsOf(range: string): number {

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 import { codeOf, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { KubeApiError, type KubeClient } from '../../kube/client/kube-client.ts';
@@ -77,14 +78,11 @@ export class PrometheusClient {
 
 function seriesOf(body: unknown): Series[] {
   const parsed = answer.safeParse(body);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const where = issue?.path.map(String).join('.') ?? '';
+  if (!parsed.success)
     throw new LinkspanError(
       'PROMETHEUS_REFUSED',
-      `what came is no answer of Prometheus: ${where}: ${issue?.message ?? ''}`,
+      `what came is no answer of Prometheus: ${firstProblem(parsed.error)}`,
     );
-  }
   const { data } = parsed.data;
   if (data.resultType === 'vector')
     return data.result.map((one) => ({ labels: one.metric, values: [numbers(one.value)] }));

@@ -1,3 +1,4 @@
+import { firstProblem } from '../../base/config.ts';
 import { z } from 'zod';
 import { parseDuration } from '../../base/duration.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -71,7 +72,8 @@ const responseMatch = z.object({
  */
 export function readServiceProfile(value: unknown): ReadRequests {
   const parsed = spec.safeParse(value ?? {});
-  if (!parsed.success) return { problems: [`spec is not valid (${why(parsed.error)}), it is left out`] };
+  if (!parsed.success)
+    return { problems: [`spec is not valid (${firstProblem(parsed.error)}), it is left out`] };
   const problems: string[] = [];
   const all = parsed.data.routes ?? [];
   if (all.length > MAX_ROUTES)
@@ -180,7 +182,7 @@ function readBudget(value: unknown, problems: string[]): BudgetRules | undefined
     return { ratio: retryRatio, minPerSecond: minRetriesPerSecond, ttlMs };
   }
   const { ratio, minPerSecond } = DEFAULT_BUDGET;
-  const what = parsed.success ? 'ttl is not between 1s and 60s' : why(parsed.error);
+  const what = parsed.success ? 'ttl is not between 1s and 60s' : firstProblem(parsed.error);
   problems.push(
     `spec.retryBudget is not valid (${what}), it is ${ratio} of the requests and ${minPerSecond} a second`,
   );
@@ -195,12 +197,6 @@ function goDuration(text: string): number | undefined {
 
 function valid<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new Error(why(parsed.error));
+  if (!parsed.success) throw new Error(firstProblem(parsed.error));
   return parsed.data;
-}
-
-function why(error: z.ZodError): string {
-  const [issue] = error.issues;
-  if (issue === undefined) return 'not valid';
-  return issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`;
 }
