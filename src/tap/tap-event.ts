@@ -2,7 +2,7 @@ import type { TapFlow } from '../api/answers/tap-events.ts';
 import { backendOf, mirrorOf } from '../api/ports/target-key.ts';
 import { escapedText } from '../base/text.ts';
 import type { AccessEntry, LoggedFlow } from '../proxy/downstream/access-log.ts';
-import { shownPath } from '../proxy/downstream/access-log.ts';
+import { shownPath } from '../proxy/http/shown-path.ts';
 import type { FailureKind } from '../proxy/http/failures.ts';
 
 /** What is known of a process beside its flows. */

@@ -1,7 +1,8 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { visibleJson } from '../../base/text.ts';
-import { type AccessEntry, type AccessLog, NEVER, shownPath } from './access-log.ts';
+import { type AccessEntry, type AccessLog, NEVER } from './access-log.ts';
+import { shownPath } from '../http/shown-path.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
 /** Which requests are logged: none, failed ones, failed ones and a share (0 to 1) of the others, or all. */

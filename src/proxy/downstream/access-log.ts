@@ -1,11 +1,10 @@
 import type { Clock } from '../../base/clock.ts';
-import { textBefore } from '../../base/text.ts';
 import type { Hold } from '../filters/request-filter.ts';
 import type { FailureKind, ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import type { FlowTrace } from '../tracing/flow-trace.ts';
-import { traceIdOf } from '../tracing/tracer.ts';
+import { saidTraceId } from '../tracing/tracer.ts';
 
 /** One request, or one opaque connection, at its end. What was never known is undefined. */
 export interface AccessEntry {
@@ -147,19 +146,6 @@ export function entryOf(
     failure: failure?.kind,
     reason: failure?.message,
     fault: flow.hold?.mark,
-    traceId: flow.trace?.traceId ?? traceIdOf(flow),
+    traceId: flow.trace?.traceId ?? saidTraceId(flow),
   };
-}
-
-/**
- * A path as it may be shown: no query, no fragment, no authority with what may stand before an "@" in it.
- * Undefined for what is no path (CONNECT).
- */
-export function shownPath(path: string): string | undefined {
-  const bare = textBefore(textBefore(path, '?'), '#');
-  if (bare.startsWith('/') || bare === '*') return bare;
-  const authority = bare.indexOf('://');
-  if (authority < 0) return undefined;
-  const slash = bare.indexOf('/', authority + 3);
-  return slash < 0 ? '/' : bare.slice(slash);
 }

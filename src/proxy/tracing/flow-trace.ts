@@ -12,7 +12,7 @@ import {
   type TracedEnd,
   type TracedHead,
 } from './span-attributes.ts';
-import type { TraceContext } from './trace-context.ts';
+import { type TraceContext, traceIdOf } from './trace-context.ts';
 import { TrySpan } from './try-span.ts';
 
 /** What a trace asks of a request at its end. */
@@ -79,7 +79,7 @@ export class FlowTrace implements RequestTrace {
   constructor(maker: SpanMaker, facts: FlowTraceFacts) {
     this.#maker = maker;
     this.#facts = facts;
-    this.traceId = facts.parent?.traceId?.toLowerCase().padStart(32, '0') ?? maker.id(16);
+    this.traceId = (facts.parent && traceIdOf(facts.parent)) ?? maker.id(16);
     this.spanId = maker.id(8);
   }
 

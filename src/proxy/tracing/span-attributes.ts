@@ -1,8 +1,8 @@
-import { textBefore } from '../../base/text.ts';
 import type { Attributes } from '../../telemetry/traces/span.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc } from '../http/fields.ts';
 import type { HttpVersion } from '../http/messages.ts';
+import { shownPath } from '../http/shown-path.ts';
 
 /** Longest text of an attribute: what a stranger sends must not cost more. */
 const MAX_TEXT = 256;
@@ -61,16 +61,17 @@ export function spanName(head: TracedHead | undefined, route: string): string {
 
 /**
  * What is said of a request, whoever sends it on.
- * @param paths whether its path is told, without its query
+ * @param paths whether its path is told, as `shownPath`
  */
 export function requestAttributes(head: TracedHead | undefined, paths: boolean): Attributes {
   if (head === undefined) return {};
   const { method, path, authority = '', version } = head;
   const rpc = rpcMethod(head);
+  const shown = paths ? shownPath(path) : undefined;
   return {
     'http.request.method': METHODS.has(method) ? method : OTHER,
     'url.scheme': 'http',
-    'url.path': paths ? cut(textBefore(path, '?')) : undefined,
+    'url.path': shown && cut(shown),
     ...addressAttributes('server', authority),
     'network.protocol.name': 'http',
     'network.protocol.version': VERSIONS[version],

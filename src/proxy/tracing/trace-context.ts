@@ -15,3 +15,8 @@ export interface TraceContext {
   /** Flags of traceparent, as they came. */
   readonly flags: number;
 }
+
+/** The id of its trace as spans, logs and exemplars have it: 32 hexadecimal digits in lower case. */
+export function traceIdOf({ traceId }: Pick<TraceContext, 'traceId'>): string | undefined {
+  return traceId?.toLowerCase().padStart(32, '0');
+}

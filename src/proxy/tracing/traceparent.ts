@@ -11,7 +11,7 @@ const LATER = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
 const NO_VERSION = 'ff';
 const NO_TRACE = '0'.repeat(32);
 const NO_SPAN = '0'.repeat(16);
-export const SAMPLED = 0x01;
+const SAMPLED = 0x01;
 /** Flags that we know: sampled, and that the trace's id is random (Trace Context, level 2). */
 const KNOWN_FLAGS = 0x03;
 

@@ -8,7 +8,7 @@ import { FlowTrace, type SpanMaker, type TracedEnding, type TracedFlow } from '.
 import { readContext } from './read-context.ts';
 import { cut } from './span-attributes.ts';
 import { isSampled, TraceBudget } from './trace-budget.ts';
-import type { TraceContext } from './trace-context.ts';
+import { type TraceContext, traceIdOf } from './trace-context.ts';
 
 /** Where spans go (`SpanExporter`). */
 export interface SpanSink {
@@ -185,7 +185,8 @@ function contextOf({ context }: Pick<TracedFlow, 'context'>): TraceContext | und
   return context === undefined ? undefined : readContext(context);
 }
 
-/** The trace that a request says it is a part of, as 32 hexadecimal digits. */
-export function traceIdOf(flow: Pick<TracedFlow, 'context'>): string | undefined {
-  return contextOf(flow)?.traceId?.toLowerCase().padStart(32, '0');
+/** The trace that a request says it is a part of, as `traceIdOf`. */
+export function saidTraceId(flow: Pick<TracedFlow, 'context'>): string | undefined {
+  const context = contextOf(flow);
+  return context && traceIdOf(context);
 }

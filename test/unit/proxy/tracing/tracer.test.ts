@@ -115,6 +115,19 @@ describe('Tracer', () => {
     expect(decoded()[0]?.attributes).not.to.have.property('url.path');
   });
 
+  it('tells no more of a path than the access log does', () => {
+    for (const path of ['/way?q=secret#secret', 'http://user:secret@host/way', 'user:secret@host:443']) {
+      const tracer = tracerWith();
+      const head = headOf({ path }, `00-${TRACE}-${SPAN}-01`);
+      begin(tracer, head)?.end({ ...flowOf(head), status: 200 }, { failure: undefined, attempts: 1 });
+      const [span] = decoded();
+      expect(
+        JSON.stringify(span, (_, value: unknown) => String(value)),
+        path,
+      ).not.to.include('secret');
+    }
+  });
+
   it('tells a failure that nobody has asked for, in its trace', async () => {
     const tracer = tracerWith();
     const head = headOf({}, `00-${TRACE}-${SPAN}-00`);
