@@ -5,6 +5,7 @@ import { codeOf } from '../api/errors/linkspan-error.ts';
 import type { Clock } from '../base/clock.ts';
 import { listenOn } from '../base/listen.ts';
 import { http } from '../base/node-http.ts';
+import { acceptsGzip } from '../telemetry/shared-page.ts';
 import { type AnswerSource, errorAnswer, statusOf } from './dashboard-answers.ts';
 import { streamLive } from './live-stream.ts';
 import type { PageFile, PageFiles } from './page-files.ts';
@@ -240,15 +241,11 @@ function isAddress(pathname: string): boolean {
 }
 
 function sendFile(response: ServerResponse, file: PageFile, accepted: string | string[] = ''): void {
-  const isPacked = file.gzip !== undefined && takesGzip(String(accepted));
+  const isPacked = file.gzip !== undefined && acceptsGzip(String(accepted));
   const body = isPacked && file.gzip !== undefined ? file.gzip : file.body;
   const encoding: Record<string, string> = isPacked ? { 'content-encoding': 'gzip' } : {};
   response.writeHead(200, { 'content-type': file.type, 'content-length': body.length, ...encoding });
   response.end(body);
-}
-
-function takesGzip(accepted: string): boolean {
-  return accepted.split(',').some((one) => one.trim().split(';')[0] === 'gzip');
 }
 
 function sendJson(response: ServerResponse, status: number, body: object): void {

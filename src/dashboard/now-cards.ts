@@ -271,8 +271,8 @@ function sinceByMirror({ reports }: FailingTables): Map<string, number> {
   const found = new Map<string, number>();
   for (const { context, reason, service, local, since, failing } of Object.values(reports)) {
     if (!failing) continue;
-    const at = Date.parse(since);
-    if (Number.isFinite(at)) found.set(`${context}/${reason}/${service.split('/')[0] ?? ''}/${local}`, at);
+    const at = timeOf(since);
+    if (at !== null) found.set(`${context}/${reason}/${service.split('/')[0] ?? ''}/${local}`, at);
   }
   return found;
 }

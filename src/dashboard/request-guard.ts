@@ -32,20 +32,25 @@ export function cookieName(port: number): string {
 type Check = (head: RequestHead, demands: Demands) => Refused | undefined;
 
 /** In this order: what says the least of us comes first. */
-const CHECKS: readonly Check[] = [onlyGet, ownHost, ownSite, knownReader];
+const ENTRY_CHECKS: readonly Check[] = [onlyGet, ownHost, ownSite];
+const CHECKS: readonly Check[] = [...ENTRY_CHECKS, knownReader];
 
-/** Whether a request is served. @param open what anybody may ask for: the address that has the key */
+/** Why a request is not served. */
 export function refusalOf(head: RequestHead, demands: Demands): Refused | undefined {
-  for (const check of CHECKS) {
-    const refused = check(head, demands);
-    if (refused !== undefined) return refused;
-  }
-  return undefined;
+  return firstRefusal(CHECKS, head, demands);
 }
 
 /** The same of whoever brings a key instead of the cookie. */
 export function entryRefusalOf(head: RequestHead, demands: Demands): Refused | undefined {
-  return onlyGet(head) ?? ownHost(head, demands) ?? ownSite(head);
+  return firstRefusal(ENTRY_CHECKS, head, demands);
+}
+
+function firstRefusal(checks: readonly Check[], head: RequestHead, demands: Demands): Refused | undefined {
+  for (const check of checks) {
+    const refused = check(head, demands);
+    if (refused !== undefined) return refused;
+  }
+  return undefined;
 }
 
 function onlyGet({ method }: RequestHead): Refused | undefined {

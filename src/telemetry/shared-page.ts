@@ -121,8 +121,8 @@ async function* whenRead(body: Promise<Pieces>): AsyncGenerator<Buffer> {
   yield* await body;
 }
 
-/** RFC 9110 section 12.5.3, as far as it concerns gzip. */
-function acceptsGzip(header: string): boolean {
+/** Whether an `Accept-Encoding` takes gzip (RFC 9110 section 12.5.3). */
+export function acceptsGzip(header: string): boolean {
   for (const part of header.toLowerCase().split(',')) {
     const [coding, ...parameters] = part.split(';').map((piece) => piece.trim());
     if (coding !== 'gzip' && coding !== '*') continue;
