@@ -1,5 +1,6 @@
 import { DEFAULT_NAMESPACE } from '../api/names.ts';
-import { type ContextPicture, THIS_CLUSTER } from './cluster-facts.ts';
+import { THIS_CLUSTER } from '../traffic/cluster-reading.ts';
+import type { ContextPicture } from './cluster-facts.ts';
 import { commandLine } from './shell-words.ts';
 
 /** Where a command is to look. */

@@ -40,9 +40,6 @@ export interface ClusterFacts {
   readonly recent: readonly RecentPoints[];
 }
 
-/** What the context of the kubeconfig is called where none was named. */
-export const THIS_CLUSTER = 'this cluster';
-
 /** What is shown of a context: what was read last, and how it is now. */
 export interface ContextPicture {
   readonly context: string;

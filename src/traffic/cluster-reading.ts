@@ -2,6 +2,9 @@ import type { LinkReport } from '../api/answers/admin-answers.ts';
 import type { StatsReport } from '../api/answers/stats-report.ts';
 import type { Objective } from '../api/objective.ts';
 
+/** What the context of the kubeconfig is called where none was named. */
+export const THIS_CLUSTER = 'this cluster';
+
 /** A part of an installation. */
 export type ProcessKind = 'controller' | 'egress' | 'gateway' | 'signer';
 

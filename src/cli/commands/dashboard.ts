@@ -1,11 +1,9 @@
 import { Command } from 'commander';
 import { z } from 'zod';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { readVersion } from '../../base/version.ts';
-import { THIS_CLUSTER } from '../../dashboard/cluster-facts.ts';
 import { DashboardPoller } from '../../dashboard/dashboard-poller.ts';
 import { startDashboard } from '../../dashboard/dashboard-server.ts';
 import { readPageFiles } from '../../dashboard/page-files.ts';
@@ -16,14 +14,9 @@ import { clusterSource, type OpenSource } from '../dashboard/cluster-source.ts';
 import { historyOf } from '../dashboard/history-source.ts';
 import { openBrowser } from '../dashboard/open-browser.ts';
 import { pageAnswers } from '../dashboard/page-answers.ts';
-import {
-  contextsFlags,
-  openCluster,
-  timeoutFlag,
-  withContextsFlags,
-  withTimeoutFlag,
-} from '../flags/cluster-flags.ts';
+import { contextsFlags, timeoutFlag, withContextsFlags, withTimeoutFlag } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
+import { openContexts } from '../traffic/open-clusters.ts';
 import { windowFlag } from '../traffic/view-flags.ts';
 
 const DEFAULT_PORT = 50_750;
@@ -95,14 +88,10 @@ async function run(flags: Flags): Promise<void> {
 
 /** @throws LinkspanError USAGE, KUBECONFIG_… */
 function openSources(flags: Flags): OpenSource[] {
-  const contexts = flags.context === undefined ? [undefined] : [...new Set(flags.context)];
-  if (contexts.length > 1 && flags.apiAddr !== undefined)
-    throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
   const { window: windowMs, timeout: timeoutMs, controllerNamespace: namespace } = flags;
-  return contexts.map((context) => {
-    const { client } = openCluster({ ...flags, context });
-    return clusterSource({ context: context ?? THIS_CLUSTER, client, namespace }, { windowMs, timeoutMs });
-  });
+  return openContexts(flags).map(({ name: context, client }) =>
+    clusterSource({ context, client, namespace }, { windowMs, timeoutMs }),
+  );
 }
 
 function metaOf({ context = [], window }: Flags, prometheus: string | null): Meta {

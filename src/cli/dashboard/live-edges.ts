@@ -1,11 +1,9 @@
-import { describeError } from '../../api/errors/linkspan-error.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
 import type { TopEvent } from '../../dashboard/answers.ts';
 import { edgesShown } from '../../dashboard/context-tables.ts';
 import type { LiveEvent } from '../../dashboard/dashboard-answers.ts';
-import { withNames } from '../../traffic/cluster-reading.ts';
-import { within } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
+import { ClusterReads, type ReadClusters } from '../traffic/cluster-reads.ts';
 import { TOP_VIEW } from '../traffic/live-top.ts';
 import { TrafficReader } from '../traffic/traffic-reader.ts';
 import type { OpenSource } from './cluster-source.ts';
@@ -21,40 +19,24 @@ export async function* liveEdges(
 ): AsyncGenerator<LiveEvent> {
   const wanted = { ...TOP_VIEW.wanted, namespace: undefined };
   const options = { clock: systemClock, windowMs: WINDOW_MS, timeoutMs, wanted };
-  const readers = sources.map(({ context, client, namespace }) => ({
-    context,
-    server: client.server,
-    reader: new TrafficReader({ name: context, client, namespace }, options),
+  const clusters = sources.map(({ context: name, client, namespace }) => ({
+    name,
+    client,
+    reader: new TrafficReader({ name, client, namespace }, options),
   }));
+  const reads = new ClusterReads(clusters, { clock: systemClock, timeoutMs, live: true });
   while (!signal.aborted) {
-    const read = await Promise.allSettled(
-      readers.map(({ server, reader }) => within(timeoutMs, server, reader.read())),
-    );
-    yield { event: 'top', data: topOf(readers, read) };
+    yield { event: 'top', data: topOf(await reads.look()) };
     await sleep(systemClock, EVERY_MS, signal).catch(() => undefined);
   }
 }
 
-function topOf(
-  readers: readonly { readonly context: string }[],
-  results: readonly PromiseSettledResult<Awaited<ReturnType<TrafficReader['read']>>>[],
-): TopEvent {
-  const unread: string[] = [];
-  const known: { readonly context: string; readonly read: Awaited<ReturnType<TrafficReader['read']>> }[] = [];
-  for (const [at, { context }] of readers.entries()) {
-    const result = results[at];
-    if (result?.status === 'fulfilled') known.push({ context, read: result.value });
-    else unread.push(`${context}: ${describeError(result?.reason)}`);
-  }
-  const readings = withNames(known.map(({ read }) => read.reading));
-  const rows = known.map(({ context }, at) => {
-    const reading = readings[at];
-    return reading === undefined ? {} : edgesShown(context, reading, adviceFor);
-  });
+function topOf({ names, readings, unread }: ReadClusters): TopEvent {
+  const rows = readings.map((reading, at) => edgesShown(names[at] ?? '', reading, adviceFor));
   return {
     at: systemClock.now(),
     windowMs: WINDOW_MS,
     rows: Object.assign({}, ...rows) as TopEvent['rows'],
-    unread: [...unread, ...known.flatMap(({ read }) => read.unread)],
+    unread,
   };
 }

@@ -3,9 +3,11 @@ import { STATS_PAGE, type StatsPoint, type StatsReport } from '../../api/answers
 import { componentOf, componentSelector } from '../../api/installed-labels.ts';
 import { pods } from '../../api/kubernetes/resource.ts';
 import type { Clock } from '../../base/clock.ts';
+import { inParallel } from '../../base/in-parallel.ts';
 import { adminPortOf, isRunning } from '../../check/check-facts.ts';
 import type { RecentPoints } from '../../dashboard/cluster-facts.ts';
 import { askPod } from '../../kube/client/pod-proxy.ts';
+import { PODS_AT_ONCE } from '../traffic/traffic-reader.ts';
 import type { AskedCluster } from '../traffic/traffic-surroundings.ts';
 
 /** How often processes are asked for what is new: they make a step in so long, milliseconds. */
@@ -60,7 +62,7 @@ export class RecentReader {
     const running = lists.flatMap(({ items }) => items).filter(isRunning);
     const names = new Set(running.map(nameOf));
     for (const name of this.#kept.keys()) if (!names.has(name)) this.#kept.delete(name);
-    await Promise.all(running.map((pod) => this.#ask(pod).catch(() => undefined)));
+    await inParallel(running, PODS_AT_ONCE, (pod) => this.#ask(pod).catch(() => undefined));
   }
 
   async #ask(pod: V1Pod): Promise<void> {

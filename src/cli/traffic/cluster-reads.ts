@@ -17,6 +17,8 @@ export interface OpenCluster {
 
 /** What was read of all of them. */
 export interface ReadClusters {
+  /** `OpenCluster.name` of each reading. */
+  readonly names: readonly string[];
   readonly readings: readonly ClusterReading[];
   /** What could not be read, and why, one line each. */
   readonly unread: readonly string[];
@@ -53,17 +55,26 @@ export class ClusterReads {
 
   /** @throws LinkspanError of one where none answers */
   async next(): Promise<ReadClusters> {
+    const { error, ...read } = await this.look();
+    if (read.readings.length === 0) throw error;
+    return read;
+  }
+
+  /** The same for who shows what is unread anyway. @returns with `error`, that of the first without answer */
+  async look(): Promise<ReadClusters & { readonly error: unknown }> {
     const all = this.#clusters.map((cluster) => [cluster, this.#ask(cluster)] as const);
     await this.#wait(all.map(([, asking]) => asking));
     const results = all.map(([cluster, asking]) => {
       if (asking.result !== undefined) this.#asking.delete(cluster);
       return [cluster, asking.result ?? { error: slow(cluster) }] as const;
     });
-    const reads = results.flatMap(([, result]) => ('read' in result ? [result.read] : []));
+    const known = results.flatMap(([{ name }, result]) => ('read' in result ? [{ name, ...result }] : []));
+    const reads = known.map(({ read }) => read);
     const failed = results.flatMap(([{ name }, result]) => ('error' in result ? [{ name, ...result }] : []));
-    if (reads.length === 0) throw failed[0]?.error;
     const lost = failed.map(({ name, error }) => `no answer from ${name}: ${describeError(error)}`);
     return {
+      names: known.map(({ name }) => name),
+      error: failed[0]?.error,
       readings: withNames(reads.map(({ reading }) => reading)),
       unread: [...lost, ...reads.flatMap(({ unread }) => unread)],
       isPartial:

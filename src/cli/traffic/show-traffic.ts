@@ -1,22 +1,20 @@
-import { describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { describeError } from '../../api/errors/linkspan-error.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { ClusterReading } from '../../traffic/cluster-reading.ts';
 import { inOrder } from '../../traffic/stat-row.ts';
 import type { ToldVerdict } from '../../traffic/traffic-verdict.ts';
-import { openCluster } from '../flags/cluster-flags.ts';
 import { adviceFor } from '../output/failure-advice.ts';
 import { jsonText, render } from '../output/output.ts';
 import { ClusterReads, type OpenCluster } from './cluster-reads.ts';
+import { openContexts } from './open-clusters.ts';
 import { Screen } from './screen.ts';
 import type { TrafficFlags } from './view-flags.ts';
-import { PODS_AT_ONCE, TrafficReader } from './traffic-reader.ts';
+import { TrafficReader } from './traffic-reader.ts';
 import type { Wanted } from './traffic-surroundings.ts';
 
 /** Exit codes beside those of `main.ts`. */
 const PARTIAL = 3;
 const FAILING = 4;
-/** Of one cluster: for pods, and for what is read beside them. */
-const MAX_CONNECTIONS = PODS_AT_ONCE + 16;
 /** It says nothing of those who did not answer. */
 const NOTHING_FAILS = 'Nothing fails of what was heard.\n';
 
@@ -91,20 +89,12 @@ export async function closeAll(clusters: readonly OpenCluster[]): Promise<void> 
 
 /** A reader for each cluster that the flags name; to be closed. */
 export function openClusters(flags: TrafficFlags, wanted: Wanted): OpenCluster[] {
-  const contexts = flags.context.length === 0 ? [undefined] : [...new Set(flags.context)];
-  if (contexts.length > 1 && flags.apiAddr !== undefined)
-    throw new LinkspanError('USAGE', '--api-addr is of one cluster, and several are asked');
-  return contexts.map((context) => {
-    const { client } = openCluster({ ...flags, context }, { maxConnections: MAX_CONNECTIONS });
-    const name = context ?? 'this cluster';
-    const { window: windowMs, timeout: timeoutMs } = flags;
-    const asked = { name, client, namespace: flags.controllerNamespace };
-    return {
-      name,
-      client,
-      reader: new TrafficReader(asked, { clock: systemClock, windowMs, timeoutMs, wanted }),
-    };
-  });
+  const { window: windowMs, timeout: timeoutMs, controllerNamespace: namespace } = flags;
+  const options = { clock: systemClock, windowMs, timeoutMs, wanted };
+  return openContexts(flags).map((one) => ({
+    ...one,
+    reader: new TrafficReader({ ...one, namespace }, options),
+  }));
 }
 
 /** Rows with what to do about each, as the flags want them. */

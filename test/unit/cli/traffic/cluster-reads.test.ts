@@ -35,7 +35,7 @@ function both(live: boolean) {
     const { readings, unread, isPartial } = await reads.next();
     return { names: readings.map(({ cluster }) => cluster), unread, isPartial };
   };
-  return { clock, east, west, next };
+  return { clock, east, west, next, look: () => reads.look() };
 }
 
 describe('asking several clusters', () => {
@@ -68,5 +68,17 @@ describe('asking several clusters', () => {
     const only = next();
     for (const { answers } of [east, west]) answers[0]?.reject(new Error('gone'));
     expect(await only.catch((error: Error) => error.message)).to.equal('gone');
+  });
+
+  it('is told of each for who shows what is unread anyway', async () => {
+    const { east, west, look } = both(true);
+    const only = look();
+    east.answers[0]?.reject(new Error('gone'));
+    west.answer();
+    const { names, unread } = await only;
+    expect([names, unread]).to.deep.equal([['west'], ['no answer from east: gone']]);
+    const nobody = look();
+    for (const { answers } of [east, west]) answers.at(-1)?.reject(new Error('gone'));
+    expect((await nobody).unread).to.deep.equal(['no answer from east: gone', 'no answer from west: gone']);
   });
 });
