@@ -128,7 +128,7 @@ export function withContextsFlags(command: Command): Command {
  * The values of a flag that may be given several times, each with one value, as kubectl has it: one that took
  * all words behind it would take the verb's arguments.
  */
-export function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
+function repeated(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
 }
 

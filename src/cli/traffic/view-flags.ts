@@ -5,8 +5,8 @@ import { type Sort, SORTS } from '../../traffic/stat-row.ts';
 import {
   clusterFlags,
   durationFlag,
-  repeated,
   timeoutFlag,
+  withContextsFlags,
   withTimeoutFlag,
 } from '../flags/cluster-flags.ts';
 
@@ -69,35 +69,16 @@ export interface TrafficFlags {
 
 /** Adds them to a verb. */
 export function withTrafficFlags(command: Command): Command {
-  return withTimeoutFlag(
-    command
-      .option('-n, --namespace <ns>', 'only what is of this namespace (default: all)')
-      .option('-A, --all-namespaces', 'of all namespaces, which is the default')
-      .option('-t, --window <time>', 'how far to look back, 30m at most', '1m')
-      .option('-o, --output <format>', 'table, wide, json or yaml', 'table')
-      .option('-w, --watch [interval]', 'show it again and again (default interval: 2s)')
-      .option('--sort <by>', `order: ${SORTS.join(', ')}`, 'failing')
-      .option('--failing', 'only what fails')
-      .option('--exit-code', 'with --failing: exit with 4 where something does')
-      .option('--limit <n>', 'so many rows at most')
-      .option('--kubeconfig <file>', 'kubeconfig of the clusters (default: $KUBECONFIG, ~/.kube/config)')
-      .option(
-        '--context <name>',
-        'context of the kubeconfig; may be given several times, for several clusters',
-        repeated,
-      )
-      .option('--as <user>', 'ask as this user (impersonation)')
-      .option(
-        '--as-group <group>',
-        'ask as a member of this group, with --as; may be given several times',
-        repeated,
-      )
-      .option(
-        '--api-addr <address>',
-        "address of the API server, instead of the kubeconfig's: host:port or a URL",
-      )
-      .option('--controller-namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE)
-      .option('--verbose', 'tell on stderr of every request to the API server'),
-    '10s',
-  );
+  const shown = command
+    .option('-n, --namespace <ns>', 'only what is of this namespace (default: all)')
+    .option('-A, --all-namespaces', 'of all namespaces, which is the default')
+    .option('-t, --window <time>', 'how far to look back, 30m at most', '1m')
+    .option('-o, --output <format>', 'table, wide, json or yaml', 'table')
+    .option('-w, --watch [interval]', 'show it again and again (default interval: 2s)')
+    .option('--sort <by>', `order: ${SORTS.join(', ')}`, 'failing')
+    .option('--failing', 'only what fails')
+    .option('--exit-code', 'with --failing: exit with 4 where something does')
+    .option('--limit <n>', 'so many rows at most')
+    .option('--controller-namespace <ns>', 'namespace of the installation', DEFAULT_NAMESPACE);
+  return withTimeoutFlag(withContextsFlags(shown), '10s');
 }
