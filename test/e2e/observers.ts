@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TableAnswer } from '../../src/dashboard/answers.ts';
+import { addressLine } from '../support/address-line.ts';
 import { PageReader } from '../support/page-reader.ts';
 import { ROOT, type Run } from './session.ts';
 
@@ -123,14 +124,7 @@ export class PageObserver extends Observer {
 
   static async start(run: Run): Promise<PageObserver> {
     const child = startVerb(run, ['dashboard', '--no-open', '--port', '0', ...WINDOW]);
-    const ended = once(child, 'exit').then(([code]) => {
-      throw new Error(`linkspan dashboard ended with ${String(code)}`);
-    });
-    // It ends at the end of the checks, too, when nobody waits for it any more.
-    ended.catch(() => undefined);
-    child.stderr.resume();
-    const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer];
-    return new PageObserver(child, await PageReader.enter(line.toString().trim()));
+    return new PageObserver(child, await PageReader.enter((await addressLine(child)).trim()));
   }
 
   async #ask(page: PageReader): Promise<void> {

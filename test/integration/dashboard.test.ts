@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -21,6 +20,7 @@ import { GatewayProcess } from '../support/gateway-process.ts';
 import { apply, exportedObjects, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { patchPodStatus } from '../support/linkerd-objects.ts';
 import { LinkspanEgress } from '../support/linkspan-egress.ts';
+import { addressLine } from '../support/address-line.ts';
 import { PageReader, type StreamEvent, tablesAfter } from '../support/page-reader.ts';
 import { root } from '../support/runtime-process.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -218,12 +218,7 @@ describe('linkspan dashboard, of two clusters', () => {
       ...flags,
     ]);
     closed(child, (one) => one.kill('SIGKILL'));
-    const ended = once(child, 'exit').then(([code]) => {
-      throw new Error(`linkspan dashboard has ended with ${code}`);
-    });
-    ended.catch(() => undefined);
-    const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer];
-    return PageReader.enter(line.toString().trim());
+    return PageReader.enter((await addressLine(child)).trim());
   }
 
   /** The tables, when they are so. */
@@ -235,7 +230,13 @@ describe('linkspan dashboard, of two clusters', () => {
 
   it('shows a Link, its mirror and both ends, as each of the processes says it', async () => {
     const key = `${east.name}/${ns}/web-west`;
-    const tables = await shown('both ends', ({ mirrors }) => mirrors[key]?.ends?.where);
+    // The controller writes the status of a Link some time after the first mirror.
+    const tables = await shown(
+      'both ends, and all conditions',
+      ({ mirrors, links }) =>
+        mirrors[key]?.ends?.where &&
+        links[`${east.name}/west`]?.conditions.every(({ since }) => since !== null),
+    );
     expect(tables.mirrors[key]).to.include({
       cluster: 'west',
       failing: false,

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { closedIn } from '../support/closed-in.ts';
+import { addressLine } from '../support/address-line.ts';
 import { faultsOf, openPage, startBrowser, type Watched } from '../support/dashboard-page-browser.ts';
 import { startTrafficBed, type TrafficBed, WEB } from '../support/traffic-bed.ts';
 
@@ -28,9 +29,9 @@ describe('the page over real processes', () => {
       one.kill('SIGINT');
       if (one.exitCode === null && one.signalCode === null) await once(one, 'exit');
     });
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const line = await addressLine(child);
     const browser = closed(await startBrowser(), (one) => one.close());
-    watched = await openPage(browser, line.toString().trim());
+    watched = await openPage(browser, line.trim());
   });
 
   it('shows who asks whom, both ends of a mirror, processes, and then what fails', async () => {

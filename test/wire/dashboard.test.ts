@@ -10,6 +10,7 @@ import type { StatRow } from '../../src/traffic/stat-row.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { keptLinkspan } from '../support/linkspan.ts';
+import { addressLine } from '../support/address-line.ts';
 import { PageReader, type StreamEvent, tablesAfter } from '../support/page-reader.ts';
 import { bothIn, startTrafficBed, type TrafficBed, WEB } from '../support/traffic-bed.ts';
 
@@ -48,9 +49,9 @@ describe('linkspan dashboard', () => {
     closed(child, end);
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
-    expect(line.toString()).to.match(/^http:\/\/127\.0\.0\.1:\d+\/\?key=[\w-]{32}\n$/);
-    return { child, stderr: () => stderr, reader: await PageReader.enter(line.toString().trim()) };
+    const line = await addressLine(child);
+    expect(line).to.match(/^http:\/\/127\.0\.0\.1:\d+\/\?key=[\w-]{32}\n$/);
+    return { child, stderr: () => stderr, reader: await PageReader.enter(line.trim()) };
   }
 
   async function end(child: ChildProcess): Promise<unknown> {
