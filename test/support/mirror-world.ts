@@ -67,6 +67,11 @@ export class MirrorWorld {
   readonly events: EventNote[] = [];
   /** Calls to the source's API server: reads of one object, and writes. */
   calls = 0;
+  /**
+   * How often something was decided about an export or a member since the controller began: for each decision
+   * it is asked once where the egress is.
+   */
+  decisions = 0;
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
@@ -113,6 +118,7 @@ export class MirrorWorld {
   /** The controller begins, knowing nothing. */
   #start(): void {
     this.#stop = new AbortController();
+    this.decisions = 0;
     const common = { clock: this.clock, random: () => 0.5, log };
     const view = new LocalView(
       {
@@ -190,7 +196,10 @@ export class MirrorWorld {
         clock: this.clock,
       }),
       egress,
-      egressAddresses: () => (this.#relay ? [{ ip: '10.2.0.50' }] : []),
+      egressAddresses: () => {
+        this.decisions++;
+        return this.#relay ? [{ ip: '10.2.0.50' }] : [];
+      },
       onOutcome: () => undefined,
     };
     const mirrors = serviceMirrors({
@@ -297,11 +306,6 @@ export class MirrorWorld {
   /** What was decided about each export. */
   get outcomes(): ReadonlyMap<string, Outcome> {
     return this.#mirrors?.reconciler.outcomes ?? new Map<string, Outcome>();
-  }
-
-  /** How often something was decided about an export since the controller began. */
-  get decisions(): number {
-    return this.#mirrors?.reconciler.decisions ?? 0;
   }
 
   /** What was decided about each member of a federated Service. */

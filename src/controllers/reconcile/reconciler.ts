@@ -110,7 +110,6 @@ export class Reconciler {
   /** How often in a row the plan of a key was `stale`. */
   readonly #stale = new Map<string, number>();
   #written = 0;
-  #decisions = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -152,11 +151,6 @@ export class Reconciler {
     return this.#written;
   }
 
-  /** How many decisions were made so far. */
-  get decisions(): number {
-    return this.#decisions;
-  }
-
   /** How many keys wait or are being worked on. */
   get depth(): number {
     return this.#queue.depth;
@@ -193,7 +187,6 @@ export class Reconciler {
     const { decide, log, what, pace, onTold } = this.#options;
     this.#later.delete(key);
     const decision = decide(key);
-    this.#decisions++;
     const { steps, reason } = decision;
     this.#modes.set(key, decision.mode);
     let refusal: Error | undefined;
