@@ -2,11 +2,9 @@ import { type DataColumn, DataTable } from './data-table.ts';
 import { age, count, rate, several, latency } from './format.ts';
 import { html } from './markup.ts';
 import { chosen } from './navigation.ts';
-import { isOldRow } from './now-page.ts';
-import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
+import { FilterBox, isShown, isWanted, onlyFailing } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { tables } from './page-store.ts';
-import { hasText } from './search-match.ts';
+import { isFailingRow, isOldRow, tables } from './page-store.ts';
 import { edgeColumns, type EdgeShown } from './service-columns.ts';
 import {
   nameColumn,
@@ -40,20 +38,12 @@ export function ClientsPage() {
   const blank = standIn();
   if (blank !== undefined) return html`<${PageHead} title="Clients" />${blank}`;
   const all = failingFirst<ClientRow>(tables.clients.value, isShown);
-  const wanted = chosen('q');
-  const isWanted = (failing: boolean, ...words: readonly string[]) =>
-    (failing || !onlyFailing()) && hasText(wanted, ...words);
-  const rows = all.filter(([, row]) => isWanted(row.failing, `${row.namespace}/${row.name}`, row.cluster));
+  const rows = all.filter(([, row]) => isWanted(row, `${row.namespace}/${row.name}`, row.cluster));
   const pairs = failingFirst<EdgeShown>(
     tables.edges.value,
     (row) =>
       isShown(row) &&
-      isWanted(
-        row.failing,
-        `${row.src_namespace}/${row.src}`,
-        `${row.dst_namespace}/${row.dst}`,
-        row.client_id,
-      ),
+      isWanted(row, `${row.src_namespace}/${row.src}`, `${row.dst_namespace}/${row.dst}`, row.client_id),
   );
   return html`<${PageHead} title="Clients" note=${several(all.length, 'client')} />
     <${FilterBox} label="Filter by client or Service" />
@@ -63,7 +53,7 @@ export function ClientsPage() {
       rows=${rows}
       columns=${CLIENTS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: ClientRow) => failing}
+      isFailing=${isFailingRow}
       empty=${noRows('client', rows.length < all.length)}
     />
     <${Panel} title="Who asks whom">
@@ -74,8 +64,8 @@ export function ClientsPage() {
         rows=${pairs}
         columns=${EDGES}
         isOld=${isOldRow}
-        isFailing=${({ failing }: EdgeShown) => failing}
-        empty=${noRows('pair', wanted !== '' || onlyFailing())}
+        isFailing=${isFailingRow}
+        empty=${noRows('pair', chosen('q') !== '' || onlyFailing())}
       />
     </${Panel}>`;
 }

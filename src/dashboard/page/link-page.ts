@@ -1,18 +1,17 @@
 import type { LinkShown, TrunkRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { age, count, latency, perSecond, share } from './format.ts';
+import { age, count, latency } from './format.ts';
 import { History } from './history-chart.ts';
 import { html } from './markup.ts';
-import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
 import { noRows, PageHead, Skeleton } from './page-states.ts';
-import { clusterOf, isLoaded, now, tables } from './page-store.ts';
-import { reportColumns, type ReportShown } from './report-columns.ts';
-import { mirrorColumns, type MirrorRow } from './service-columns.ts';
-import { LEAST_SUCCESS, SignalTiles } from './signal-tiles.ts';
+import { clusterOf, isFailingRow, isLoaded, isOldRow, now, tables } from './page-store.ts';
+import { reportColumns } from './report-columns.ts';
+import { mirrorColumns } from './service-columns.ts';
+import { bareTile, SignalTiles, signalTiles } from './signal-tiles.ts';
 import { numberColumn, signalColumns, textColumn } from './signal-columns.ts';
-import { Advice, Ago, Facts, Foreign, Nothing, Panel, Prose, Reason } from './small-parts.ts';
-import { Mark, Status } from './status-mark.ts';
+import { Ago, Facts, Foreign, Nothing, Panel, Prose, Reason, Trouble } from './small-parts.ts';
+import { Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
 import { addressTone, conditionTone, rowTone } from './tones.ts';
 
@@ -28,7 +27,7 @@ export function LinkPage({ context, name }: { readonly context: string; readonly
   return html`<${PageHead} title=${link.name} note=${wayOf(link)}>
       ${back}<${Status} said=${rowTone(link)} />
     </${PageHead}>
-    ${trouble(link)}
+    <${Trouble} of=${link} />
     <${SignalTiles} title=${`Requests to ${link.cluster}`} tiles=${tilesOf(link)} />
     <${History} kind="link" cluster=${link.cluster} />
     <div class="columns lead">
@@ -44,39 +43,14 @@ function wayOf({ source, context, cluster }: LinkShown) {
   return html`from <bdi>${source ?? clusterOf(context)}</bdi> to <bdi>${cluster}</bdi>`;
 }
 
-function trouble({ failing, reason, message, advice }: LinkShown) {
-  if (!failing) return '';
-  return html`<section class="notice bad" aria-label="What is wrong">
-    <${Mark} tone="bad" />
-    <div>
-      <p><strong><${Reason} reason=${reason} /></strong> <${Foreign} text=${message} /></p>
-      <${Advice} text=${advice} />
-    </div>
-  </section>`;
-}
-
 function tilesOf(link: LinkShown) {
   const spark = Object.values(tables.sparks.value).find(
     (one) => one.kind === 'link' && one.context === link.context && one.name === link.cluster,
   );
   return [
-    {
-      label: 'Requests',
-      value: perSecond(link.rps),
-      values: spark?.rps ?? [],
-      write: perSecond,
-    },
-    {
-      label: 'Success',
-      value: share(link.success),
-      values: spark?.success ?? [],
-      write: share,
-      least: LEAST_SUCCESS,
-    },
-    { label: 'p50', value: latency(link.latency_ms_p50), values: [], write: latency },
-    { label: 'p99', value: latency(link.latency_ms_p99), values: spark?.p99 ?? [], write: latency },
-    { label: 'Round trip', value: latency(link.rtt_ms), values: [], write: latency },
-    { label: 'Streams', value: count(link.streams), values: [], write: count },
+    ...signalTiles(link, spark),
+    bareTile('Round trip', latency(link.rtt_ms)),
+    bareTile('Streams', count(link.streams)),
   ];
 }
 
@@ -225,7 +199,7 @@ function Mirrors({ link }: { readonly link: LinkShown }) {
       rows=${rows}
       columns=${MIRROR_COLUMNS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: MirrorRow) => failing}
+      isFailing=${isFailingRow}
       empty=${noRows('mirror', false)}
     />
   </${Panel}>`;
@@ -245,7 +219,7 @@ function Exports({ link }: { readonly link: LinkShown }) {
       rows=${rows}
       columns=${REPORTS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: ReportShown) => failing}
+      isFailing=${isFailingRow}
       empty=""
     />
   </${Panel}>`;

@@ -3,13 +3,10 @@ import { type DataColumn, DataTable } from './data-table.ts';
 import { count, latency, part, several } from './format.ts';
 import { HistoryTables } from './history-table.ts';
 import { html } from './markup.ts';
-import { chosen } from './navigation.ts';
-import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
-import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
+import { FilterBox, isShown, isWanted } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { clusterOf, tables } from './page-store.ts';
-import { hasText } from './search-match.ts';
+import { clusterOf, isFailingRow, isOldRow, tables } from './page-store.ts';
 import {
   latencyColumns,
   nameColumn,
@@ -26,9 +23,7 @@ export function LinksPage() {
   const blank = standIn();
   if (blank !== undefined) return html`<${PageHead} title="Links" />${blank}`;
   const all = failingFirst(tables.links.value, isShown);
-  const rows = all.filter(
-    ([, row]) => (row.failing || !onlyFailing()) && hasText(chosen('q'), row.name, row.cluster),
-  );
+  const rows = all.filter(([, row]) => isWanted(row, row.name, row.cluster));
   return html`<${PageHead} title="Links" note=${several(all.length, 'Link')} />
     <${FilterBox} label="Filter by name or cluster" />
     <${HistoryTables} kind="link" />
@@ -38,7 +33,7 @@ export function LinksPage() {
       rows=${rows}
       columns=${COLUMNS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: LinkShown) => failing}
+      isFailing=${isFailingRow}
       empty=${noRows('Link', rows.length < all.length)}
     />`;
 }

@@ -4,9 +4,9 @@ import { type DataColumn, DataTable } from './data-table.ts';
 import { bytes, count, latency, several, timeOfDay } from './format.ts';
 import { classes, html } from './markup.ts';
 import { choose, chosen } from './navigation.ts';
-import { isShown } from './page-shell.ts';
+import { isShown, ShowChoice } from './page-shell.ts';
 import { PageHead } from './page-states.ts';
-import { clusterOf, contexts } from './page-store.ts';
+import { clusterOf, contexts, isFailingRow } from './page-store.ts';
 import { Foreign } from './small-parts.ts';
 import { Mark } from './status-mark.ts';
 import type { TapRow } from './tap-lines.ts';
@@ -18,17 +18,9 @@ export function LivePage() {
   const isTop = chosen('show') === 'top';
   return html`<${PageHead} title="Live" note=${isTop ? 'Pairs of client and Service in the last 10 s.' : 'Requests as they pass gateways and egresses: no headers, no bodies, no queries.'} />
     <div class="above-table">
-      <div class="choices" role="group" aria-label="What is shown">
-        ${choice('', 'Tap', !isTop)}${choice('top', 'Top', isTop)}
-      </div>
+      <${ShowChoice} first="Tap" other="Top" value="top" />
     </div>
     ${isTop ? html`<${TopTable} />` : html`<${Tap} />`}`;
-}
-
-function choice(value: string, label: string, isChosen: boolean) {
-  return html`<button type="button" aria-pressed=${isChosen ? 'true' : 'false'} onClick=${() => choose('show', value, true)}>
-    ${label}
-  </button>`;
 }
 
 /** What can be asked for, in the words of `linkspan tap`. */
@@ -77,7 +69,7 @@ function Tap() {
       quietCaption=${true}
       rows=${tapRows.value.map((row) => [row.key, row])}
       columns=${COLUMNS}
-      isFailing=${({ failing }: TapRow) => failing}
+      isFailing=${isFailingRow}
       empty=${emptyWords(state)}
     />`;
 }

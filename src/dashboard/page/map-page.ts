@@ -6,11 +6,10 @@ import { LinkFlow } from './link-flow.ts';
 import { layoutMap, NODE, type PlacedEdge, type PlacedNode } from './map-layout.ts';
 import { classes, html } from './markup.ts';
 import { chosen, place } from './navigation.ts';
-import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
 import { isShown } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { oldContexts, tables } from './page-store.ts';
+import { isFailingRow, isOldRow, oldContexts, tables } from './page-store.ts';
 import { numberColumn, messageColumn, signalColumns, textColumn, verdictColumn } from './signal-columns.ts';
 import { Panel } from './small-parts.ts';
 import { failingFirst } from './table-order.ts';
@@ -39,7 +38,7 @@ export function MapPage() {
         rows=${edges}
         columns=${COLUMNS}
         isOld=${isOldRow}
-        isFailing=${({ failing }: MapEdgeRow) => failing}
+        isFailing=${isFailingRow}
         empty=${noRows('Link', chosen('cluster') !== '')}
       />
     </${Panel}>`;

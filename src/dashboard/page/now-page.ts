@@ -1,13 +1,13 @@
-import type { CardRow, SparkRow } from '../snapshot.ts';
+import type { CardRow } from '../snapshot.ts';
 import { orderedCards } from './card-order.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { fullName, latency, perSecond, rate, several, share } from './format.ts';
+import { fullName, perSecond, rate, several } from './format.ts';
 import { html } from './markup.ts';
 import { pageHref } from './page-routes.ts';
 import { isShown } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { contexts, meta, oldContexts, stateOf, tables } from './page-store.ts';
-import { LEAST_SUCCESS, SignalTiles, type Tile } from './signal-tiles.ts';
+import { contexts, isFailingRow, isOldRow, meta, oldContexts, stateOf, tables } from './page-store.ts';
+import { bareTile, SignalTiles, signalTiles, type Tile } from './signal-tiles.ts';
 import {
   endpointsColumn,
   latencyColumns,
@@ -125,28 +125,15 @@ function tilesOfAll(): Tile[] {
   );
   const errors = row === undefined ? null : Object.values(row.errors).reduce((total, one) => total + one, 0);
   return [
-    tile('Requests', perSecond(row?.rps), spark?.rps, perSecond),
-    tile('Success', share(row?.success), spark?.success, share, LEAST_SUCCESS),
-    tile('p50', latency(row?.latency_ms_p50), undefined, latency),
-    tile('p99', latency(row?.latency_ms_p99), spark?.p99, latency),
-    tile('In flight', rate(row?.in_flight), undefined, rate),
-    tile('Ended by Linkspan', perSecond(errors), undefined, rate),
+    ...signalTiles(row, spark),
+    bareTile('In flight', rate(row?.in_flight)),
+    bareTile('Ended by Linkspan', perSecond(errors)),
   ];
 }
 
 /** All together where several are shown, else the one. */
 function isWhole(context: string, all: readonly { readonly context: string }[]): boolean {
   return all.some((row) => row.context === '') ? context === '' : true;
-}
-
-function tile(
-  label: string,
-  value: string,
-  values: SparkRow['rps'] | undefined,
-  write: Tile['write'],
-  least = 0,
-): Tile {
-  return { label, value, values: values ?? [], write, least };
 }
 
 type ServiceRow = (typeof tables.services.value)[string];
@@ -172,13 +159,8 @@ function BusiestServices() {
       rows=${rows}
       columns=${COLUMNS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: ServiceRow) => failing}
+      isFailing=${isFailingRow}
       empty=${noRows('Service', false)}
     />
   </${Panel}>`;
-}
-
-/** Whether a row is of a cluster that is silent. */
-export function isOldRow({ context }: { readonly context: string }): boolean {
-  return oldContexts.value.has(context);
 }

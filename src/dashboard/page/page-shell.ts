@@ -7,6 +7,7 @@ import { choose, chosen, hrefOfPage, place } from './navigation.ts';
 import { Brand, PageIcon } from './page-icons.ts';
 import { PAGES, type PageName } from './page-routes.ts';
 import { contexts, stateOf, tables } from './page-store.ts';
+import { hasText } from './search-match.ts';
 import { Mark } from './status-mark.ts';
 import { nextTheme, theme } from './theme.ts';
 import { installationTone, type Said } from './tones.ts';
@@ -92,6 +93,27 @@ function ThemeButton() {
   </button>`;
 }
 
+interface ShowChoiceProps {
+  readonly first: string;
+  readonly other: string;
+  /** Of `show` in the address, for the other one. */
+  readonly value: string;
+}
+
+/** Which of two things a page shows. */
+export function ShowChoice({ first, other, value }: ShowChoiceProps) {
+  const isOther = chosen('show') === value;
+  return html`<div class="choices" role="group" aria-label="What is shown">
+    ${showButton('', first, !isOther)}${showButton(value, other, isOther)}
+  </div>`;
+}
+
+function showButton(value: string, label: string, isChosen: boolean) {
+  return html`<button type="button" aria-pressed=${isChosen ? 'true' : 'false'} onClick=${() => choose('show', value, true)}>
+    ${label}
+  </button>`;
+}
+
 /** Whether a row is of the clusters that are shown. */
 export function isShown({ context }: { readonly context: string }): boolean {
   const only = chosen('cluster');
@@ -117,6 +139,11 @@ export function FilterBox({ label, failing = true }: { readonly label: string; r
         : ''
     }
   </div>`;
+}
+
+/** Whether a row is wanted by what somebody typed and chose in `FilterBox`. @param words of the row */
+export function isWanted({ failing }: { readonly failing: boolean }, ...words: readonly string[]): boolean {
+  return (failing || !onlyFailing()) && hasText(chosen('q'), ...words);
 }
 
 /** Whether only failing rows are wanted. */

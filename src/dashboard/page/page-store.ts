@@ -95,6 +95,16 @@ export const oldContexts: ReadonlySignal<ReadonlySet<string>> = computed(
   () => new Set(JSON.parse(oldWords.value) as string[]),
 );
 
+/** Whether a row is of one of them. */
+export function isOldRow({ context }: { readonly context: string }): boolean {
+  return oldContexts.value.has(context);
+}
+
+/** Whether a row is shown as one that fails. */
+export function isFailingRow({ failing }: { readonly failing: boolean }): boolean {
+  return failing;
+}
+
 const NEW: ReadonlySet<string> = new Set(['ok', 'partial', 'loading']);
 
 /** Tables of which a row says that something is linked, from either side. */

@@ -2,12 +2,9 @@ import type { ProcessRow } from '../snapshot.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
 import { age, count, latency, part, rate, several } from './format.ts';
 import { html } from './markup.ts';
-import { chosen } from './navigation.ts';
-import { isOldRow } from './now-page.ts';
-import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
+import { FilterBox, isShown, isWanted } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { tables } from './page-store.ts';
-import { hasText } from './search-match.ts';
+import { isFailingRow, isOldRow, tables } from './page-store.ts';
 import { numberColumn, messageColumn, successShare, textColumn } from './signal-columns.ts';
 import { Reason } from './small-parts.ts';
 import { Status } from './status-mark.ts';
@@ -89,11 +86,7 @@ export function ProcessesPage() {
   const blank = isEmpty ? standIn() : undefined;
   if (blank !== undefined) return html`<${PageHead} title="Processes" />${blank}`;
   const all = failingFirst<ProcessRow>(tables.processes.value, isShown);
-  const rows = all.filter(
-    ([, row]) =>
-      (row.failing || !onlyFailing()) &&
-      hasText(chosen('q'), row.name, row.kind, row.cluster, row.version ?? ''),
-  );
+  const rows = all.filter(([, row]) => isWanted(row, row.name, row.kind, row.cluster, row.version ?? ''));
   const versions = new Set(all.flatMap(([, { version }]) => version ?? []));
   const note = `${several(all.length, 'pod')} of ${several(versions.size, 'version')}`;
   return html`<${PageHead} title="Processes" note=${note} />
@@ -104,7 +97,7 @@ export function ProcessesPage() {
       rows=${rows}
       columns=${COLUMNS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: ProcessRow) => failing}
+      isFailing=${isFailingRow}
       empty=${noRows('pod', rows.length < all.length)}
     />`;
 }

@@ -1,13 +1,12 @@
 import type { ServiceAnswer } from '../answers.ts';
 import { ErrorNotice, useAnswer } from './asked-answer.ts';
 import { type DataColumn, DataTable } from './data-table.ts';
-import { fullName, latency, perSecond, rate, several, share } from './format.ts';
+import { fullName, perSecond, rate, several, share } from './format.ts';
 import { History } from './history-chart.ts';
 import { html } from './markup.ts';
-import { isOldRow } from './now-page.ts';
 import { pageHref } from './page-routes.ts';
 import { PageHead, Skeleton, noRows } from './page-states.ts';
-import { clusterOf, isLoaded, tables } from './page-store.ts';
+import { clusterOf, isFailingRow, isLoaded, isOldRow, tables } from './page-store.ts';
 import { relatedNames } from './related-names.ts';
 import { reportColumns, type ReportShown } from './report-columns.ts';
 import {
@@ -19,8 +18,8 @@ import {
   type ServiceRow,
 } from './service-columns.ts';
 import { latencyColumns, numberColumn, messageColumn, signalColumns, textColumn } from './signal-columns.ts';
-import { LEAST_SUCCESS, SignalTiles } from './signal-tiles.ts';
-import { Advice, Foreign, Nothing, Panel, Prose, Reason } from './small-parts.ts';
+import { bareTile, SignalTiles, signalTiles } from './signal-tiles.ts';
+import { Foreign, Nothing, Panel, Prose, Reason, Trouble } from './small-parts.ts';
 import { Mark, Status } from './status-mark.ts';
 import { failingFirst } from './table-order.ts';
 import { rowTone } from './tones.ts';
@@ -97,9 +96,8 @@ interface ShownParts {
 }
 
 function shown({ worst, services, mirrors, edges, whole }: ShownParts) {
-  const isFailing = ({ failing }: { readonly failing: boolean }) => failing;
   const ends = mirrors.find(([, row]) => row.ends !== undefined)?.[1].ends;
-  return html`${trouble(worst)}
+  return html`<${Trouble} of=${worst} />
     <${SignalTiles} title=${`Requests to ${whole}`} tiles=${tilesOf(worst)} />
     <${History} kind="service" cluster=${worst.kind === 'mirror' ? worst.cluster : ''} of=${worst} />
     ${ends === undefined ? '' : html`<${Panel} title="Where time goes" note="of the slowest in a hundred; the word is where most of the median goes"><${WhereBar} ends=${ends} wide=${true} /></${Panel}>`}
@@ -107,30 +105,19 @@ function shown({ worst, services, mirrors, edges, whole }: ShownParts) {
       mirrors.length === 0
         ? ''
         : html`<${Panel} title="Ways to other clusters">
-            <${DataTable} caption=${`Mirrors of ${whole}`} quietCaption=${true} sortKey="mirrors" rows=${mirrors} columns=${MIRRORS} isOld=${isOldRow} isFailing=${isFailing} empty="" />
+            <${DataTable} caption=${`Mirrors of ${whole}`} quietCaption=${true} sortKey="mirrors" rows=${mirrors} columns=${MIRRORS} isOld=${isOldRow} isFailing=${isFailingRow} empty="" />
           </${Panel}>`
     }
     ${
       services.length === 0
         ? ''
         : html`<${Panel} title="At each end">
-            <${DataTable} caption=${`${whole} at each end`} quietCaption=${true} sortKey="ends" rows=${services} columns=${SERVICES} isOld=${isOldRow} isFailing=${isFailing} empty="" />
+            <${DataTable} caption=${`${whole} at each end`} quietCaption=${true} sortKey="ends" rows=${services} columns=${SERVICES} isOld=${isOldRow} isFailing=${isFailingRow} empty="" />
           </${Panel}>`
     }
     <${Panel} title="Who asks">
-      <${DataTable} caption=${`Clients of ${whole}`} quietCaption=${true} sortKey="edges" rows=${edges} columns=${EDGES} isOld=${isOldRow} isFailing=${isFailing} empty=${noRows('client', false)} />
+      <${DataTable} caption=${`Clients of ${whole}`} quietCaption=${true} sortKey="edges" rows=${edges} columns=${EDGES} isOld=${isOldRow} isFailing=${isFailingRow} empty=${noRows('client', false)} />
     </${Panel}>`;
-}
-
-function trouble({ failing, reason, message, advice }: MirrorRow | ServiceRow) {
-  if (!failing) return '';
-  return html`<section class="notice bad" aria-label="What is wrong">
-    <${Mark} tone="bad" />
-    <div>
-      <p><strong><${Reason} reason=${reason} /></strong> <${Foreign} text=${message} /></p>
-      <${Advice} text=${advice} />
-    </div>
-  </section>`;
 }
 
 function tilesOf(row: MirrorRow | ServiceRow) {
@@ -142,25 +129,10 @@ function tilesOf(row: MirrorRow | ServiceRow) {
       one.name === row.name &&
       (row.side === null || one.side === row.side),
   );
-  const bare = (label: string, value: string) => ({ label, value, values: [], write: rate });
   return [
-    {
-      label: 'Requests',
-      value: perSecond(row.rps),
-      values: spark?.rps ?? [],
-      write: perSecond,
-    },
-    {
-      label: 'Success',
-      value: share(row.success),
-      values: spark?.success ?? [],
-      write: share,
-      least: LEAST_SUCCESS,
-    },
-    bare('p50', latency(row.latency_ms_p50)),
-    { label: 'p99', value: latency(row.latency_ms_p99), values: spark?.p99 ?? [], write: latency },
-    bare('In flight', rate(row.in_flight)),
-    bare('Retries', perSecond(row.retries)),
+    ...signalTiles(row, spark),
+    bareTile('In flight', rate(row.in_flight)),
+    bareTile('Retries', perSecond(row.retries)),
   ];
 }
 
@@ -175,7 +147,7 @@ function Reports({ rows }: { readonly rows: readonly (readonly [string, ReportSh
       rows=${rows}
       columns=${REPORTS}
       isOld=${isOldRow}
-      isFailing=${({ failing }: ReportShown) => failing}
+      isFailing=${isFailingRow}
       empty=""
     />
   </${Panel}>`;

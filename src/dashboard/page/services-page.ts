@@ -2,12 +2,10 @@ import { DataTable } from './data-table.ts';
 import { several } from './format.ts';
 import { HistoryTables } from './history-table.ts';
 import { html } from './markup.ts';
-import { choose, chosen } from './navigation.ts';
-import { isOldRow } from './now-page.ts';
-import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
+import { chosen } from './navigation.ts';
+import { FilterBox, isShown, isWanted, ShowChoice } from './page-shell.ts';
 import { noRows, PageHead, standIn } from './page-states.ts';
-import { tables } from './page-store.ts';
-import { hasText } from './search-match.ts';
+import { isFailingRow, isOldRow, tables } from './page-store.ts';
 import { mirrorColumns, type MirrorRow, serviceColumns, type ServiceRow } from './service-columns.ts';
 import { failingFirst } from './table-order.ts';
 
@@ -22,19 +20,15 @@ export function ServicesPage() {
   const all = isMirrors
     ? failingFirst<MirrorRow>(tables.mirrors.value, isShown)
     : failingFirst<ServiceRow>(tables.services.value, isShown);
-  const rows = all.filter(
-    ([, row]) =>
-      (row.failing || !onlyFailing()) &&
-      hasText(chosen('q'), `${row.namespace}/${row.name}`, row.cluster, row.reason),
+  const rows = all.filter(([, row]) =>
+    isWanted(row, `${row.namespace}/${row.name}`, row.cluster, row.reason),
   );
   const failing = all.filter(([, row]) => row.failing).length;
   const what = isMirrors ? 'mirror' : 'Service';
   const note = `${several(all.length, what)}, ${failing === 0 ? 'none fails' : `${failing} failing`}`;
   return html`<${PageHead} title="Services" note=${note} />
     <div class="above-table">
-      <div class="choices" role="group" aria-label="What is shown">
-        ${choice('', 'Services', !isMirrors)}${choice('mirrors', 'Mirrors, both ends', isMirrors)}
-      </div>
+      <${ShowChoice} first="Services" other="Mirrors, both ends" value="mirrors" />
       <${FilterBox} label="Filter by name, cluster or reason" />
     </div>
     <${HistoryTables} kind="service" />
@@ -45,13 +39,7 @@ export function ServicesPage() {
       rows=${rows}
       columns=${isMirrors ? MIRRORS : SERVICES}
       isOld=${isOldRow}
-      isFailing=${({ failing: bad }: { readonly failing: boolean }) => bad}
+      isFailing=${isFailingRow}
       empty=${noRows(what, rows.length < all.length)}
     />`;
-}
-
-function choice(value: string, label: string, isChosen: boolean) {
-  return html`<button type="button" aria-pressed=${isChosen ? 'true' : 'false'} onClick=${() => choose('show', value, true)}>
-    ${label}
-  </button>`;
 }

@@ -1,9 +1,11 @@
 import { useState } from 'preact/hooks';
+import type { ToldVerdict } from '../../traffic/traffic-verdict.ts';
 import { announce } from './announcements.ts';
 import { age, codeParts, commandsOf } from './format.ts';
 import { type Content, html } from './markup.ts';
 import { pageHref } from './page-routes.ts';
 import { now } from './page-store.ts';
+import { Mark } from './status-mark.ts';
 
 /** Small parts that several pages are made of. */
 
@@ -64,6 +66,19 @@ export function Reason({ reason }: { readonly reason: string }) {
 /** How long ago, by the clock of the program that the page is from. @param at milliseconds */
 export function Ago({ at, suffix = 'ago' }: { readonly at: number; readonly suffix?: string }) {
   return html`<time datetime=${new Date(at).toISOString()}>${age((now.value - at) / 1000)} ${suffix}</time>`;
+}
+
+/** What is wrong with what a page is about, and what to do; nothing where nothing is. */
+export function Trouble({ of }: { readonly of: ToldVerdict }) {
+  const { failing, reason, message, advice } = of;
+  if (!failing) return '';
+  return html`<section class="notice bad" aria-label="What is wrong">
+    <${Mark} tone="bad" />
+    <div>
+      <p><strong><${Reason} reason=${reason} /></strong> <${Foreign} text=${message} /></p>
+      <${Advice} text=${advice} />
+    </div>
+  </section>`;
 }
 
 /** Names and what they are, in two columns. */

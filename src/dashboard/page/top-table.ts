@@ -6,8 +6,8 @@ import { ErrorNotice } from './asked-answer.ts';
 import { DataTable } from './data-table.ts';
 import { html } from './markup.ts';
 import { chosen } from './navigation.ts';
-import { FilterBox, isShown, onlyFailing } from './page-shell.ts';
-import { hasText } from './search-match.ts';
+import { FilterBox, isShown, isWanted } from './page-shell.ts';
+import { isFailingRow } from './page-store.ts';
 import { edgeColumns, type EdgeShown } from './service-columns.ts';
 import { Foreign } from './small-parts.ts';
 import { failingFirst } from './table-order.ts';
@@ -35,9 +35,7 @@ export function TopTable() {
   const rows = failingFirst<EdgeShown>(
     table,
     (row) =>
-      isShown(row) &&
-      (row.failing || !onlyFailing()) &&
-      hasText(chosen('q'), `${row.src_namespace}/${row.src}`, `${row.dst_namespace}/${row.dst}`),
+      isShown(row) && isWanted(row, `${row.src_namespace}/${row.src}`, `${row.dst_namespace}/${row.dst}`),
   );
   return html`<div class="above-table">
       <${FilterBox} label="Filter by client or Service" />
@@ -50,7 +48,7 @@ export function TopTable() {
       quietCaption=${true}
       rows=${rows}
       columns=${COLUMNS}
-      isFailing=${({ failing }: EdgeShown) => failing}
+      isFailing=${isFailingRow}
       empty=${seen.value === undefined ? html`<p>Asking …</p>` : html`<p>No traffic in the last 10 s${chosen('q') === '' ? '' : ' that is so'}.</p>`}
     />`;
 }
