@@ -299,6 +299,9 @@ export class Reflector<T extends KubeObject> {
     const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal };
     const started = clock.monotonic();
     const silence = this.#endWhenSilent(this.#turn);
+    // The server has answered before it was asked to watch, and does not end it: where nothing happens no
+    // event would ever say that what was wrong is over.
+    const goesOn = clock.after(SHORT_MS, () => this.#recovered(), { unref: true });
     let events = 0;
     try {
       for await (const event of client.watch(resource, options)) {
@@ -309,6 +312,7 @@ export class Reflector<T extends KubeObject> {
       }
     } finally {
       silence.cancel();
+      goesOn.cancel();
     }
     if (events > 0 || signal.aborted || clock.monotonic() - started >= SHORT_MS) return;
     throw new LinkspanError(
@@ -363,6 +367,11 @@ export class Reflector<T extends KubeObject> {
   #heard(): void {
     this.#lastHeard = this.#options.clock.now();
     this.#heardAt = this.#options.clock.monotonic();
+    this.#recovered();
+  }
+
+  /** What was wrong is over. */
+  #recovered(): void {
     if (this.#error === undefined) return;
     this.#error = undefined;
     this.#tell();

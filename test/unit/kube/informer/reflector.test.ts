@@ -249,6 +249,18 @@ describe('reflector on a silent watch', () => {
     expect(server.watches.length).to.be.below(12);
     expect(codeOf(server.reflector.error)).to.equal('KUBE_WATCH_BROKEN');
   });
+
+  // Nothing was ever said of a kind of which there was nothing: whoever waited for all to be known waited on.
+  it('is as it should be when a watch goes on again, though nothing happens', async () => {
+    server = new QuietServer();
+    server.short = true;
+    await server.start();
+    expect(codeOf(server.reflector.error)).to.equal('KUBE_WATCH_BROKEN');
+    server.short = false;
+    await server.clock.advance(5000);
+    expect([server.open, server.reflector.error]).to.deep.equal([1, undefined]);
+    expect(server.errors, 'it was told once').to.have.length(1);
+  });
 });
 
 describe('reflector.whenSynced', () => {
