@@ -19,6 +19,7 @@ export interface NextContext {
  */
 export function continuedFields(fields: readonly Field[], next: NextContext): readonly Field[] {
   const wanted = valuesOf(next);
+  const names = new Set(wanted.keys());
   const begins = next.parent === undefined;
   const sent: Field[] = [];
   for (const field of fields) {
@@ -26,6 +27,9 @@ export function continuedFields(fields: readonly Field[], next: NextContext): re
     if (value !== undefined) {
       wanted.delete(field.lower);
       sent.push(new Field(field.name, value, field.about, field.sensitive));
+    } else if (names.has(field.lower)) {
+      // A second one: with both nobody would know which holds.
+      continue;
     } else if (!begins || !((field.about.bits & About.TRACE) !== 0 || field.lower === 'tracestate')) {
       sent.push(field);
     }

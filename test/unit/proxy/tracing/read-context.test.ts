@@ -199,6 +199,18 @@ describe('the context of a trace', () => {
         ['traceparent', `00-${TRACE}-${OWN}-01`],
       ],
     ],
+    'in each field once, where one has come twice': [
+      [
+        ['x-b3-traceid', ''],
+        ['x-b3-sampled', '1'],
+        ['x-b3-traceid', ''],
+      ],
+      [
+        ['x-b3-traceid', TRACE],
+        ['x-b3-sampled', '1'],
+        ['x-b3-spanid', OWN],
+      ],
+    ],
     'as traceparent in place of what is malformed': [
       [
         ['traceparent', 'x'],
